@@ -1,0 +1,97 @@
+"""Reading a Delta table's log through delta-rs's storage layer: no engine, any store."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
+
+from gold_assets.lakehouse.dates import EVENT_DATE
+
+
+@dataclass(frozen=True)
+class FileAction:
+    """An add or a remove: ``date`` is the ISO event_date of the file, None for NULL; ``rows`` is None without stats."""
+
+    date: str | None
+    data_change: bool
+    path: str
+    size_bytes: int
+    rows: int | None
+
+
+@dataclass
+class Commit:
+    """One version of the table: what it added and removed, and what its writer said about it."""
+
+    version: int
+    info: dict[str, Any] = field(default_factory=dict)
+    adds: list[FileAction] = field(default_factory=list)
+    removes: list[FileAction] = field(default_factory=list)
+
+    @property
+    def user_metadata(self) -> dict[str, Any]:
+        """The writer's ``userMetadata`` where it is a JSON object, else empty."""
+        try:
+            metadata = json.loads(self.info.get("userMetadata") or "{}")
+        except ValueError:
+            return {}
+        return metadata if isinstance(metadata, dict) else {}
+
+
+class DeltaLog:
+    """The JSON commits of one table. Raises ``FileNotFoundError`` for a version that log clean-up has taken."""
+
+    def __init__(self, table: DeltaTable) -> None:
+        self._files = pafs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
+
+    def commit(self, version: int) -> Commit:
+        """The commit that made ``version``, read line by line."""
+        commit = Commit(version)
+        with self._files.open_input_stream(f"_delta_log/{version:020}.json", buffer_size=1 << 16) as lines:
+            for line in _lines(lines):
+                action = json.loads(line)
+                if "add" in action:
+                    commit.adds.append(_file_action(action["add"]))
+                elif "remove" in action:
+                    commit.removes.append(_file_action(action["remove"]))
+                elif "commitInfo" in action:
+                    commit.info = action["commitInfo"]
+        return commit
+
+    def commits_backwards(self, version: int) -> Iterator[Commit]:
+        """From ``version`` down to 0, or to where log clean-up has cut the log."""
+        while version >= 0:
+            try:
+                commit = self.commit(version)
+            except FileNotFoundError:
+                return
+            yield commit
+            version -= 1
+
+
+def _lines(stream: Any) -> Iterator[bytes]:
+    rest = b""
+    while chunk := stream.read(1 << 20):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in whole if line)
+    if rest:
+        yield rest
+
+
+def _file_action(action: dict[str, Any]) -> FileAction:
+    stats = json.loads(action["stats"]) if action.get("stats") else {}
+    rows = stats.get("numRecords")
+    vector = action.get("deletionVector")
+    if rows is not None and vector is not None:
+        rows -= vector["cardinality"]
+    return FileAction(
+        date=(action.get("partitionValues") or {}).get(EVENT_DATE),
+        data_change=action["dataChange"],
+        path=action["path"],
+        size_bytes=action.get("size") or 0,
+        rows=rows,
+    )

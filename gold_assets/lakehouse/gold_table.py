@@ -1,0 +1,126 @@
+"""Creating, opening and evolving the tables that refresh writes."""
+
+from collections.abc import Sequence
+
+import pyarrow.fs as pafs
+from deltalake import DeltaTable, Field, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from deltalake.schema import ArrayType, PrimitiveType
+
+from gold_assets.lakehouse.contract import Column
+from gold_assets.lakehouse.dates import EVENT_DATE
+from gold_assets.lakehouse.errors import UserError, reason
+from gold_assets.lakehouse.silver import type_name
+from gold_assets.lakehouse.tables import Table
+
+RETENTION = {
+    "delta.deletedFileRetentionDuration": "interval 168 hours",
+    "delta.logRetentionDuration": "interval 720 hours",
+}
+"""Time travel reaches back a week, the log's account of what happened thirty days. VACUUM on Spark obeys the first."""
+
+
+def open_or_create(table: Table, uri: str, silver_fields: Sequence[Field]) -> DeltaTable:
+    """The Delta table of ``table`` at ``uri``, with a column for each that Silver lends it.
+
+    Creates it with its schema where nothing is there, and adds the columns that Silver has gained. Raises ``UserError``
+    where the place holds something else, or a column of another type.
+    """
+    fields = declared_fields(table, silver_fields)
+    try:
+        delta_table = DeltaTable(uri)
+    except TableNotFoundError:
+        delta_table = _create(table, uri, fields)
+    except (DeltaError, OSError) as error:
+        raise UserError(
+            f"The place of {table.name}, {uri}, cannot be opened as a Delta table ({reason(error)}): "
+            f"clear it or set {table.path_setting} to another path."
+        ) from error
+    _check_is_the_table(table, uri, delta_table, fields)
+    known = {field.name for field in delta_table.schema().fields}
+    if gained := [field for field in fields if field.name not in known]:
+        delta_table.alter.add_columns(gained)
+    return delta_table
+
+
+def declared_fields(table: Table, silver_fields: Sequence[Field]) -> list[Field]:
+    """The table's columns in order: Silver's first where it keeps them, then its own, the partition last."""
+    own = [Field(column.name, _delta_type(column)) for column in table.columns]
+    if not table.keeps_silver_columns:
+        return own
+    reserved = {field.name.lower() for field in own} - {EVENT_DATE}
+    for field in silver_fields:
+        if field.name.lower() in reserved:
+            raise UserError(
+                f"Silver has a column {field.name}, a name that {table.name} needs for its own: rename it in Silver."
+            )
+    return [field for field in silver_fields if field.name != EVENT_DATE] + own
+
+
+def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
+    try:
+        _check_is_empty(table, uri)
+        return DeltaTable.create(
+            uri,
+            schema=Schema(fields),
+            partition_by=[EVENT_DATE],
+            name=table.name,
+            description=table.description,
+            configuration=RETENTION,
+        )
+    except CommitFailedError:
+        return DeltaTable(uri)  # another writer created it in the same moment
+    except (DeltaError, OSError) as error:
+        raise UserError(
+            f"{table.name} cannot be created at {uri} ({reason(error)}): "
+            f"make the place writable or set {table.path_setting} to another path."
+        ) from error
+
+
+def _check_is_empty(table: Table, uri: str) -> None:
+    try:
+        files = pafs.PyFileSystem(DeltaStorageHandler(uri))
+    except TableNotFoundError:
+        return  # a local folder that is not there yet
+    found = [
+        entry.base_name
+        for entry in files.get_file_info(pafs.FileSelector("", allow_not_found=True))
+        if entry.base_name != "_delta_log"
+    ]
+    if found:
+        raise UserError(
+            f"The place of {table.name}, {uri}, holds {found[0]} and no Delta table, expected {table.name} or nothing: "
+            f"clear it or set {table.path_setting} to another path."
+        )
+
+
+def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields: list[Field]) -> None:
+    move = f"set {table.path_setting} to another path, or move that table away and materialize all dates again"
+    partitioned_by = delta_table.metadata().partition_columns
+    if partitioned_by != [EVENT_DATE]:
+        raise UserError(
+            f"The Delta table at {uri} is partitioned by {partitioned_by or 'nothing'}, "
+            f"{table.name} expects {EVENT_DATE}: {move}."
+        )
+    found = {field.name: type_name(field) for field in delta_table.schema().fields}
+    for field in fields:
+        if field.name in found and found[field.name] != type_name(field):
+            raise UserError(
+                f"Column {field.name} of the Delta table at {uri} is {found[field.name]}, "
+                f"{table.name} expects {type_name(field)}: {move}."
+            )
+    own = [column.name for column in table.columns]
+    missing = [name for name in own if name not in found]
+    surplus = [] if table.keeps_silver_columns else [name for name in found if name not in own]
+    if missing or surplus:
+        raise UserError(
+            f"The Delta table at {uri} has the columns {', '.join(found)}, "
+            f"{table.name} expects {', '.join(own)}: {move}."
+        )
+
+
+def _delta_type(column: Column) -> PrimitiveType | ArrayType:
+    if column.type.startswith("array<"):
+        return ArrayType(PrimitiveType(column.type[len("array<") : -1]), True)
+    return PrimitiveType(column.type)

