@@ -1,8 +1,11 @@
 """Sail: a Spark Connect engine in Rust inside this process. It reads and computes; delta-rs commits."""
 
+import os
 import tempfile
 import threading
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -18,13 +21,15 @@ class SailEngine:
 
     def __init__(self) -> None:
         self._starting = threading.Lock()
-        self._server = None
+        self._server: Any = None
         self._session: SparkSession | None = None
 
     @property
     def session(self) -> SparkSession:
         with self._starting:
             if self._session is None:
+                os.environ.setdefault("RUST_LOG", "error")  # else it tells of each session on stderr
+                warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
                 from pysail.spark import SparkConnectServer
 
                 self._server = SparkConnectServer("127.0.0.1", 0)

@@ -1,0 +1,1 @@
+"""The assets: Silver, the tables made from it, and their checks."""

@@ -1,0 +1,1 @@
+"""What starts work by itself: the sensor's micro-batches and the scheduled maintenance."""

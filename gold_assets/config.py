@@ -1,0 +1,96 @@
+"""Settings from the environment, read in one place. Every one is optional and has a default under GOLD_LAKE_ROOT."""
+
+import datetime as dt
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gold_assets.lakehouse.errors import UserError
+from gold_assets.lakehouse.refresh import Lake
+from gold_assets.lakehouse.tables import TABLES
+
+_URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+class Settings(BaseSettings):
+    """The project's settings. A field ``x`` is read from the environment variable ``GOLD_X``.
+
+    Paths may be local or URIs (``s3://…``); a local one is made absolute. Dates are UTC.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="GOLD_", frozen=True, env_ignore_empty=True)
+
+    lake_root: str = "data"
+    source_path: str = "{lake_root}/silver/transactions"
+    write_path_spend_summary: str = "{lake_root}/gold/user_spend_summary"
+    write_path_product_usage_metrics: str = "{lake_root}/gold/product_usage_metrics"
+    write_path_high_risk_txns: str = "{lake_root}/gold/high_risk_txns"
+    bad_records_path: str = "{lake_root}/quarantine/transactions"
+    checkpoint_path: str = "{lake_root}/checkpoints/write_to_gold"
+    partitions_start: dt.date = dt.date(2017, 1, 1)
+    partitions_end: dt.date | None = None
+    engine: Literal["sail", "spark"] = "sail"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _make_paths_absolute(cls, values: dict[str, object]) -> dict[str, object]:
+        root = _absolute(str(values.get("lake_root", cls.model_fields["lake_root"].default)))
+        for name, field in cls.model_fields.items():
+            if name.endswith("_path") or name.startswith("write_path") or name == "lake_root":
+                given = values.get(name)
+                default = str(field.default).replace("{lake_root}", root)
+                values[name] = _absolute(str(given) if given is not None else default)
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settings":
+        if self.partitions_end is not None and self.partitions_end < self.partitions_start:
+            raise UserError(
+                f"GOLD_PARTITIONS_END is {self.partitions_end}, before GOLD_PARTITIONS_START {self.partitions_start}: "
+                "set it to that date or a later one, or leave it out for a window that includes today."
+            )
+        places = {"GOLD_SOURCE_PATH": self.source_path, **{t.path_setting: self._place(t.path_setting) for t in TABLES}}
+        taken: dict[str, str] = {}
+        for setting, place in places.items():
+            if place in taken:
+                raise UserError(
+                    f"{setting} and {taken[place]} are both {place}, expected a place of its own for every table: "
+                    f"set {setting} to another path."
+                )
+            taken[place] = setting
+        return self
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Where Silver and the tables made from it are."""
+        return Lake(silver=self.source_path, tables={table.name: self._place(table.path_setting) for table in TABLES})
+
+    def _place(self, path_setting: str) -> str:
+        return str(getattr(self, path_setting.removeprefix("GOLD_").lower()))
+
+
+def load_settings() -> Settings:
+    """The settings of this process. Raises ``UserError`` with one sentence where a value makes no sense."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = "GOLD_" + str(first["loc"][0]).upper()
+        raise UserError(
+            f"{setting} is {first['input']!r}, expected {_expected(first)}: correct it or unset it."
+        ) from None
+
+
+def _expected(error: object) -> str:
+    details = dict(error)  # type: ignore[call-overload]
+    if "date" in details["type"]:
+        return "a date such as 2017-01-31"
+    return str(details.get("ctx", {}).get("expected", details["msg"]))
+
+
+def _absolute(path: str) -> str:
+    return path.rstrip("/") if _URI.match(path) else str(Path(path).expanduser().absolute())

@@ -1,0 +1,18 @@
+"""The one partitions definition: a UTC date of Silver is a partition of every table."""
+
+import datetime as dt
+
+import dagster as dg
+
+from gold_assets.config import load_settings
+
+_settings = load_settings()
+_end = _settings.partitions_end
+
+daily_partitions = dg.DailyPartitionsDefinition(
+    start_date=_settings.partitions_start.isoformat(),
+    # Dagster's end is exclusive. Without one the window runs up to today, included.
+    end_date=None if _end is None else (_end + dt.timedelta(days=1)).isoformat(),
+    end_offset=1 if _end is None else 0,
+    timezone="UTC",
+)
