@@ -1,0 +1,66 @@
+"""The engine under test, and an empty lake.
+
+``GOLD_ENGINE`` names the engine (``sail`` by default, or ``spark``). One process tests one engine: pyspark dispatches its
+functions to classic or to Connect once per process. Tests marked ``sail`` or ``spark`` run on that engine only.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from gold_assets.engines import Engine
+from gold_assets.lakehouse.refresh import Lake
+from gold_assets.lakehouse.tables import TABLES
+
+ENGINE = os.environ.get("GOLD_ENGINE") or "sail"
+
+hypothesis.settings.register_profile(
+    "gold_assets",
+    deadline=None,
+    print_blob=True,
+    # The engine and tmp_path live longer than an example; every example gets a lake of its own in them.
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("gold_assets")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sail: runs on Sail only")
+    config.addinivalue_line("markers", "spark: runs on Spark only")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for name in {"sail", "spark"} - {ENGINE}:
+        for item in items:
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=f"for GOLD_ENGINE={name}"))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The engine that ``GOLD_ENGINE`` names, started once and stopped at the end."""
+    started: Engine
+    if ENGINE == "spark":
+        from gold_assets.engines.spark import SparkEngine
+
+        started = SparkEngine()
+    else:
+        from gold_assets.engines.sail import SailEngine
+
+        started = SailEngine()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Places for Silver and the tables made from it, with nothing there."""
+    return lake_in(tmp_path)
+
+
+def lake_in(folder: Path) -> Lake:
+    """A lake with all its tables under ``folder``."""
+    return Lake(str(folder / "silver"), {table.name: str(folder / table.name) for table in TABLES})
