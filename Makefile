@@ -1,0 +1,66 @@
+# Gold tables kept true to Silver. `make` alone lists what there is.
+PYTHON ?= python3
+GOLD_LAKE_ROOT ?= data
+export GOLD_LAKE_ROOT
+export DAGSTER_HOME ?= $(CURDIR)/dagster_home
+BIN := .venv/bin
+# What the demo made known, when there is one: where its dates begin.
+-include $(GOLD_LAKE_ROOT)/demo.mk
+export GOLD_PARTITIONS_START
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-live ui test test-fast test-sail test-spark test-end-to-end lint clean needs
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.demo ## build the sample Silver, materialize every date of Gold, check it, print what came out
+	@$(BIN)/python -W ignore -m gold_assets.sample.demo
+
+demo-live: .venv/.demo ## keep changing the sample Silver, so that the UI shows Gold follow; Ctrl-C ends it
+	@$(BIN)/python -W ignore -m gold_assets.sample.live
+
+ui: .venv/.demo ## start the Dagster UI and daemon on what the demo made
+	$(BIN)/dagster dev
+
+test: needs lint test-sail test-spark test-end-to-end ## run everything: lint, both engines, end to end
+
+test-fast: .venv/.test ## run the inner loop: the embedded engine, no end-to-end tests
+	$(BIN)/pytest -q -m "not end_to_end and not spark"
+
+test-sail: .venv/.test
+	$(BIN)/pytest -m "not end_to_end and not spark"
+
+test-spark: .venv/.test
+	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(BIN)/pytest -m "not end_to_end and not sail" gold_assets_tests/lakehouse gold_assets_tests/engines; fi
+
+test-end-to-end: .venv/.test
+	@if command -v chromium >/dev/null; then set -x; $(BIN)/pytest -m end_to_end; else set -x; $(BIN)/pytest -m "end_to_end and not browser"; fi
+
+lint: .venv/.test ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove the virtual environment, the demo's data and the instance's state
+	rm -rf .venv "$(GOLD_LAKE_ROOT)" build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find dagster_home -mindepth 1 ! -name dagster.yaml -delete
+
+# Says what is missing for a full run. Under CI=true that is a failure, elsewhere those tests are left out.
+needs:
+	@missing=""; \
+	command -v java >/dev/null || missing="$$missing\nJava is missing, so the tests on Spark are left out: install a JDK 17 or newer (Debian: apt-get install openjdk-17-jre-headless)."; \
+	command -v chromium >/dev/null || missing="$$missing\nChromium is missing, so the tests in a browser are left out: install it (Debian: apt-get install chromium)."; \
+	if [ -n "$$missing" ]; then printf "$$missing\n\n"; [ "$$CI" != true ]; fi
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/.demo: setup.cfg constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+.venv/.test: setup.cfg constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@ .venv/.demo
