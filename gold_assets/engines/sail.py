@@ -47,7 +47,7 @@ class SailEngine:
         with tempfile.TemporaryDirectory(prefix="gold_assets-") as scratch:
             computed = Path(scratch) / "rows"
             computed.mkdir()  # Sail writes no file, and no folder, for an empty result
-            rows.write.mode("append").parquet(str(computed))
+            rows.write.mode("append").option("compression", "snappy").parquet(str(computed))
             dataset = ds.dataset(computed, schema=pa.schema(table.schema().to_arrow()), format="parquet")
             try:
                 write_deltalake(

@@ -68,7 +68,9 @@ def _units(amount: Expression) -> Expression:
 
 
 def _is_present(column: str) -> Expression:
-    return F.trim(F.translate(F.col(column), "\t\r\n", "   ")) != F.lit("")
+    value = F.col(column)
+    # Text that begins with a character after the blanks is not blank: that spares nearly every row the slower test.
+    return (value >= F.lit("!")) | (F.trim(F.translate(value, "\t\r\n", "   ")) != F.lit(""))
 
 
 def _is_money(silver: DataFrame) -> Expression:
@@ -151,8 +153,9 @@ def quarantined_rows(silver: DataFrame, broken_dates: Collection[dt.date] | None
 
 def broken_dates(silver: DataFrame) -> set[dt.date]:
     """The dates that have a row that breaks a rule. Reads the columns of the contract, once."""
-    rows = quarantined_rows(silver).filter(F.col(EVENT_DATE).isNotNull()).select(EVENT_DATE).distinct().collect()
-    return {row[EVENT_DATE] for row in rows}
+    holds = F.coalesce(_all_rules_hold(silver), F.lit(False))
+    dates = silver.filter(F.col(EVENT_DATE).isNotNull()).groupBy(EVENT_DATE).agg(F.bool_and(holds).alias("is_whole"))
+    return {row[EVENT_DATE] for row in dates.filter("NOT is_whole").collect()}
 
 
 def _all_rules_hold(silver: DataFrame) -> Expression:
