@@ -1,0 +1,1 @@
+"""Side-by-side measurements against peers. Run them on a quiet machine."""

@@ -1,0 +1,144 @@
+"""Every date of every table, from a Silver of real transactions: this project beside the same job written by hand.
+
+``python -m benchmarks.backfill --copies 14`` builds a Silver of 14 times 1,469,307 rows and lets each contender, in a
+process of its own, make the tables from it:
+
+- ``gold_assets on Sail`` and ``on Spark``: ``refresh`` of all dates, contract and quarantine on board;
+- ``DuckDB + delta-rs``: the three tables and the quarantine by the same contract, a query and a write each;
+- ``DuckDB + delta-rs, bare``: the three tables of every row, no contract, no quarantine;
+- ``PySpark + Delta, plain``: the three tables of every row on a local Spark with its default settings.
+
+Seconds are the job's alone, once the engine runs; process seconds include the start and the imports.
+"""
+
+import argparse
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+
+from deltalake import DeltaTable, write_deltalake
+
+from benchmarks.contenders import measure, run, table
+
+_RISK_AND_RATIO = "risk_level = 'high' AND usage_cost_ratio < 0.2"
+_CONTRACT = r"""coalesce(
+    trim(user_id, e' \t\r\n') <> '' AND trim(product_id, e' \t\r\n') <> ''
+    AND isfinite(amount) AND abs(amount) < 1e14
+    AND (usage_cost_ratio IS NULL OR isfinite(usage_cost_ratio))
+    AND (risk_level IS NULL OR risk_level IN ('low', 'medium', 'high'))
+    AND event_date IS NOT NULL, false)"""
+_SPEND = """SELECT user_id, sum(amount::DECIMAL(18, 4))::DECIMAL(28, 4) AS total_spend, count(*) AS transaction_count,
+    event_date FROM silver WHERE {valid} GROUP BY ALL"""
+_PRODUCTS = """SELECT product_id, avg(usage_cost_ratio) AS avg_usage_cost_ratio, count(usage_cost_ratio) AS rated_count,
+    count(*) AS transaction_count, event_date FROM silver WHERE {valid} GROUP BY ALL"""
+_HIGH_RISK = f"SELECT *, true AS is_high_risk FROM silver WHERE {_RISK_AND_RATIO} AND {{valid}}"
+_BARE = (_SPEND, _PRODUCTS, _HIGH_RISK)
+
+
+def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
+    """This project's refresh of every date Silver has."""
+    from gold_assets.engines import Engine
+    from gold_assets.engines.sail import SailEngine
+    from gold_assets.lakehouse.dates import days
+    from gold_assets.lakehouse.refresh import Lake, refresh
+    from gold_assets.lakehouse.silver import pin_silver
+    from gold_assets.lakehouse.tables import TABLES
+
+    if engine_name == "spark":
+        from gold_assets.engines.spark import SparkEngine
+
+        engine: Engine = SparkEngine()
+    else:
+        engine = SailEngine()
+    lake = Lake(silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
+    engine.session  # noqa: B018 - starts it
+    dates = [date for date in pin_silver(silver).rows_by_date() if date is not None]
+    measure(lambda: refresh(lake, engine, days(min(dates), max(dates))))
+    engine.close()
+
+
+def duckdb_by_hand(silver: str, out: str, *, bare: bool) -> None:
+    """A query and a Delta write for each table."""
+    import duckdb
+
+    connection = duckdb.connect()
+
+    def job() -> None:
+        files = DeltaTable(silver).file_uris()
+        connection.read_parquet(files, hive_partitioning=True).create_view("silver")
+        valid = "true" if bare else _CONTRACT
+        queries = [query.format(valid=valid) for query in _BARE]
+        if not bare:
+            queries.append(f"SELECT *, ['broken'] AS violations FROM silver WHERE NOT {_CONTRACT}")
+        for number, query in enumerate(queries):
+            rows = connection.sql(query).to_arrow_table()
+            write_deltalake(f"{out}/{number}", rows, mode="overwrite", partition_by=["event_date"])
+
+    measure(job)
+
+
+def plain_pyspark(silver: str, out: str) -> None:
+    """A local Spark as its quick start says: default settings, a write for each table."""
+    from delta import configure_spark_with_delta_pip
+    from pyspark.sql import SparkSession
+
+    builder = (
+        SparkSession.builder.master("local[*]")
+        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+    )
+    spark = configure_spark_with_delta_pip(builder).getOrCreate()
+
+    def job() -> None:
+        spark.read.format("delta").load(silver).createOrReplaceTempView("silver")
+        for number, query in enumerate(_BARE):
+            sql = query.format(valid="true").replace("::DECIMAL(18, 4))::DECIMAL(28, 4)", "::DECIMAL(18, 4))")
+            spark.sql(sql).write.format("delta").partitionBy("event_date").save(f"{out}/{number}")
+
+    measure(job)
+    spark.stop()
+
+
+CONTENDERS = {
+    "gold_assets on Sail": lambda silver, out: gold_assets_on("sail", silver, out),
+    "gold_assets on Spark": lambda silver, out: gold_assets_on("spark", silver, out),
+    "DuckDB + delta-rs": lambda silver, out: duckdb_by_hand(silver, out, bare=False),
+    "DuckDB + delta-rs, bare": lambda silver, out: duckdb_by_hand(silver, out, bare=True),
+    "PySpark + Delta, plain": plain_pyspark,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--copies", type=int, default=14, help="times 1,469,307 rows")
+    parser.add_argument("--rounds", type=int, default=3, help="each contender runs once a round; medians are printed")
+    parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument("--silver", help="a Silver that was built before, or where to build it")
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--out", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.contender:
+        CONTENDERS[arguments.contender](arguments.silver, arguments.out)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        silver = arguments.silver or f"{scratch}/silver"
+        if not DeltaTable.is_deltatable(silver):
+            from gold_assets.sample.complete_journey import write_silver
+
+            write_silver(silver, copies=arguments.copies)
+        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.only}
+        for _ in range(arguments.rounds):
+            for name, measured in rounds.items():
+                out = Path(scratch) / "out"
+                shutil.rmtree(out, ignore_errors=True)
+                measured.append(run("benchmarks.backfill", "--contender", name, "--silver", silver, "--out", str(out)))
+    medians = {
+        name: {key: statistics.median(row[key] for row in measured) for key in measured[0]}
+        for name, measured in rounds.items()
+    }
+    print(table(medians, baseline="DuckDB + delta-rs" if "DuckDB + delta-rs" in medians else arguments.only[0]))
+
+
+if __name__ == "__main__":
+    main()
