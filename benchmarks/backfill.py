@@ -58,6 +58,12 @@ def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
     engine.close()
 
 
+def job_queries(*, bare: bool) -> list[str]:
+    """DuckDB's queries over a view ``silver``: the three tables and the quarantine; only the tables where ``bare``."""
+    queries = [query.format(valid="true" if bare else _CONTRACT) for query in _BARE]
+    return queries if bare else [*queries, f"SELECT *, ['broken'] AS violations FROM silver WHERE NOT {_CONTRACT}"]
+
+
 def duckdb_by_hand(silver: str, out: str, *, bare: bool) -> None:
     """A query and a Delta write for each table."""
     import duckdb
@@ -67,11 +73,7 @@ def duckdb_by_hand(silver: str, out: str, *, bare: bool) -> None:
     def job() -> None:
         files = DeltaTable(silver).file_uris()
         connection.read_parquet(files, hive_partitioning=True).create_view("silver")
-        valid = "true" if bare else _CONTRACT
-        queries = [query.format(valid=valid) for query in _BARE]
-        if not bare:
-            queries.append(f"SELECT *, ['broken'] AS violations FROM silver WHERE NOT {_CONTRACT}")
-        for number, query in enumerate(queries):
+        for number, query in enumerate(job_queries(bare=bare)):
             rows = connection.sql(query).to_arrow_table()
             write_deltalake(f"{out}/{number}", rows, mode="overwrite", partition_by=["event_date"])
 

@@ -1,0 +1,123 @@
+"""The multi-asset on a real instance: what it writes, and what Dagster is told."""
+
+import datetime as dt
+
+import dagster as dg
+import pytest
+from deltalake import DeltaTable
+
+from gold_assets.assets.gold import GOLD_WRITERS_POOL, gold_tables
+from gold_assets.assets.silver import SILVER, silver_transactions
+from gold_assets.lakehouse.refresh import Lake
+from gold_assets.lakehouse.tables import TABLES
+from gold_assets.partitions import daily_partitions
+from gold_assets.resources import Lakehouse
+from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.truth import assert_gold_is_true, rows_of
+
+pytestmark = pytest.mark.sail
+
+NAMES = [table.name for table in TABLES]
+
+
+@pytest.fixture
+def silver(lake: Lake) -> Lake:
+    write_silver(lake, [row(), row(user_id=None), high_risk_row(), row(event_date=WEDNESDAY)])
+    return lake
+
+
+@pytest.fixture
+def instance() -> dg.DagsterInstance:
+    return dg.DagsterInstance.ephemeral()
+
+
+def materialize(
+    lake: Lake,
+    instance: dg.DagsterInstance,
+    first: dt.date = MONDAY,
+    last: dt.date = MONDAY,
+    tables: list[str] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """One run over the dates from ``first`` to ``last``."""
+    dates = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
+    return dg.materialize(
+        [gold_tables, silver_transactions],
+        selection=dg.AssetSelection.assets(*(tables or NAMES)),
+        tags=dates,
+        resources={"lakehouse": Lakehouse(silver=lake.silver, tables=dict(lake.tables), engine="sail")},
+        instance=instance,
+        raise_on_error=False,
+    )
+
+
+def latest(instance: dg.DagsterInstance, table: str, date: dt.date) -> dg.AssetMaterialization:
+    [record] = instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey(table), asset_partitions=[str(date)]), limit=1
+    ).records
+    assert record.asset_materialization is not None
+    return record.asset_materialization
+
+
+def test_one_run_over_a_range_makes_every_table_true_on_every_date(silver: Lake, instance: dg.DagsterInstance) -> None:
+    assert materialize(silver, instance, MONDAY, WEDNESDAY).success
+    assert_gold_is_true(silver)
+    for name in NAMES:
+        assert instance.get_materialized_partitions(dg.AssetKey(name)) == {str(MONDAY), str(TUESDAY), str(WEDNESDAY)}
+
+
+def test_a_subset_writes_its_tables_and_no_other(silver: Lake, instance: dg.DagsterInstance) -> None:
+    assert materialize(silver, instance, tables=["high_risk_txns"]).success
+    assert rows_of(silver.tables["high_risk_txns"]).num_rows == 1
+    assert not any(DeltaTable.is_deltatable(silver.tables[name]) for name in NAMES if name != "high_risk_txns")
+
+
+def test_each_partition_tells_its_own_rows_and_the_versions_behind_them(
+    silver: Lake, instance: dg.DagsterInstance
+) -> None:
+    materialize(silver, instance, MONDAY, WEDNESDAY)
+    rows = {
+        (name, date): latest(instance, name, date).metadata["dagster/partition_row_count"].value
+        for name in NAMES
+        for date in (MONDAY, TUESDAY, WEDNESDAY)
+    }
+    of_dates = {name: [rows[name, date] for date in (MONDAY, TUESDAY, WEDNESDAY)] for name in NAMES}
+    assert of_dates == {
+        "user_spend_summary": [1, 0, 1],
+        "product_usage_metrics": [1, 0, 1],
+        "high_risk_txns": [1, 0, 0],
+        "quarantined_txns": [1, 0, 0],
+    }
+    metadata = latest(instance, "user_spend_summary", MONDAY).metadata
+    assert metadata["silver_version"].value == DeltaTable(silver.silver).version()
+    assert metadata["table_version"].value == DeltaTable(silver.tables["user_spend_summary"]).version()
+    assert metadata["seconds"].value > 0
+
+
+def test_a_date_whose_rows_all_went_away_ends_empty_and_the_run_succeeds(
+    silver: Lake, instance: dg.DagsterInstance
+) -> None:
+    materialize(silver, instance, MONDAY, WEDNESDAY)
+    DeltaTable(silver.silver).delete("event_date = DATE '2024-01-01'")
+    assert materialize(silver, instance).success
+    assert latest(instance, "user_spend_summary", MONDAY).metadata["dagster/partition_row_count"].value == 0
+    assert_gold_is_true(silver)
+
+
+def test_a_users_mistake_fails_the_run_with_its_one_sentence(lake: Lake, instance: dg.DagsterInstance) -> None:
+    result = materialize(lake, instance)
+    assert not result.success
+    description = result.failure_data_for_node("gold_tables").user_failure_data.description
+    assert description.startswith(f"There is no Delta table at {lake.silver}, where Silver is expected: ")
+    assert "\n" not in description
+
+
+def test_gold_is_written_under_the_pool_of_its_writers() -> None:
+    assert gold_tables.op.pool == GOLD_WRITERS_POOL
+
+
+def test_every_table_is_an_asset_by_date_downstream_of_silver() -> None:
+    assert {key.to_user_string() for key in gold_tables.keys} == set(NAMES)
+    for spec in gold_tables.specs:
+        assert [dep.asset_key for dep in spec.deps] == [SILVER]
+        assert spec.partitions_def == daily_partitions
+        assert spec.description and spec.owners and spec.kinds and spec.code_version
