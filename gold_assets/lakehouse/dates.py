@@ -27,8 +27,11 @@ def days(first: dt.date, last: dt.date) -> list[dt.date]:
 
 def predicate(dates: Iterable[dt.date], *, and_null: bool = False) -> str:
     """SQL that is true on rows of these dates, and on rows without a date where ``and_null``. Read by every engine."""
+    # Not BETWEEN, which Spark 4.2 parses into a function that Delta's replaceWhere leaves unresolved.
     parts = [
-        f"{EVENT_DATE} = DATE '{first}'" if first == last else f"{EVENT_DATE} BETWEEN DATE '{first}' AND DATE '{last}'"
+        f"{EVENT_DATE} = DATE '{first}'"
+        if first == last
+        else f"{EVENT_DATE} >= DATE '{first}' AND {EVENT_DATE} <= DATE '{last}'"
         for first, last in contiguous(dates)
     ]
     if and_null:
