@@ -1,0 +1,227 @@
+"""What Spark needs before it starts: Java, a pyspark and a delta-spark that fit, the Delta JARs, a cluster that answers."""
+
+import importlib.metadata
+import os
+import queue
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyspark
+from packaging.requirements import Requirement
+
+from gold_assets.lakehouse.errors import UserError
+
+_OLDEST_JAVA = 17
+_CONNECT_PORT = 15002
+_CONNECT_SECONDS = 5
+_SILENCE_SECONDS = 45
+"""How long resolving the JARs may say nothing before it counts as hung."""
+
+_SHIPPED_WITH_PYSPARK = (
+    "org.apache.*:*,com.fasterxml.*:*,org.slf4j:*,org.xerial.snappy:*,com.github.luben:*,org.locationtech.*:*"
+)
+"""What delta-spark depends on and pyspark brings: 74 of 87 MB, copied at every start if it were resolved again."""
+
+
+def check_java() -> None:
+    """Raise ``UserError`` where the Java that Spark would use is missing or older than 17."""
+    install = "install a Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME to one"
+    otherwise = "GOLD_ENGINE=sail needs no Java"
+    home = os.environ.get("JAVA_HOME")
+    java = f"{home}/bin/java" if home else shutil.which("java")
+    where = f"in JAVA_HOME ({home})" if home else "on the PATH"
+    try:
+        if java is None:
+            raise FileNotFoundError
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        raise UserError(
+            f"Spark needs Java {_OLDEST_JAVA} or newer, and there is none {where}: {install}; {otherwise}."
+        ) from None
+    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    if found and int(found[1]) < _OLDEST_JAVA:
+        raise UserError(
+            f"Spark needs Java {_OLDEST_JAVA} or newer, and {java} is Java {found[1]}: {install}; {otherwise}."
+        )
+
+
+def check_versions() -> None:
+    """Raise ``UserError`` where the installed delta-spark is missing or was not made for the installed pyspark."""
+    delta = _delta_version()
+    for requirement in map(Requirement, importlib.metadata.requires("delta-spark") or []):
+        if requirement.name == "pyspark" and not requirement.specifier.contains(pyspark.__version__):
+            raise UserError(
+                f"pyspark {pyspark.__version__} does not fit delta-spark {delta}, which expects pyspark"
+                f"{requirement.specifier}: install a pair that fits, for example pip install 'delta-spark=={delta}'."
+            )
+
+
+def delta_coordinates() -> dict[str, str]:
+    """The Spark settings that fetch the Delta JARs made for the installed pyspark and delta-spark."""
+    spark = ".".join(pyspark.__version__.split(".")[:2])
+    return {
+        "spark.jars.packages": f"io.delta:delta-spark_{spark}_2.13:{_delta_version()}",
+        "spark.jars.excludes": _SHIPPED_WITH_PYSPARK,
+    }
+
+
+def delta_jars_in(folder: str) -> dict[str, str]:
+    """The Spark settings that take the Delta JARs from a local folder, for machines without a registry."""
+    jars = sorted(Path(folder).expanduser().absolute().glob("*.jar"))
+    missing = [name for name in ("delta-spark", "delta-storage") if not any(name in jar.name for jar in jars)]
+    if missing:
+        wanted = delta_coordinates()["spark.jars.packages"]
+        raise UserError(
+            f"The folder of Spark's JARs, {folder}, holds no {' and no '.join(missing)} JAR: put {wanted} and what it "
+            "depends on there, or unset GOLD_SPARK_JARS to have them fetched."
+        )
+    return {"spark.jars": ",".join(map(str, jars))}
+
+
+def fetch_jars(conf: Mapping[str, str]) -> None:
+    """Fetch the JARs that ``conf`` names by coordinates, unless they are there, so that a failure can be explained.
+
+    Spark would fetch them while its JVM starts, and all that Python hears of a failure there is that the JVM ended.
+    """
+    packages = conf.get("spark.jars.packages", "")
+    cache = Path(conf.get("spark.jars.ivy") or Path.home() / ".ivy2.5.2") / "jars"
+    names = [package.strip().replace(":", "_", 1).replace(":", "-") + ".jar" for package in packages.split(",")]
+    if packages and not all((cache / name).exists() for name in names):
+        explain_start(conf)
+
+
+def explain_start(conf: Mapping[str, str]) -> None:
+    """Let ``spark-submit`` prepare a start with ``conf``, fetching JARs, and raise ``UserError`` where it cannot."""
+    submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+    settings = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
+    # The only purpose of the main class is to end at once.
+    nothing = ["--class", "org.apache.ivy.Main", "spark-internal", "-version"]
+    process = subprocess.Popen(
+        [str(submit), *settings, *nothing], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        said = list(_lines_of(process))
+        failed = process.wait(timeout=_SILENCE_SECONDS) != 0
+    except (queue.Empty, subprocess.TimeoutExpired):
+        raise UserError(
+            f"The Delta JARs could not be fetched: nothing was heard for {_SILENCE_SECONDS} s from {_repository(conf)}; {_JARS_HELP}."
+        ) from None
+    finally:
+        process.kill()
+        process.wait()
+    if failed:
+        raise UserError(_explanation(conf, said))
+
+
+_JARS_HELP = (
+    "let this machine reach it, name another in spark.jars.repositories in the file of GOLD_SPARK_CONF, "
+    "or put the JARs in a folder and set GOLD_SPARK_JARS to it"
+)
+
+
+def _explanation(conf: Mapping[str, str], said: list[str]) -> str:
+    text = "\n".join(said)
+    if failed := re.search(r"RuntimeException: \[(download failed: .*)\]", text):
+        if tried := re.search(r"local-m2-cache: tried\s+file:(\S+)", text):
+            return (
+                f"The local Maven cache is half-filled: it describes a Delta JAR and lacks the file {tried[1]}: "
+                f"delete the folder {Path(tried[1]).parent}, and the JAR is fetched."
+            )
+        return f"The Delta JARs could not be fetched from {_repository(conf)} ({failed[1]}): {_JARS_HELP}."
+    if unresolved := re.search(r"RuntimeException: \[(unresolved dependency: .*)\]", text):
+        return f"The Delta JARs could not be resolved at {_repository(conf)} ({unresolved[1]}): {_JARS_HELP}."
+    errors = [line for line in said if re.search(r"^(Error|Exception|Caused by)|Error:", line)]
+    last = (errors or said or ["it said nothing"])[0]
+    return f"Spark's JVM ended before it was ready ({last}): correct GOLD_SPARK_MASTER or the file of GOLD_SPARK_CONF."
+
+
+def _repository(conf: Mapping[str, str]) -> str:
+    if settings := conf.get("spark.jars.ivySettings"):
+        return f"the repositories of {settings}"
+    return ", ".join(filter(None, ["Maven Central", conf.get("spark.jars.repositories")]))
+
+
+def _lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
+    """What the process says, line by line. Raises ``queue.Empty`` where it is silent for too long."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in process.stdout or ():
+            lines.put(line.strip())
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while (line := lines.get(timeout=_SILENCE_SECONDS)) is not None:
+        yield line
+
+
+def check_answers(url: str, setting: str) -> None:
+    """Raise ``UserError`` where nothing listens at any address of a master or a Connect server, in a few seconds."""
+    addresses = _addresses(url)
+    problems = []
+    for host, port in addresses:
+        try:
+            with socket.create_connection((host, port), timeout=_CONNECT_SECONDS):
+                return
+        except OSError as error:
+            problems.append(f"{host}:{port}: {error.strerror or error}")
+    if problems:
+        raise UserError(f"{setting} is {url} and does not answer ({', '.join(problems)}): {start_it(url)}.")
+
+
+def start_it(url: str) -> str:
+    """What to do about a master or a Connect server that does not answer."""
+    what = "Spark Connect server" if url.startswith("sc://") else "Spark master"
+    return f"start the {what}, correct the address, or unset it to run Spark on this machine"
+
+
+def _addresses(url: str) -> list[tuple[str, int]]:
+    """The addresses that must answer, none where Spark finds the cluster by other means."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "spark":
+        parts = [urlsplit(f"//{part}") for part in rest.split(",")]
+        return [(part.hostname or "", part.port or 7077) for part in parts]
+    if scheme == "sc":
+        part = urlsplit(f"//{rest}")
+        return [(part.hostname or "", part.port or _CONNECT_PORT)]
+    if scheme == "k8s":
+        part = urlsplit(rest if "://" in rest else f"https://{rest}")
+        return [(part.hostname or "", part.port or (80 if part.scheme == "http" else 443))]
+    return []
+
+
+def read_properties(path: str) -> dict[str, str]:
+    """Spark settings from a file in the form of ``spark-defaults.conf``: a key and its value a line, # for comments."""
+    try:
+        lines = Path(path).expanduser().read_text().splitlines()
+    except OSError as error:
+        raise UserError(
+            f"GOLD_SPARK_CONF names {path}, which cannot be read ({error.strerror}): correct the path or unset it."
+        ) from None
+    settings = {}
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line[0] in "#!":
+            continue
+        key, *value = re.split(r"\s*[=:\s]\s*", line, maxsplit=1)
+        if not key.startswith("spark.") or not value:
+            raise UserError(
+                f"Line {number} of {path} (GOLD_SPARK_CONF) is {line!r}, expected a setting such as "
+                "spark.executor.memory 2g: correct the line."
+            )
+        settings[key] = value[0]
+    return settings
+
+
+def _delta_version() -> str:
+    try:
+        return importlib.metadata.version("delta-spark")
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(
+            "delta-spark is not installed, which Spark needs to read Delta tables: pip install delta-spark."
+        ) from None
