@@ -9,6 +9,7 @@ from gold_assets.resources import Lakehouse
 
 defs = dg.Definitions(
     assets=[silver_transactions, gold_tables],
+    jobs=[dg.define_asset_job("observe_silver", selection=[silver_transactions])],
     resources={"lakehouse": Lakehouse.from_settings(load_settings())},
     # One short step a run: a process of its own for it would cost more than it does.
     executor=dg.in_process_executor,

@@ -10,7 +10,9 @@ import dagster as dg
 from deltalake import DeltaTable, QueryBuilder
 
 from gold_assets.config import Settings, load_settings
+from gold_assets.lakehouse.delta_log import DeltaLog
 from gold_assets.lakehouse.errors import UserError
+from gold_assets.lakehouse.refresh import STAMP
 from gold_assets.lakehouse.silver import pin_silver
 from gold_assets.lakehouse.tables import TABLES, USER_SPEND_SUMMARY
 from gold_assets.sample.bad_rows import bad_rows
@@ -28,7 +30,7 @@ def main() -> int:
         # Read when the definitions are imported: the window of the demo begins with its data.
         os.environ.setdefault("GOLD_PARTITIONS_START", first.isoformat())
         succeeded = materialize(first, last)
-        print_outcome(settings, first, last)
+        print_outcome(settings)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -59,21 +61,27 @@ def materialize(first: dt.date, last: dt.date) -> bool:
         "dagster/asset_partition_range_end": last.isoformat(),
     }
     with dg.DagsterInstance.get() as instance:
+        observed = repository.get_job("observe_silver").execute_in_process(
+            instance=instance, run_config=_LOGS_ERRORS_ONLY
+        )
         print(f"Materializing {first} to {last}: {', '.join(table.name for table in TABLES)}")
         job = repository.get_implicit_global_asset_job_def()
         result = job.execute_in_process(
             instance=instance, run_config=_LOGS_ERRORS_ONLY, tags=range_of_dates, raise_on_error=False
         )
-        return result.success
+        return observed.success and result.success
 
 
-def print_outcome(settings: Settings, first: dt.date, last: dt.date) -> None:
+def print_outcome(settings: Settings) -> None:
     """Per table its rows, dates, Silver version and path; then the five largest spenders' days."""
-    print(f"\n{'table':<24}{'rows':>11}{'dates':>7}  path")
+    print(f"\n{'table':<24}{'rows':>11}{'dates':>7}{'Silver version':>16}  path")
     for table in TABLES:
         path = settings.lake.tables[table.name]
-        counts = _query("SELECT count(*) AS rows, count(DISTINCT event_date) AS dates FROM t", path)
-        print(f"{table.name:<24}{counts[0]['rows']:>11,}{counts[0]['dates']:>7}  {path}")
+        [counted] = _query("SELECT count(*) AS rows, count(DISTINCT event_date) AS dates FROM t", path)
+        delta_table = DeltaTable(path)
+        stamp = DeltaLog(delta_table).commit(delta_table.version()).user_metadata[STAMP]
+        made = f"{counted['rows']:>11,}{counted['dates']:>7}{stamp['silver_version']:>16}"
+        print(f"{table.name:<24}{made}  {path}")
     print("\nThe five largest spenders' days:")
     top = "SELECT * FROM t ORDER BY total_spend DESC, user_id LIMIT 5"
     for row in _query(top, settings.lake.tables[USER_SPEND_SUMMARY.name]):
