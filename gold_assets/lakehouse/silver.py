@@ -54,11 +54,11 @@ def pin_silver(uri: str, version: int | None = None) -> Silver:
             f"There is no Delta table at {uri}, where Silver is expected: "
             "set GOLD_SOURCE_PATH to your Silver table, or build the demo's with make demo."
         ) from None
-    except DeltaError as error:
+    except (DeltaError, OSError) as error:
         asked = "its newest version" if version is None else f"version {version}"
         raise UserError(
             f"Silver at {uri} cannot be read at {asked} ({reason(error)}): "
-            "check that the version exists and that its log is whole."
+            "check that this process may read it, that the version exists and that its log is whole."
         ) from error
     for column in SILVER_COLUMNS:
         _check_column(uri, table, column)
