@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     partitions_start: dt.date = dt.date(2017, 1, 1)
     partitions_end: dt.date | None = None
     engine: Literal["sail", "spark"] = "sail"
+    spark_master: str | None = None
+    spark_remote: str | None = None
+    spark_conf: str | None = None
+    spark_jars: str | None = None
 
     @model_validator(mode="before")
     @classmethod

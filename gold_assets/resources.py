@@ -3,9 +3,12 @@
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
+from dagster_pyspark import LazyPySparkResource
 from pydantic import PrivateAttr
+from pyspark.sql import SparkSession
 
 from gold_assets.config import Settings
 from gold_assets.engines import Engine
@@ -21,11 +24,23 @@ class Lakehouse(dg.ConfigurableResource):
     silver: str
     tables: dict[str, str]
     engine: str
+    spark_master: str | None = None
+    spark_remote: str | None = None
+    spark_conf: str | None = None
+    spark_jars: str | None = None
     _engine: Engine | None = PrivateAttr(default=None)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Lakehouse":
-        return cls(silver=settings.lake.silver, tables=dict(settings.lake.tables), engine=settings.engine)
+        return cls(
+            silver=settings.lake.silver,
+            tables=dict(settings.lake.tables),
+            engine=settings.engine,
+            spark_master=settings.spark_master,
+            spark_remote=settings.spark_remote,
+            spark_conf=settings.spark_conf,
+            spark_jars=settings.spark_jars,
+        )
 
     @property
     def lake(self) -> Lake:
@@ -34,8 +49,19 @@ class Lakehouse(dg.ConfigurableResource):
     def started_engine(self) -> Engine:
         """The engine of this run."""
         if self._engine is None:
-            self._engine = SailEngine()
+            self._engine = self._spark_engine() if self.engine == "spark" else SailEngine()
         return self._engine
+
+    def _spark_engine(self) -> Engine:
+        from gold_assets.engines.spark import SparkEngine
+
+        return SparkEngine(
+            master=self.spark_master,
+            remote=self.spark_remote,
+            conf_file=self.spark_conf,
+            jars=self.spark_jars,
+            open=_open_with_dagster,
+        )
 
     def refresh(self, dates: Sequence[dt.date], tables: Sequence[Table] = TABLES) -> Refreshed:
         """``lakehouse.refresh`` from Silver's newest version."""
@@ -45,6 +71,10 @@ class Lakehouse(dg.ConfigurableResource):
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+
+def _open_with_dagster(conf: dict[str, Any]) -> SparkSession:
+    return LazyPySparkResource(spark_config=conf).spark_session
 
 
 @contextmanager
