@@ -1,5 +1,7 @@
 """Two ways to run the same PySpark code, behind one small interface."""
 
+import datetime as dt
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from deltalake import DeltaTable
@@ -11,7 +13,7 @@ class CommitConflict(Exception):
 
 
 class Engine(Protocol):
-    """Reads one version of a Delta table, and replaces part of a table in one commit."""
+    """Reads one version of a Delta table, replaces part of a table in one commit, and maintains its files."""
 
     def read(self, uri: str, version: int) -> DataFrame:
         """The Delta table at ``uri`` as of ``version``."""
@@ -22,6 +24,26 @@ class Engine(Protocol):
 
         ``rows`` has the table's columns and only rows that meet the predicate; anything else is refused. Raises
         ``CommitConflict`` where another writer was faster, ``OSError`` or ``DeltaError`` where writing fails.
+        """
+        ...
+
+    def optimize(
+        self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
+    ) -> None:
+        """Rewrite the files of ``dates``, compacted and clustered by the columns, in one commit stamped ``user_metadata``.
+
+        Rewrites them each time it is asked to; content does not change. Raises ``CommitConflict`` where another writer
+        replaced one of the files first.
+        """
+        ...
+
+    def vacuum(
+        self, table: DeltaTable, retention_hours: int, user_metadata: str, *, dry_run: bool = False
+    ) -> list[str]:
+        """Delete the files that no version of the last ``retention_hours`` needs, the remains of killed writers included.
+
+        Its commits are stamped ``user_metadata``. Where ``dry_run``, nothing is deleted, and the paths of those files
+        below the table are returned.
         """
         ...
 

@@ -1,19 +1,26 @@
 """Sail: a Spark Connect engine in Rust inside this process. It reads and computes; delta-rs commits."""
 
+import datetime as dt
 import os
 import tempfile
 import threading
 import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame, SparkSession
 
 from gold_assets.engines import CommitConflict
+from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
+from gold_assets.lakehouse.dates import EVENT_DATE
+
+_SORT_BYTES = 1 << 30
+"""Of memory for ordering; the rest is spilled."""
 
 
 class SailEngine:
@@ -61,6 +68,33 @@ class SailEngine:
                 )
             except CommitFailedError as error:
                 raise CommitConflict(str(error)) from error
+
+    def optimize(
+        self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
+    ) -> None:
+        try:
+            table.optimize.z_order(
+                list(zorder_by),
+                partition_filters=[(EVENT_DATE, "in", sorted(dates))],
+                target_size=TARGET_FILE_BYTES,
+                max_concurrent_tasks=2,
+                max_spill_size=_SORT_BYTES,
+                writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=ROWS_A_ROW_GROUP),
+                commit_properties=CommitProperties(custom_metadata={"userMetadata": user_metadata}),
+            )
+        except CommitFailedError as error:
+            raise CommitConflict(str(error)) from error
+
+    def vacuum(
+        self, table: DeltaTable, retention_hours: int, user_metadata: str, *, dry_run: bool = False
+    ) -> list[str]:
+        return table.vacuum(
+            retention_hours,
+            dry_run=dry_run,
+            enforce_retention_duration=False,
+            full=True,  # else the files of a killed writer, which no log names, stay for ever
+            commit_properties=CommitProperties(custom_metadata={"userMetadata": user_metadata}),
+        )
 
     def close(self) -> None:
         with self._starting:

@@ -62,6 +62,14 @@ class DeltaLog:
                     commit.info = action["commitInfo"]
         return commit
 
+    def last_checkpoint(self) -> int:
+        """The version of the newest checkpoint, -1 where there is none."""
+        try:
+            with self._files.open_input_stream("_delta_log/_last_checkpoint") as pointer:
+                return int(json.loads(pointer.read())["version"])
+        except FileNotFoundError:
+            return -1
+
     def commits_backwards(self, version: int) -> Iterator[Commit]:
         """From ``version`` down to 0, or to where log clean-up has cut the log."""
         while version >= 0:

@@ -1,0 +1,360 @@
+"""Maintenance changes files, never content, and only those that need it. The same on both engines."""
+
+import datetime as dt
+import json
+import os
+import time
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from gold_assets.engines import CommitConflict, Engine
+from gold_assets.lakehouse.errors import UserError
+from gold_assets.lakehouse.maintenance import Maintained, MaintenanceFailed, dates_out_of_order, maintain
+from gold_assets.lakehouse.refresh import Lake, refresh
+from gold_assets.lakehouse.tables import TABLES, USER_SPEND_SUMMARY
+from gold_assets_tests.silver import (
+    MONDAY,
+    TUESDAY,
+    WEDNESDAY,
+    high_risk_row,
+    row,
+    with_type,
+    write_silver,
+)
+from gold_assets_tests.truth import assert_gold_is_true, rows_of
+
+SPEND = "user_spend_summary"
+LATER = dt.date(2024, 2, 1)
+A_MONTH_AGO = 32 * 86_400
+
+
+@pytest.fixture
+def gold(lake: Lake, engine: Engine) -> Lake:
+    """Three dates of Gold, users in no order, one row in the quarantine on Monday and one without a date."""
+    names = [f"user {n * 37 % 100:02}" for n in range(100)]
+    rows = [high_risk_row(user_id=name, event_date=date) for date in (MONDAY, TUESDAY, WEDNESDAY) for name in names]
+    write_silver(lake, [*rows, row(user_id=None), row(event_date=None)])
+    refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY])
+    return lake
+
+
+def spend(lake: Lake) -> DeltaTable:
+    return DeltaTable(lake.tables[SPEND])
+
+
+def files_of(lake: Lake, date: dt.date, name: str = SPEND) -> set[str]:
+    return set(DeltaTable(lake.tables[name]).file_uris(file_pruning_predicate=[("event_date", "=", date)]))
+
+
+def stored(lake: Lake, name: str = SPEND) -> set[Path]:
+    return set(Path(lake.tables[name]).glob("event_date=*/*.parquet"))
+
+
+def out_of_order(lake: Lake) -> set[dt.date]:
+    return dates_out_of_order(spend(lake), USER_SPEND_SUMMARY.zorder_by)
+
+
+def run(lake: Lake, engine: Engine, **asked: object) -> Maintained:
+    """What maintenance did to the one table."""
+    return maintain(lake, engine, [USER_SPEND_SUMMARY], **{"today": LATER, **asked})[SPEND]  # type: ignore[arg-type]
+
+
+def age_files(lake: Lake, name: str = SPEND) -> None:
+    """Let every file look a month old, and the log say that those removed were removed then."""
+    table = Path(lake.tables[name])
+    long_ago = time.time() - A_MONTH_AGO
+    for path in table.rglob("*.parquet"):
+        os.utime(path, (long_ago, long_ago))
+    for commit in (table / "_delta_log").glob("*.json"):
+        actions = [json.loads(line) for line in commit.read_text().splitlines()]
+        for action in actions:
+            if "remove" in action:
+                action["remove"]["deletionTimestamp"] = int(long_ago * 1000)
+        commit.write_text("\n".join(json.dumps(action) for action in actions) + "\n")
+        (commit.parent / f".{commit.name}.crc").unlink(missing_ok=True)
+        os.utime(commit, (long_ago, long_ago))
+
+
+def test_every_table_keeps_its_content(gold: Lake, engine: Engine) -> None:
+    before = {name: rows_of(uri).num_rows for name, uri in gold.tables.items()}
+    done = maintain(gold, engine, today=LATER)
+    assert set(done) == {table.name for table in TABLES}
+    assert {name: rows_of(uri).num_rows for name, uri in gold.tables.items()} == before
+    assert_gold_is_true(gold)
+
+
+def test_columns_of_every_type_keep_their_values(lake: Lake, engine: Engine) -> None:
+    schema = with_type("event_ts", pa.timestamp("us", tz="UTC"), with_type("amount", pa.decimal128(20, 6)))
+    schema = with_type("tags", pa.list_(pa.string()), with_type("is_refund", pa.bool_(), schema))
+    noon = dt.datetime(2024, 1, 1, 12, 0, 0, 1, tzinfo=dt.timezone.utc)
+    more = {"event_ts": noon, "tags": ["a", None, ""], "is_refund": True, "amount": Decimal("1.000001")}
+    empty = {"event_ts": None, "tags": None, "is_refund": None, "amount": None}
+    write_silver(lake, [high_risk_row(**more), row(**empty), row(**{**more, "user_id": None})], schema=schema)
+    refresh(lake, engine, [MONDAY])
+    schemas = {name: rows_of(uri).schema for name, uri in lake.tables.items()}
+    done = maintain(lake, engine, today=LATER)
+    assert all(table.ordered == (MONDAY,) for table in done.values())
+    assert {name: rows_of(uri).schema for name, uri in lake.tables.items()} == schemas
+    assert_gold_is_true(lake)
+
+
+def test_rows_are_in_the_order_of_the_zorder_columns(gold: Lake, engine: Engine) -> None:
+    assert pq.read_table(*files_of(gold, MONDAY))["user_id"].to_pylist() != sorted(users(gold))
+    run(gold, engine)
+    assert pq.read_table(*files_of(gold, MONDAY))["user_id"].to_pylist() == sorted(users(gold))
+
+
+def users(lake: Lake) -> list[str]:
+    return [each["user_id"] for each in rows_of(lake.tables[SPEND]).to_pylist() if each["event_date"] == MONDAY]
+
+
+def test_many_files_of_a_date_become_one(gold: Lake, engine: Engine) -> None:
+    rows = rows_of(gold.tables[SPEND])
+    for n in range(5):
+        write_deltalake(gold.tables[SPEND], rows.slice(n, 1), mode="append")
+    refreshed = rows_of(gold.tables[SPEND]).num_rows
+    done = run(gold, engine)
+    assert (done.files_before, done.files_after) == (8, 3)
+    assert done.bytes_after < done.bytes_before
+    assert rows_of(gold.tables[SPEND]).num_rows == refreshed
+
+
+def test_a_second_run_finds_nothing_to_do_and_rewrites_nothing(gold: Lake, engine: Engine) -> None:
+    first = run(gold, engine)
+    assert first.ordered == (MONDAY, TUESDAY, WEDNESDAY)
+    files = set(spend(gold).file_uris())
+    second = run(gold, engine)
+    assert second.ordered == ()
+    assert second.skipped == (MONDAY, TUESDAY, WEDNESDAY)
+    assert set(spend(gold).file_uris()) == files
+
+
+def test_only_the_dates_whose_files_changed_are_ordered_again(gold: Lake, engine: Engine) -> None:
+    run(gold, engine)
+    untouched = files_of(gold, MONDAY) | files_of(gold, WEDNESDAY)
+    refresh(gold, engine, [TUESDAY])
+    assert run(gold, engine).ordered == (TUESDAY,)
+    assert files_of(gold, MONDAY) | files_of(gold, WEDNESDAY) == untouched
+
+
+def test_todays_date_and_later_ones_are_left_alone_until_they_have_passed(gold: Lake, engine: Engine) -> None:
+    files = files_of(gold, TUESDAY) | files_of(gold, WEDNESDAY)
+    done = run(gold, engine, today=TUESDAY)
+    assert done.ordered == (MONDAY,)
+    assert done.skipped == (TUESDAY, WEDNESDAY)
+    assert files_of(gold, TUESDAY) | files_of(gold, WEDNESDAY) == files
+    assert run(gold, engine, today=WEDNESDAY).ordered == (TUESDAY,)
+    assert run(gold, engine).ordered == (WEDNESDAY,)
+
+
+def test_dates_that_were_not_asked_for_stay_due(gold: Lake, engine: Engine) -> None:
+    assert run(gold, engine, dates=[TUESDAY]).ordered == (TUESDAY,)
+    assert out_of_order(gold) == {MONDAY, WEDNESDAY}
+    assert run(gold, engine).ordered == (MONDAY, WEDNESDAY)
+
+
+def test_an_optimize_of_somebody_else_undoes_the_order(gold: Lake, engine: Engine) -> None:
+    run(gold, engine)
+    write_deltalake(gold.tables[SPEND], rows_of(gold.tables[SPEND]).slice(0, 0), mode="append")
+    assert out_of_order(gold) == set()
+    spend(gold).optimize.z_order(["total_spend"], partition_filters=[("event_date", "=", MONDAY)])
+    assert out_of_order(gold) == {MONDAY}
+
+
+def test_other_zorder_columns_make_every_date_due(gold: Lake, engine: Engine) -> None:
+    run(gold, engine)
+    assert dates_out_of_order(spend(gold), ["total_spend"]) == {MONDAY, TUESDAY, WEDNESDAY}
+
+
+def test_a_commit_that_came_in_between_is_not_taken_for_ordered(gold: Lake, engine: Engine) -> None:
+    stale = spend(gold)
+    stamp = {"zorder_by": ["user_id"], "version": stale.version(), "out_of_order": [[str(MONDAY), str(TUESDAY)]]}
+    wednesdays = pa.Table.from_pylist(
+        [each for each in rows_of(gold.tables[SPEND]).to_pylist() if each["event_date"] == WEDNESDAY]
+    )
+    write_deltalake(gold.tables[SPEND], wednesdays.cast(rows_of(gold.tables[SPEND]).schema), mode="append")
+    engine.optimize(stale, [MONDAY, TUESDAY], ["user_id"], json.dumps({"gold_assets": {"maintenance": stamp}}))
+    assert out_of_order(gold) == {WEDNESDAY}
+
+
+def test_the_state_outlives_the_log_before_the_last_maintenance(gold: Lake, engine: Engine) -> None:
+    run(gold, engine, dates=[MONDAY], vacuum=False)
+    cut_log(gold, before=spend(gold).version())
+    assert out_of_order(gold) == {TUESDAY, WEDNESDAY}
+
+
+def test_where_the_log_is_cut_after_the_last_maintenance_every_date_is_due(gold: Lake, engine: Engine) -> None:
+    run(gold, engine, vacuum=False)
+    refresh(gold, engine, [MONDAY])
+    cut_log(gold, before=spend(gold).version())
+    assert out_of_order(gold) == {MONDAY, TUESDAY, WEDNESDAY}
+    assert run(gold, engine, vacuum=False).ordered == (MONDAY, TUESDAY, WEDNESDAY)
+    assert out_of_order(gold) == set()
+
+
+def cut_log(lake: Lake, before: int) -> None:
+    spend(lake).create_checkpoint()
+    for commit in (Path(lake.tables[SPEND]) / "_delta_log").glob("*.json"):
+        if int(commit.name[:20]) < before:
+            commit.unlink()
+
+
+def test_a_reader_of_the_version_before_reads_on(gold: Lake, engine: Engine) -> None:
+    reader = spend(gold).to_pyarrow_dataset().to_batches(batch_size=1)
+    first = next(reader)
+    old = spend(gold).version()
+    maintain(gold, engine, today=LATER)
+    assert first.num_rows + sum(batch.num_rows for batch in reader) == 300
+    assert rows_of(gold.tables[SPEND], old).num_rows == 300
+
+
+def test_vacuum_deletes_what_no_version_of_the_last_week_needs(gold: Lake, engine: Engine) -> None:
+    removed_before_this_week = {Path(uri) for uri in files_of(gold, MONDAY)}
+    refresh(gold, engine, [MONDAY])
+    age_files(gold)
+    recently_removed = {Path(uri) for uri in files_of(gold, MONDAY)}
+    refresh(gold, engine, [MONDAY])
+    recently_removed |= {Path(uri) for uri in files_of(gold, MONDAY)}
+    refresh(gold, engine, [MONDAY])
+    live = {Path(uri) for uri in spend(gold).file_uris()}
+    [oldest] = set(removed_before_this_week)
+    size = oldest.stat().st_size
+    done = run(gold, engine, zorder=False)
+    assert [Path(gold.tables[SPEND]) / path for path in done.deleted] == [oldest]
+    assert done.bytes_freed == size
+    # Monday's second and third file were of the newest version a moment ago.
+    assert stored(gold) == live | recently_removed
+    assert_gold_is_true(gold)
+
+
+def test_vacuum_deletes_what_a_killed_writer_left(gold: Lake, engine: Engine) -> None:
+    for name, age in {"old": A_MONTH_AGO, "new": 0}.items():
+        path = Path(gold.tables[SPEND], f"event_date={MONDAY}", f"part-{name}.parquet")
+        path.write_bytes(b"half a file")
+        os.utime(path, (time.time() - age,) * 2)
+    done = run(gold, engine)
+    assert done.deleted == (f"event_date={MONDAY}/part-old.parquet",)
+    assert done.bytes_freed == 11
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(gold: Lake, engine: Engine) -> None:
+    refresh(gold, engine, [MONDAY])
+    age_files(gold)
+    before = (spend(gold).version(), stored(gold))
+    would = run(gold, engine, dry_run=True)
+    assert (spend(gold).version(), stored(gold)) == before
+    done = run(gold, engine)
+    assert would.dry_run and not done.dry_run
+    assert would.ordered == done.ordered == (MONDAY, TUESDAY, WEDNESDAY)
+    assert would.deleted == done.deleted
+    assert len(done.deleted) == 1
+    assert would.bytes_freed == done.bytes_freed > 0
+
+
+@pytest.mark.parametrize("hours", [0, 1, 167, -1])
+def test_a_retention_below_a_week_is_refused_before_anything_is_done(gold: Lake, engine: Engine, hours: int) -> None:
+    version = spend(gold).version()
+    with pytest.raises(UserError, match=f"retention_hours is {hours}, expected 168 or more"):
+        run(gold, engine, retention_hours=hours)
+    assert spend(gold).version() == version
+
+
+def test_a_retention_below_a_week_is_kept_to_where_it_is_allowed_loudly(
+    gold: Lake, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    refresh(gold, engine, [MONDAY])
+    assert run(gold, engine, zorder=False, retention_hours=1, allow_short_retention=True).deleted == ()
+    done = run(gold, engine, zorder=False, retention_hours=0, allow_short_retention=True)
+    assert len(done.deleted) == 1
+    assert "VACUUM keeps 0 hours, and readers of older versions fail" in caplog.text
+    assert spend(gold).metadata().configuration["delta.deletedFileRetentionDuration"] == "interval 168 hours"
+    assert_gold_is_true(gold)
+
+
+def test_a_longer_retention_is_promised_by_the_tables_properties_and_kept_to(gold: Lake, engine: Engine) -> None:
+    refresh(gold, engine, [MONDAY])
+    age_files(gold)
+    assert run(gold, engine, zorder=False, retention_hours=1000).deleted == ()
+    properties = spend(gold).metadata().configuration
+    assert properties["delta.deletedFileRetentionDuration"] == "interval 1000 hours"
+    assert properties["delta.logRetentionDuration"] == "interval 1000 hours"
+    done = run(gold, engine, zorder=False)
+    assert (done.retention_hours, done.deleted) == (1000, ())
+
+
+def test_a_table_that_fails_does_not_stop_the_others_and_the_run_fails(gold: Lake, engine: Engine) -> None:
+    [file] = files_of(gold, MONDAY, "product_usage_metrics")
+    Path(file).unlink()
+    with pytest.raises(MaintenanceFailed, match=r"failed for 1 of 4 tables: product_usage_metrics \(") as failed:
+        maintain(gold, engine, today=LATER)
+    assert "\n" not in str(failed.value)
+    assert set(failed.value.maintained) == {table.name for table in TABLES} - {"product_usage_metrics"}
+    assert out_of_order(gold) == set()
+
+
+def test_a_table_that_is_not_made_yet_is_left_out(lake: Lake, engine: Engine) -> None:
+    assert maintain(lake, engine) == {}
+
+
+def test_an_empty_table_is_maintained(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row()])
+    refresh(lake, engine, [TUESDAY])
+    done = run(lake, engine)
+    assert (done.files_before, done.files_after, done.ordered, done.skipped) == (0, 0, (), ())
+
+
+class Overtaken:
+    """An engine that another writer overtakes: as often as told, a refresh of the same dates commits first."""
+
+    def __init__(self, engine: Engine, lake: Lake, times: int) -> None:
+        self._engine, self._lake, self._times = engine, lake, times
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._engine, name)
+
+    def optimize(self, table: DeltaTable, dates: Collection[dt.date], by: Sequence[str], stamp: str) -> None:
+        if self._times:
+            self._times -= 1
+            refresh(self._lake, self._engine, dates)
+            if type(self._engine).__name__ == "SparkEngine":  # it reads the newest version itself, and loses no race
+                raise CommitConflict("overtaken")
+        self._engine.optimize(table, dates, by, stamp)
+
+
+def test_a_lost_race_is_run_again(gold: Lake, engine: Engine) -> None:
+    done = run(gold, Overtaken(engine, gold, times=2))  # type: ignore[arg-type]
+    assert done.ordered == (MONDAY, TUESDAY, WEDNESDAY)
+    assert out_of_order(gold) == set()
+    assert_gold_is_true(gold)
+
+
+@pytest.mark.sail
+def test_the_file_of_a_date_that_another_writer_replaced_is_a_conflict(gold: Lake, engine: Engine) -> None:
+    stale = spend(gold)
+    refresh(gold, engine, [MONDAY])
+    with pytest.raises(CommitConflict):
+        engine.optimize(stale, [MONDAY], ["user_id"], "{}")
+    assert_gold_is_true(gold)
+
+
+def test_a_long_log_gets_a_checkpoint_and_loses_its_expired_entries(gold: Lake, engine: Engine) -> None:
+    log = Path(gold.tables[SPEND]) / "_delta_log"
+    for n in range(12):
+        refresh(gold, engine, [MONDAY], tables=[USER_SPEND_SUMMARY])
+        if n == 5:
+            spend(gold).create_checkpoint()
+    long_ago = time.time() - A_MONTH_AGO
+    expired = {path.name for path in log.iterdir() if path.name[:20] < f"{spend(gold).version() - 3:020}"}
+    for name in expired:
+        os.utime(log / name, (long_ago, long_ago))
+    run(gold, engine, vacuum=False)
+    newest = json.loads((log / "_last_checkpoint").read_text())["version"]
+    assert spend(gold).version() - newest < 10
+    assert not (log / f"{0:020}.json").exists()
+    assert_gold_is_true(gold)
