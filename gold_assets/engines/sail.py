@@ -62,9 +62,7 @@ class SailEngine:
                     dataset.scanner().to_reader(),
                     mode="overwrite",
                     predicate=predicate,
-                    commit_properties=CommitProperties(
-                        custom_metadata={"userMetadata": user_metadata}, max_commit_retries=0
-                    ),
+                    commit_properties=CommitProperties(custom_metadata={"userMetadata": user_metadata}),
                 )
             except CommitFailedError as error:
                 raise CommitConflict(str(error)) from error

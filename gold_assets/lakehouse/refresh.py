@@ -180,6 +180,7 @@ def _replace(
     }
     uri = target.table_uri
     for attempt in range(1, _ATTEMPTS + 1):
+        target.update_incremental()  # a commit is checked against those since the version it began from
         rows = _with_columns_of(target, table.of(engine.read(silver.uri, silver.version).filter(where), broken_dates))
         try:
             engine.replace(target, rows, where, json.dumps({STAMP: stamp}))
