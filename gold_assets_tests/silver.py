@@ -62,7 +62,7 @@ def write_silver(
     write_deltalake(
         lake.silver,
         pa.Table.from_pylist([dict(row) for row in rows], schema=schema),
-        mode=mode,  # type: ignore[arg-type]
+        mode=mode,
         partition_by=list(partition_by) or None,
         schema_mode="merge" if mode == "append" else "overwrite",
     )

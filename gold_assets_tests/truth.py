@@ -78,12 +78,12 @@ def differences(
             gold = rows_of(lake.tables[name])
             _register(db, "gold", gold, dates)
             found += [f"{name}: {line}" for line in _differences(db, name, silver_columns, gold.column_names)]
-            db.execute("DROP VIEW gold")
+            db.execute("DROP TABLE gold")
         return found
 
 
 def _judge_silver(db: duckdb.DuckDBPyConnection, silver: pa.Table, dates: Iterable[dt.date] | None) -> list[str]:
-    """Make the views ``valid`` and ``quarantined``; return Silver's column names."""
+    """Make the views ``valid`` and ``quarantined``; give Silver's column names."""
     amount = silver.schema.field("amount").type
     if pa.types.is_decimal(amount):
         units = pa.array([_decimal_units(value) for value in silver["amount"].to_pylist()], pa.int64())
@@ -98,7 +98,7 @@ def _judge_silver(db: duckdb.DuckDBPyConnection, silver: pa.Table, dates: Iterab
         """)
     names = ", ".join(f"CASE WHEN {broken} THEN '{name}' END" for name, broken in _BROKEN_RULES.items())
     db.execute(f"""
-        CREATE VIEW judged AS
+        CREATE TABLE judged AS
         SELECT *, list_filter([{names}], lambda name: name IS NOT NULL) AS violations
         FROM silver_with_units WHERE {_on_dates(dates)}
     """)
@@ -109,7 +109,7 @@ def _judge_silver(db: duckdb.DuckDBPyConnection, silver: pa.Table, dates: Iterab
 
 def _register(db: duckdb.DuckDBPyConnection, name: str, table: pa.Table, dates: Iterable[dt.date] | None) -> None:
     db.register(f"{name}_of_all_dates", table)
-    db.execute(f"CREATE VIEW {name} AS SELECT * FROM {name}_of_all_dates WHERE {_on_dates(dates)}")
+    db.execute(f"CREATE TABLE {name} AS SELECT * FROM {name}_of_all_dates WHERE {_on_dates(dates)}")
 
 
 def _on_dates(dates: Iterable[dt.date] | None) -> str:
@@ -125,10 +125,10 @@ def _differences(
         gold = "SELECT user_id, (total_spend * 10000)::HUGEINT, transaction_count, event_date FROM gold"
         return _rows_that_differ(db, _SPEND, gold)
     if name == "product_usage_metrics":
+        db.execute(f"CREATE OR REPLACE TABLE usage AS {_USAGE}")
         counts = "product_id, rated_count, transaction_count, event_date"
-        return _rows_that_differ(
-            db, f"SELECT {counts} FROM ({_USAGE})", f"SELECT {counts} FROM gold"
-        ) + _averages_that_differ(db)
+        different_counts = _rows_that_differ(db, f"SELECT {counts} FROM usage", f"SELECT {counts} FROM gold")
+        return different_counts + _averages_that_differ(db)
     own = {"high_risk_txns": ["is_high_risk"], QUARANTINE: ["violations"]}[name]
     if missing := {*silver_columns, *own} - set(gold_columns):
         return [f"lacks the columns {sorted(missing)}"]
@@ -144,19 +144,19 @@ def _differences(
 
 
 def _rows_that_differ(db: duckdb.DuckDBPyConnection, expected: str, gold: str) -> list[str]:
-    lines = []
-    for what, query in {
-        "lacks": f"({expected}) EXCEPT ALL ({gold})",
-        "should not have": f"({gold}) EXCEPT ALL ({expected})",
-    }.items():
-        lines += [f"{what} {row}" for row in db.sql(query).fetchall()]
-    return lines
+    # As multisets. Grouping takes NULL for equal to NULL and NaN to NaN, and -0.0 to 0.0.
+    surplus = db.sql(f"""
+        SELECT sum(side) AS surplus, * EXCLUDE side
+        FROM (SELECT -1 AS side, * FROM ({expected}) UNION ALL SELECT 1, * FROM ({gold}))
+        GROUP BY ALL HAVING sum(side) <> 0 ORDER BY ALL
+    """).fetchall()
+    return [f"{'lacks' if count < 0 else 'should not have'} {abs(count)} x {row}" for count, *row in surplus]
 
 
 def _averages_that_differ(db: duckdb.DuckDBPyConnection) -> list[str]:
     pairs = db.sql(f"""
         SELECT product_id, event_date, average, avg_usage_cost_ratio
-        FROM ({_USAGE}) AS expected JOIN gold USING (product_id, event_date)
+        FROM usage JOIN gold USING (product_id, event_date)
         WHERE (average IS NULL) <> (avg_usage_cost_ratio IS NULL)
             OR NOT abs(average - avg_usage_cost_ratio) <= {_AVERAGES_AGREE_TO} * size
     """).fetchall()
