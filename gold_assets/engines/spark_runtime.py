@@ -20,6 +20,7 @@ from gold_assets.lakehouse.errors import UserError
 _OLDEST_JAVA = 17
 _CONNECT_PORT = 15002
 _CONNECT_SECONDS = 5
+_CONNECT_SERVER_SECONDS = 20
 _SILENCE_SECONDS = 45
 """How long resolving the JARs may say nothing before it counts as hung."""
 
@@ -172,10 +173,27 @@ def check_answers(url: str, setting: str) -> None:
         except OSError as error:
             problems.append(f"{host}:{port}: {error.strerror or error}")
     if problems:
-        raise UserError(f"{setting} is {url} and does not answer ({', '.join(problems)}): {start_it(url)}.")
+        raise UserError(f"{setting} is {url} and does not answer ({', '.join(problems)}): {_start_it(url)}.")
 
 
-def start_it(url: str) -> str:
+def check_speaks_connect(remote: str) -> None:
+    """Raise ``UserError`` where what listens at ``remote`` is no gRPC server. The client itself would ask for ten minutes."""
+    import grpc  # type: ignore[import-untyped]  # comes with pyspark[connect]
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+
+    with DefaultChannelBuilder(remote).toChannel() as channel:
+        try:
+            grpc.channel_ready_future(channel).result(_CONNECT_SERVER_SECONDS)
+        except grpc.FutureTimeoutError:
+            raise UserError(not_spark(remote, "GOLD_SPARK_REMOTE", _CONNECT_SERVER_SECONDS)) from None
+
+
+def not_spark(url: str, setting: str, seconds: int) -> str:
+    """The sentence about an address where something listens that does not talk as Spark does."""
+    return f"{setting} is {url}, where something listens and does not answer as Spark within {seconds} s: {_start_it(url)}."
+
+
+def _start_it(url: str) -> str:
     """What to do about a master or a Connect server that does not answer."""
     what = "Spark Connect server" if url.startswith("sc://") else "Spark master"
     return f"start the {what}, correct the address, or unset it to run Spark on this machine"

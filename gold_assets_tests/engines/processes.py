@@ -1,0 +1,119 @@
+"""Other processes: an engine of our own in a Python of its own, and Spark's servers on loopback."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyspark
+
+SPARK_HOME = Path(pyspark.__file__).parent
+_LOOPBACK = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_PUBLIC_DNS": "127.0.0.1"}
+
+_WORKER = """
+import datetime as dt, json, pathlib, sys
+from gold_assets.engines.sail import SailEngine
+from gold_assets.engines.spark import SparkEngine
+from gold_assets.lakehouse.errors import UserError
+from gold_assets.lakehouse.refresh import refresh
+from gold_assets_tests.conftest import lake_in
+
+name, options = sys.argv[1], json.loads(sys.argv[2])
+engine = SailEngine() if name == "sail" else SparkEngine(**options)
+answers = sys.stdout
+sys.stdout = sys.stderr
+for line in sys.stdin:
+    asked = json.loads(line)
+    lake = lake_in(pathlib.Path(asked["lake"]))
+    if "silver" in asked:
+        lake = type(lake)(asked["silver"], lake.tables)
+    try:
+        refresh(lake, engine, map(dt.date.fromisoformat, asked["dates"]))
+        answer = {"done": True}
+    except UserError as error:
+        answer = {"error": str(error)}
+    print(json.dumps(answer), file=answers, flush=True)
+engine.close()
+"""
+
+
+class OtherProcess:
+    """An engine in a process of its own, which refreshes what it is asked to."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def refresh(self, lake: Path, dates: Iterator[object] | list[object], silver: str | None = None) -> str | None:
+        """Refresh the lake in a folder. Return the sentence of the failure, None where there is none."""
+        asked = {"lake": str(lake), "dates": [str(date) for date in dates]} | ({"silver": silver} if silver else {})
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the process ended without an answer"
+        return json.loads(answer).get("error")
+
+
+@contextmanager
+def engine_process(name: str, env: Mapping[str, str] | None = None, **options: str) -> Iterator[OtherProcess]:
+    """An engine, ``sail`` or ``spark`` with the arguments of ``SparkEngine``, until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _WORKER, name, json.dumps(options)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(env or {})},
+    )
+    try:
+        yield OtherProcess(process)
+    finally:
+        assert process.stdin
+        process.stdin.close()
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def spark_process(program: str, *arguments: str, port: int) -> Iterator[None]:
+    """A program of Spark's ``bin`` folder that listens on a loopback port, until the block ends."""
+    process = subprocess.Popen([str(SPARK_HOME / "bin" / program), *arguments], env={**os.environ, **_LOOPBACK})
+    try:
+        _wait_until_it_listens(process, port)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        return int(any_port.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> None:
+    until = time.monotonic() + 180
+    while not listens(port):
+        assert process.poll() is None, "the server ended"
+        assert time.monotonic() < until, "the server does not listen"
+        time.sleep(0.2)

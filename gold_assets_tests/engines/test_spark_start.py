@@ -1,0 +1,261 @@
+"""Every way in which Spark cannot start is one sentence, within a minute, and never a stack trace."""
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pyspark
+import pytest
+
+from gold_assets.engines import spark_runtime as runtime
+from gold_assets.engines.spark import SparkEngine
+from gold_assets.lakehouse.errors import UserError
+from gold_assets_tests.engines.processes import free_port
+
+pytestmark = pytest.mark.spark
+
+
+def sentence_of(engine: SparkEngine) -> str:
+    with pytest.raises(UserError) as failure:
+        _ = engine.session
+    sentence = str(failure.value)
+    assert "\n" not in sentence
+    assert "\tat " not in sentence
+    assert sentence.endswith(".")
+    return sentence
+
+
+def test_without_java_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert sentence_of(SparkEngine()) == (
+        "Spark needs Java 17 or newer, and there is none on the PATH: install a Java 17 or newer (Debian: apt-get install "
+        "openjdk-17-jre-headless), or set JAVA_HOME to one; GOLD_ENGINE=sail needs no Java."
+    )
+
+
+def test_a_java_home_without_java_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert f"there is none in JAVA_HOME ({tmp_path})" in sentence_of(SparkEngine())
+
+
+@pytest.mark.parametrize(("says", "version"), [('openjdk version "11.0.28"', "11"), ('java version "1.8.0_402"', "8")])
+def test_a_java_too_old_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, version: str) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text(f"#!/bin/sh\necho 'Picked up JAVA_TOOL_OPTIONS: -Dx=1' >&2\necho '{says}' >&2\n")
+    java.chmod(java.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert f"and {java} is Java {version}: install" in sentence_of(SparkEngine())
+
+
+def test_a_pyspark_that_does_not_match_delta_spark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    metadata = tmp_path / "delta_spark-3.2.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(
+        "Metadata-Version: 2.1\nName: delta-spark\nVersion: 3.2.0\nRequires-Dist: pyspark<3.6.0,>=3.5.0\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert sentence_of(SparkEngine()) == (
+        f"pyspark {pyspark.__version__} does not fit delta-spark 3.2.0, which expects pyspark<3.6.0,>=3.5.0: "
+        "install a pair that fits, for example pip install 'delta-spark==3.2.0'."
+    )
+
+
+def test_the_coordinates_are_those_of_the_installed_versions() -> None:
+    assert runtime.delta_coordinates()["spark.jars.packages"] == "io.delta:delta-spark_4.2_2.13:4.4.0"
+
+
+def test_jars_that_cannot_be_resolved_name_the_repository(tmp_path: Path) -> None:
+    repositories = tmp_path / "ivysettings.xml"
+    repositories.write_text(
+        '<ivysettings><settings defaultResolver="ours"/><resolvers><ibiblio name="ours" m2compatible="true" '
+        f'root="http://127.0.0.1:{free_port()}/"/></resolvers></ivysettings>'
+    )
+    conf = tmp_path / "spark.conf"
+    conf.write_text(f"spark.jars.ivySettings={repositories}\nspark.jars.ivy={tmp_path}/ivy\n")
+    sentence = sentence_of(SparkEngine(conf_file=str(conf)))
+    assert sentence.startswith(
+        f"The Delta JARs could not be resolved at the repositories of {repositories} (unresolved"
+    )
+    assert "set GOLD_SPARK_JARS to it" in sentence
+
+
+def test_a_half_filled_local_maven_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    group, artifact, version = runtime.delta_coordinates()["spark.jars.packages"].split(":")
+    half = tmp_path / ".m2" / "repository" / group.replace(".", "/") / artifact / version
+    half.mkdir(parents=True)
+    (half / f"{artifact}-{version}.pom").write_text(
+        f"<project><modelVersion>4.0.0</modelVersion><groupId>{group}</groupId><artifactId>{artifact}</artifactId>"
+        f"<version>{version}</version></project>"
+    )
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Duser.home={tmp_path}")
+    conf = tmp_path / "spark.conf"
+    conf.write_text(f"spark.jars.ivy {tmp_path}/ivy\n")
+    sentence = sentence_of(SparkEngine(conf_file=str(conf)))
+    assert sentence.startswith("The local Maven cache is half-filled")
+    assert f"delete the folder {half}" in sentence
+
+
+def test_a_folder_without_the_delta_jars_is_named(tmp_path: Path) -> None:
+    (tmp_path / "delta-storage-4.4.0.jar").touch()
+    sentence = sentence_of(SparkEngine(jars=str(tmp_path)))
+    assert sentence.startswith(
+        f"The folder of Spark's JARs, {tmp_path}, holds no delta-spark JAR: put io.delta:delta-spark"
+    )
+
+
+def test_a_master_that_does_not_answer_is_named() -> None:
+    master = f"spark://127.0.0.1:{free_port()}"
+    sentence = sentence_of(SparkEngine(master=master))
+    assert sentence.startswith(f"GOLD_SPARK_MASTER is {master} and does not answer (127.0.0.1:")
+    assert "Connection refused" in sentence
+
+
+def test_a_connect_server_that_does_not_answer_is_named() -> None:
+    remote = f"sc://127.0.0.1:{free_port()}/;user_id=ann"
+    sentence = sentence_of(SparkEngine(remote=remote))
+    assert sentence.startswith(f"GOLD_SPARK_REMOTE is {remote} and does not answer (127.0.0.1:")
+
+
+@pytest.mark.parametrize("setting", ["master", "remote"])
+def test_something_that_listens_and_is_not_spark_is_named_within_a_minute(setting: str) -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(64)
+        url = f"{'spark' if setting == 'master' else 'sc'}://127.0.0.1:{mute.getsockname()[1]}"
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-c",
+                f"""
+from gold_assets.engines.spark import SparkEngine
+from gold_assets.lakehouse.errors import UserError
+try:
+    SparkEngine({setting}={url!r}).session
+except UserError as error:
+    print(error)
+""",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert f"GOLD_SPARK_{setting.upper()} is {url}, where something listens and does not answer as Spark" in done.stdout
+
+
+def test_a_master_that_makes_no_sense_is_one_sentence() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            """
+from gold_assets.engines.spark import SparkEngine
+from gold_assets.lakehouse.errors import UserError
+try:
+    SparkEngine(master="sprak://somewhere").session
+except UserError as error:
+    print(error)
+""",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.startswith("Spark's JVM ended before it was ready (")
+    assert done.stdout.endswith("correct GOLD_SPARK_MASTER or the file of GOLD_SPARK_CONF.\n")
+
+
+def test_the_file_of_settings_is_read_in_the_properties_form(tmp_path: Path) -> None:
+    conf = tmp_path / "spark.conf"
+    conf.write_text(
+        "# memory\n\nspark.executor.memory 2g\nspark.driver.memory=3g\n! old\n"
+        "spark.driver.extraJavaOptions  -Dx=1 -Dy=2\nspark.hadoop.fs.s3a.endpoint: http://127.0.0.1:9000\n"
+    )
+    assert runtime.read_properties(str(conf)) == {
+        "spark.executor.memory": "2g",
+        "spark.driver.memory": "3g",
+        "spark.driver.extraJavaOptions": "-Dx=1 -Dy=2",
+        "spark.hadoop.fs.s3a.endpoint": "http://127.0.0.1:9000",
+    }
+
+
+@pytest.mark.parametrize("line", ["executor.memory 2g", "spark.executor.memory"])
+def test_a_line_that_is_no_setting_is_named(tmp_path: Path, line: str) -> None:
+    conf = tmp_path / "spark.conf"
+    conf.write_text(f"# ours\n{line}\n")
+    assert f"Line 2 of {conf} (GOLD_SPARK_CONF) is {line!r}" in sentence_of(SparkEngine(conf_file=str(conf)))
+
+
+def test_a_file_of_settings_that_is_not_there_is_named(tmp_path: Path) -> None:
+    sentence = sentence_of(SparkEngine(conf_file=str(tmp_path / "none.conf")))
+    assert sentence.startswith(f"GOLD_SPARK_CONF names {tmp_path}/none.conf, which cannot be read")
+
+
+def test_the_users_settings_come_before_ours_and_their_lists_stand_beside_deltas(tmp_path: Path) -> None:
+    conf = tmp_path / "spark.conf"
+    conf.write_text(
+        "spark.sql.shuffle.partitions 16\nspark.jars.packages org.example:more:1.0\n"
+        "spark.sql.extensions org.example.More\nspark.sql.session.timeZone Europe/Madrid\n"
+    )
+    made = SparkEngine(conf_file=str(conf)).conf()
+    assert made["spark.sql.shuffle.partitions"] == "16"
+    assert made["spark.jars.packages"] == "io.delta:delta-spark_4.2_2.13:4.4.0,org.example:more:1.0"
+    assert made["spark.sql.extensions"] == "io.delta.sql.DeltaSparkSessionExtension,org.example.More"
+    assert made["spark.sql.session.timeZone"] == "UTC"
+
+
+def test_the_settings_of_a_small_machine_are_for_a_local_master_only() -> None:
+    assert SparkEngine().conf()["spark.sql.shuffle.partitions"] == "4"
+    assert "spark.sql.shuffle.partitions" not in SparkEngine(master="yarn").conf()
+    assert "spark.driver.host" not in SparkEngine(master="spark://example:7077").conf()
+
+
+def test_a_connect_server_gets_no_settings_that_only_its_start_can_take() -> None:
+    assert all(
+        key.startswith("spark.sql.") or key == "spark.remote" or "delta" in key
+        for key in SparkEngine(remote="sc://x").conf()
+    )
+
+
+def test_a_local_folder_of_jars_needs_no_registry(tmp_path: Path, fetched_jars: list[Path]) -> None:
+    for jar in fetched_jars:
+        shutil.copy(jar, tmp_path)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            f"""
+from gold_assets.engines.spark import SparkEngine
+engine = SparkEngine(jars={str(tmp_path)!r})
+engine.session.range(3).write.format("delta").save({str(tmp_path / "table")!r})
+print(engine.session.read.format("delta").load({str(tmp_path / "table")!r}).count(), "spark.jars.packages" in engine.conf())
+engine.close()
+""",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ},
+    )
+    assert done.stdout.split() == ["3", "False"]
+
+
+@pytest.fixture
+def fetched_jars() -> list[Path]:
+    conf = SparkEngine().conf()
+    runtime.fetch_jars(conf)
+    names = ("delta-", "unitycatalog-", "RoaringBitmap", "shims", "jsr305")
+    return [
+        jar for jar in (Path.home() / ".ivy2.5.2" / "jars").glob("*.jar") if any(name in jar.name for name in names)
+    ]
