@@ -83,7 +83,7 @@ def refresh(
     columns = ", ".join(f"{field.name} {type_name(field)}" for field in silver.fields)
     logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
     targets = {table.name: open_or_create(table, lake.tables[table.name], silver.fields) for table in tables}
-    slices = _slices(wanted, silver.rows_by_date())
+    slices = slices_of(wanted, silver.rows_by_date())
     logger.info(
         "Refreshing %s on %s from Silver version %d in %d slices",
         ", ".join(targets),
@@ -109,7 +109,7 @@ def refresh(
     return Refreshed(silver.version, {name: write.result() for name, write in writes.items()}, seconds)
 
 
-def _slices(dates: list[dt.date], rows_by_date: Mapping[dt.date | None, int | None]) -> list[list[dt.date]]:
+def slices_of(dates: list[dt.date], rows_by_date: Mapping[dt.date | None, int | None]) -> list[list[dt.date]]:
     """The dates in order, cut so that a slice's Silver rows and open partitions stay bounded, however long the range."""
     slices: list[list[dt.date]] = [[]]
     rows_in_slice = 0

@@ -1,0 +1,97 @@
+"""Which Silver version each date of a table was made from, and whether Silver has changed it since: read from the logs."""
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from deltalake import DeltaTable
+
+from gold_assets.lakehouse.dates import days
+from gold_assets.lakehouse.delta_log import Commit, DeltaLog
+from gold_assets.lakehouse.refresh import STAMP
+from gold_assets.lakehouse.silver import Silver
+
+
+@dataclass(frozen=True)
+class MadeFrom:
+    """The Silver that a refresh read: the table's id and its version."""
+
+    silver_table_id: str
+    silver_version: int
+
+
+def made_from(table: DeltaTable, dates: Collection[dt.date | None]) -> dict[dt.date | None, MadeFrom]:
+    """For each of the ``dates`` the Silver that the last refresh of it read; the rows without a date are date None.
+
+    A date that was never refreshed, or whose refresh log clean-up has taken from the log, is not there. Reads the log
+    backwards and no further than needed.
+    """
+    missing = set(dates)
+    found: dict[dt.date | None, MadeFrom] = {}
+    for commit in _history(table):
+        if not missing:
+            break
+        stamp = commit.user_metadata.get(STAMP)
+        if not isinstance(stamp, dict) or "silver_version" not in stamp:
+            continue
+        refreshed: set[dt.date | None] = {None} if stamp.get("and_null") else set()
+        for first, last in stamp["dates"]:
+            refreshed.update(days(dt.date.fromisoformat(first), dt.date.fromisoformat(last)))
+        source = MadeFrom(str(stamp["silver_table_id"]), int(stamp["silver_version"]))
+        found |= dict.fromkeys(refreshed & missing, source)
+        missing -= refreshed
+    return found
+
+
+def _history(table: DeltaTable) -> Iterator[Commit]:
+    """The commits whose outcome the table still holds, newest first: a restore takes back those after its version."""
+    log = DeltaLog(table)
+    version = table.version()
+    while version >= 0:
+        try:
+            commit = log.commit(version)
+        except FileNotFoundError:
+            return
+        if commit.info.get("operation") == "RESTORE":
+            restored = (commit.info.get("operationParameters") or {}).get("version")
+            if restored is None:
+                return  # to a moment: which version that was is not told
+            version = int(restored)
+            continue
+        yield commit
+        version -= 1
+
+
+@dataclass(frozen=True)
+class SilverChanges:
+    """When dates of Silver last changed, as far back as was read.
+
+    ``last`` holds the newest version that changed a date. A date that is not there has not changed after ``since``.
+    """
+
+    last: Mapping[dt.date | None, int]
+    since: int
+
+    def changed_after(self, date: dt.date | None, version: int) -> bool | None:
+        """Whether the date's rows changed after ``version``; None where the log no longer reaches back to it."""
+        if self.last.get(date, -1) > version:
+            return True
+        return False if version >= self.since else None
+
+
+def changes_since(silver: Silver, version: int) -> SilverChanges:
+    """Read Silver's log from its pinned version back to ``version``, or to where log clean-up has cut it."""
+    log = DeltaLog(silver.table)
+    last: dict[dt.date | None, int] = {}
+    since = silver.version
+    while since > version:
+        try:
+            commit = log.commit(since)
+        except FileNotFoundError:
+            break
+        for action in (*commit.adds, *commit.removes):
+            if action.data_change:
+                date = None if action.date is None else dt.date.fromisoformat(action.date)
+                last.setdefault(date, since)
+        since -= 1
+    return SilverChanges(last, since)

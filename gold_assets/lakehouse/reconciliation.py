@@ -1,0 +1,320 @@
+"""A second opinion on Gold: the contract and the tables once more, as SQL, run by DataFusion, which made neither side.
+
+It reads through delta-rs, deletion vectors included, and needs no JVM. Every function takes a slice of dates that fits in
+memory and gives an answer for each of them.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, QueryBuilder
+
+from gold_assets.lakehouse.dates import EVENT_DATE, predicate
+from gold_assets.lakehouse.errors import UserError, reason
+from gold_assets.lakehouse.silver import type_name
+from gold_assets.lakehouse.tables import (
+    HIGH_RISK_TXNS,
+    PRODUCT_USAGE_METRICS,
+    QUARANTINED_TXNS,
+    USER_SPEND_SUMMARY,
+    Table,
+)
+
+Number = int | float | Decimal
+
+_EXAMPLES_A_DATE = 3
+
+_IS_MONEY_AS_DOUBLE = "abs(amount * 1e4) < 1e18"  # NaN is larger than every number
+_IS_MONEY_AS_DECIMAL = "abs(TRY_CAST(amount AS DECIMAL(38, 4))) < 100000000000000"
+_SPEND_AS_DOUBLE = """CAST(sum(CAST(TRY_CAST(round(amount * 1e4) AS BIGINT) AS DECIMAL(20, 0))) AS DECIMAL(34, 0))
+    * CAST('0.0001' AS DECIMAL(4, 4))"""
+_SPEND_AS_DECIMAL = "sum(TRY_CAST(amount AS DECIMAL(38, 4)))"
+_IS_HIGH_RISK = "risk_level = 'high' AND usage_cost_ratio < 0.2"
+_AVERAGES_AGREE_TO = "1e-12"
+"""Relative to the mean size of what is averaged: the order of a floating-point sum is free."""
+
+
+class Unreadable(UserError):
+    """Rows of a table could not be read."""
+
+
+@dataclass(frozen=True)
+class SilverCounts:
+    """Silver's rows of a date, and how many of them break a rule of the contract."""
+
+    rows: int = 0
+    broken: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A date of a table beside what Silver says it must be: totals of both sides, and how many keys or rows differ."""
+
+    totals: Mapping[str, Number]
+    differing: int
+
+
+def silver_counts(silver: DeltaTable, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, SilverCounts]:
+    """Rows and broken rows by date; where ``undated``, of the rows without a date, under None."""
+    broken = f"count(*) FILTER (WHERE NOT {_is_valid(silver)})"
+    where = predicate(dates, and_null=undated)
+    rows = _query(
+        f"SELECT {EVENT_DATE}, count(*) AS n, {broken} AS broken FROM silver WHERE {where} GROUP BY 1", silver=silver
+    )
+    return {row[EVENT_DATE]: SilverCounts(row["n"], row["broken"]) for row in rows}
+
+
+def row_counts(table: DeltaTable, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, int]:
+    """Rows by date, as ``silver_counts``."""
+    where = predicate(dates, and_null=undated)
+    rows = _query(f"SELECT {EVENT_DATE}, count(*) AS n FROM t WHERE {where} GROUP BY 1", t=table)
+    return {row[EVENT_DATE]: row["n"] for row in rows}
+
+
+def compare(
+    table: Table,
+    silver: DeltaTable,
+    gold: DeltaTable,
+    dates: Collection[dt.date],
+    broken_dates: Collection[dt.date],
+    *,
+    undated: bool = False,
+) -> dict[Any, Comparison]:
+    """``table`` as it is in ``gold`` beside what ``silver`` says, by date; a date without rows on either side is not there.
+
+    Every key is compared, to the last digit, in tables with a key; in the others every row, with all its columns.
+    ``broken_dates`` names every date with a row that breaks the contract: the others are spared the test.
+    """
+    pairs = _pairs(table, silver, gold, predicate(dates, and_null=undated), broken_dates)
+    totals = ", ".join(f"{expression} AS {name}" for name, expression in TOTALS[table.name].items())
+    sql = f"SELECT {EVENT_DATE}, {totals}, count(*) FILTER (WHERE NOT agrees) AS differing FROM ({pairs}) GROUP BY 1"
+    rows = _query(sql, silver=silver, gold=gold)
+    return {row.pop(EVENT_DATE): Comparison(differing=row.pop("differing"), totals=row) for row in rows}
+
+
+def examples(
+    table: Table,
+    silver: DeltaTable,
+    gold: DeltaTable,
+    dates: Collection[dt.date],
+    broken_dates: Collection[dt.date],
+    *,
+    undated: bool = False,
+) -> dict[Any, list[dict[str, Any]]]:
+    """A few keys or rows of each date that ``compare`` finds to differ, with both sides' values."""
+    pairs = _pairs(table, silver, gold, predicate(dates, and_null=undated), broken_dates)
+    differing = f"SELECT * FROM ({pairs}) WHERE NOT agrees"
+    return _some_of_each_date(differing, silver=silver, gold=gold)
+
+
+def unsound_rows(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, int]]:
+    """By date, how many keys and rows of Gold make no sense by themselves, by the name of what is wrong; and its rows."""
+    if not table.key:
+        wrong = f"NOT coalesce({_IS_HIGH_RISK} AND is_high_risk, false)"
+        select = f"count(*) AS rows, count(*) FILTER (WHERE {wrong}) AS rows_not_high_risk"
+        counted = f"SELECT {EVENT_DATE}, {select} FROM gold WHERE {predicate(dates)} GROUP BY 1"
+    else:
+        key = ", ".join(table.key)
+        null_key = " OR ".join(f"{column} IS NULL" for column in table.key)
+        senses = _SENSES[table.name]
+        inner = ", ".join(
+            f"count(*) FILTER (WHERE NOT coalesce({sense}, false)) AS {name}" for name, sense in senses.items()
+        )
+        outer = ", ".join(f"sum({name}) AS {name}" for name in senses)
+        counted = f"""
+            SELECT {EVENT_DATE}, sum(n) AS rows, count(*) FILTER (WHERE n > 1) AS keys_more_than_once,
+                count(*) FILTER (WHERE {null_key}) AS keys_with_null, {outer}
+            FROM (SELECT {key}, count(*) AS n, {inner} FROM gold WHERE {predicate(dates)} GROUP BY {key}) GROUP BY 1"""
+    rows = _query(counted, gold=gold)
+    return {row.pop(EVENT_DATE): row for row in rows}
+
+
+def broken_rules(quarantine: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, list[dict[str, Any]]]:
+    """By date, the rules that quarantined rows break, how many rows break each, and an example row of each."""
+    columns = ", ".join(_quoted(field.name) for field in quarantine.schema().fields if field.name != "violations")
+    broken = f"SELECT unnest(violations) AS rule, {columns} FROM quarantine WHERE {predicate(dates)}"
+    number = f"row_number() OVER (PARTITION BY {EVENT_DATE}, rule ORDER BY user_id, product_id)"
+    count = f"count(*) OVER (PARTITION BY {EVENT_DATE}, rule)"
+    rows = _query(
+        f"SELECT * FROM (SELECT {count} AS rows, {number} AS number, * FROM ({broken})) WHERE number = 1 ORDER BY rule",
+        quarantine=quarantine,
+    )
+    return _by_date(rows)
+
+
+def duplicate_rows(silver: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, int]:
+    """By date, how many rows of Silver are a copy, in every column, of one before."""
+    columns = ", ".join(_quoted(field.name) for field in _comparable(silver).values())
+    counted = f"SELECT {columns}, count(*) AS copies FROM silver WHERE {predicate(dates)} GROUP BY {columns}"
+    rows = _query(f"SELECT {EVENT_DATE}, sum(copies) - count(*) AS n FROM ({counted}) GROUP BY 1", silver=silver)
+    return {row[EVENT_DATE]: row["n"] for row in rows}
+
+
+_SENSES = {
+    USER_SPEND_SUMMARY.name: {
+        "transaction_counts_below_one": "transaction_count >= 1",
+        "totals_without_value": "total_spend IS NOT NULL",
+    },
+    PRODUCT_USAGE_METRICS.name: {
+        "transaction_counts_below_one": "transaction_count >= 1",
+        "rated_counts_out_of_range": "rated_count >= 0 AND rated_count <= transaction_count",
+        "averages_without_reason": "(avg_usage_cost_ratio IS NULL) = (rated_count = 0)",
+        "averages_not_finite": "avg_usage_cost_ratio IS NULL OR abs(avg_usage_cost_ratio) < CAST('Infinity' AS DOUBLE)",
+    },
+}
+"""By table and name of what is wrong, what each row must meet. Where money is summed, refunds make negative totals legal."""
+
+
+def _both(name: str) -> dict[str, str]:
+    return {f"{side}_{name}": f"coalesce(sum({side}_{name}), 0)" for side in ("silver", "gold")}
+
+
+TOTALS: Mapping[str, Mapping[str, str]] = {
+    USER_SPEND_SUMMARY.name: {
+        **_both("transaction_count"),
+        **_both("total_spend"),
+        "silver_users": "count(silver_transaction_count)",
+        "gold_users": "count(gold_rows)",
+    },
+    PRODUCT_USAGE_METRICS.name: {
+        **_both("transaction_count"),
+        **_both("rated_count"),
+        "silver_products": "count(silver_transaction_count)",
+        "gold_products": "count(gold_rows)",
+    },
+    HIGH_RISK_TXNS.name: _both("rows"),
+    QUARANTINED_TXNS.name: _both("rows"),
+}
+
+RECONCILED = tuple(TOTALS)
+"""Names of the tables that can be compared."""
+
+
+def _pairs(table: Table, silver: DeltaTable, gold: DeltaTable, where: str, broken_dates: Collection[dt.date]) -> str:
+    """SQL over ``silver`` and ``gold``: a row for each key or distinct row, both sides' values, and whether they agree."""
+    valid = f"({where})"
+    if broken_dates:
+        valid += f" AND (NOT ({predicate(broken_dates)}) OR {_is_valid(silver)})"
+    make: Callable[[], str] = {
+        USER_SPEND_SUMMARY.name: lambda: _spend_pairs(silver, where, valid),
+        PRODUCT_USAGE_METRICS.name: lambda: _usage_pairs(where, valid),
+        HIGH_RISK_TXNS.name: lambda: _row_pairs(silver, gold, table, where, f"{valid} AND {_IS_HIGH_RISK}"),
+        QUARANTINED_TXNS.name: lambda: _row_pairs(silver, gold, table, where, f"({where}) AND NOT {_is_valid(silver)}"),
+    }[table.name]
+    return make()
+
+
+def _spend_pairs(silver: DeltaTable, where: str, valid: str) -> str:
+    spend = _SPEND_AS_DECIMAL if _is_decimal(silver) else _SPEND_AS_DOUBLE
+    return _joined(
+        "user_id",
+        f"{spend} AS total_spend, count(*) AS transaction_count",
+        "sum(total_spend) AS total_spend, sum(transaction_count) AS transaction_count, count(*) AS rows",
+        "s.transaction_count = g.transaction_count AND s.total_spend = g.total_spend",
+        ("transaction_count", "total_spend"),
+        where,
+        valid,
+    )
+
+
+def _usage_pairs(where: str, valid: str) -> str:
+    ratio = "usage_cost_ratio"
+    tolerance = f"{_AVERAGES_AGREE_TO} * s.size"
+    averages_agree = f"""(s.average = g.average OR abs(s.average - g.average) <= {tolerance}
+        OR (s.average IS NULL AND g.average IS NULL))"""
+    return _joined(
+        "product_id",
+        f"avg({ratio}) AS average, avg(abs({ratio})) AS size, count({ratio}) AS rated_count, count(*) AS transaction_count",
+        """max(avg_usage_cost_ratio) AS average, sum(rated_count) AS rated_count,
+            sum(transaction_count) AS transaction_count, count(*) AS rows""",
+        f"s.transaction_count = g.transaction_count AND s.rated_count = g.rated_count AND {averages_agree}",
+        ("transaction_count", "rated_count", "average"),
+        where,
+        valid,
+    )
+
+
+def _joined(key: str, silver: str, gold: str, agree: str, shown: Iterable[str], where: str, valid: str) -> str:
+    """Both sides aggregated by ``key`` and joined: a key that one side lacks, or Gold has twice, does not agree."""
+    both = ", ".join(f"s.{name} AS silver_{name}, g.{name} AS gold_{name}" for name in shown)
+    return f"""
+        SELECT coalesce(s.{EVENT_DATE}, g.{EVENT_DATE}) AS {EVENT_DATE}, coalesce(s.{key}, g.{key}) AS {key}, {both},
+            g.rows AS gold_rows, coalesce(g.rows = 1 AND {agree}, false) AS agrees
+        FROM (SELECT {EVENT_DATE}, {key}, {silver} FROM silver WHERE {valid} GROUP BY 1, 2) AS s
+        FULL JOIN (SELECT {EVENT_DATE}, {key}, {gold} FROM gold WHERE {where} GROUP BY 1, 2) AS g
+        ON s.{EVENT_DATE} = g.{EVENT_DATE} AND s.{key} = g.{key}"""
+
+
+def _row_pairs(silver: DeltaTable, gold: DeltaTable, table: Table, where: str, of_silver: str) -> str:
+    """Distinct rows with how often each side has them. A column that one side lacks must be NULL on the other."""
+    own = {column.name for column in table.columns} - {EVENT_DATE}
+    sides = _comparable(silver), {name: field for name, field in _comparable(gold).items() if name not in own}
+    names = list(dict.fromkeys([*sides[0], *sides[1]]))
+    of_both = ", ".join(map(_quoted, names))
+    selects = [
+        ", ".join(_quoted(name) if name in side else f"NULL AS {_quoted(name)}" for name in names) for side in sides
+    ]
+    return f"""
+        SELECT {of_both}, sum(s) AS silver_rows, sum(g) AS gold_rows, sum(s) = sum(g) AS agrees FROM (
+            SELECT {selects[0]}, 1 AS s, 0 AS g FROM silver WHERE {of_silver}
+            UNION ALL SELECT {selects[1]}, 0 AS s, 1 AS g FROM gold WHERE {where}
+        ) GROUP BY {of_both}"""
+
+
+def _is_valid(silver: DeltaTable) -> str:
+    """The contract, as a condition that is never NULL."""
+    is_money = _IS_MONEY_AS_DECIMAL if _is_decimal(silver) else _IS_MONEY_AS_DOUBLE
+    return f"""coalesce({_is_present("user_id")} AND {_is_present("product_id")} AND {is_money}
+        AND (usage_cost_ratio IS NULL OR abs(usage_cost_ratio) < CAST('Infinity' AS DOUBLE))
+        AND (risk_level IS NULL OR risk_level IN ('low', 'medium', 'high')) AND {EVENT_DATE} IS NOT NULL, false)"""
+
+
+def _is_present(column: str) -> str:
+    # Every blank sorts before '!': most rows are spared the trim, which is what costs.
+    return f"({column} >= '!' OR btrim({column}, e' \\t\\r\\n') <> '')"
+
+
+def _is_decimal(silver: DeltaTable) -> bool:
+    return any(field.name == "amount" and type_name(field).startswith("decimal") for field in silver.schema().fields)
+
+
+def _comparable(table: DeltaTable) -> dict[str, Any]:
+    return {field.name: field for field in table.schema().fields}
+
+
+def _some_of_each_date(sql: str, **tables: DeltaTable) -> dict[Any, list[dict[str, Any]]]:
+    number = f"row_number() OVER (PARTITION BY {EVENT_DATE})"
+    rows = _query(
+        f"SELECT * FROM (SELECT *, {number} AS number FROM ({sql})) WHERE number <= {_EXAMPLES_A_DATE}", **tables
+    )
+    return _by_date(rows)
+
+
+def _by_date(rows: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
+    by_date: dict[Any, list[dict[str, Any]]] = {}
+    for row in rows:
+        row.pop("number")
+        row.pop("agrees", None)
+        by_date.setdefault(row[EVENT_DATE], []).append(row)
+    return by_date
+
+
+def _query(sql: str, **tables: DeltaTable) -> list[dict[str, Any]]:
+    builder = QueryBuilder()
+    for name, table in tables.items():
+        builder.register(name, table)
+    try:
+        return pa.table(builder.execute(sql).read_all()).to_pylist()
+    except Exception as error:  # DataFusion's errors arrive as bare Exceptions
+        places = " and ".join(table.table_uri for table in tables.values())
+        raise Unreadable(
+            f"Rows of {places} cannot be read ({reason(error)}): see that the files are there and whole, then check again."
+        ) from error
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
