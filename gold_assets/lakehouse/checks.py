@@ -30,6 +30,7 @@ SILVER = "silver_transactions"
 Severity = Literal["error", "warning"]
 
 _DAY = dt.timedelta(days=1)
+_ROWS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ class Finding:
     summary: str
     numbers: Mapping[str, Number | str] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
+    milder: bool = False
+    """That this failure is a warning, though the check's are errors."""
+
+    @property
+    def severity(self) -> Severity:
+        return "warning" if self.milder else self.check.severity
 
 
 @dataclass(frozen=True)
@@ -283,9 +290,9 @@ def _schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Find
         check,
         None,
         not wrong,
-        f"{len(found)} columns as declared."
+        f"{_count(len(found), 'column')} as declared."
         if not wrong
-        else f"{len(wrong)} columns are not as declared, first {wrong[0]['column']}: expected {wrong[0]['expected']}, "
+        else f"{_count(len(wrong), 'column')} not as declared, first {wrong[0]['column']}: expected {wrong[0]['expected']}, "
         f"found {wrong[0]['found']}.",
         {"columns": len(found), "wrong_columns": len(wrong), "table_version": gold.version()},
         wrong,
@@ -319,14 +326,14 @@ def _reconciliation(
     numbers |= {name: value for name, value in found.comparison.totals.items() if name not in numbers}
     if (source := inspection.made_from[table.name].get(date)) is not None:
         numbers["made_from_silver_version"] = source.silver_version
-    what = f"{table.key[0].removesuffix('_id')}s" if table.key else "rows"
-    numbers[f"{what}_that_differ"] = found.comparison.differing
+    what = table.key[0].removesuffix("_id") if table.key else "row"
+    numbers[f"{what}s_that_differ"] = found.comparison.differing
     against = f"Silver version {found.basis.version}"
     if found.comparison.differing == 0:
         summary = f"Equal to {against}."
         if table is QUARANTINED_TXNS:
             summary = (
-                f"{found.silver.rows} Silver rows = {found.silver.rows - found.silver.broken} valid "
+                f"{_count(found.silver.rows, 'Silver row')} = {found.silver.rows - found.silver.broken} valid "
                 f"+ {found.silver.broken} quarantined, at version {found.basis.version}."
             )
         if found.basis.doubt:
@@ -337,7 +344,7 @@ def _reconciliation(
             for name, value in found.comparison.totals.items()
             if name.startswith("silver_")
         )
-        summary = f"{found.comparison.differing} {what} differ from {against}: {sides}. "
+        summary = f"Unequal to {against} in {_count(found.comparison.differing, what)}: {sides}. "
         if found.basis.doubt:
             summary += f"That is the newest, for {found.basis.doubt}. "
         summary += "Materialize the date again." if date else "Materialize any date of the quarantine again."
@@ -354,7 +361,9 @@ def _sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[
         numbers = counted.get(date, {"rows": 0})
         wrong = {name: count for name, count in numbers.items() if name != "rows" and count}
         faults = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in wrong.items())
-        summary = f"{faults}, of {numbers['rows']} rows." if wrong else f"All {numbers['rows']} rows are sound."
+        summary = (
+            f"{faults}, in {_count(numbers['rows'], 'row')}." if wrong else f"Sound: {_count(numbers['rows'], 'row')}."
+        )
         yield Finding(check, date, not wrong, summary, numbers)
 
 
@@ -386,25 +395,28 @@ def _one_silver_version(table: Table, inspection: Inspection, check: Check) -> I
         yield Finding(check, date, passed, summary, numbers)
 
 
-def _follows_silver(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
-    behind, unknown = [], []
-    for date in inspection.dates:
-        source = inspection.made_from[table.name].get(date)
-        if source is None or source.silver_table_id != inspection.silver.table_id:
-            unknown.append(date)
-        elif inspection.silver_changes.changed_after(date, source.silver_version) is not False:
-            behind.append(date)
-    stale = sorted([*behind, *unknown])
+def _gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
+    behind: dict[dt.date, list[str]] = {}
+    for table in TABLES:
+        for date in inspection.dates:
+            source = inspection.made_from[table.name].get(date)
+            if (
+                source is None
+                or source.silver_table_id != inspection.silver.table_id
+                or inspection.silver_changes.changed_after(date, source.silver_version) is not False
+            ):
+                behind.setdefault(date, []).append(table.name)
+    stale = sorted(behind)
     yield Finding(
         check,
         None,
         not stale,
-        f"All {len(inspection.dates)} dates hold Silver's newest rows."
+        f"All {len(inspection.dates)} dates looked at hold Silver's newest rows."
         if not stale
-        else f"Silver has changed since, or is not known to be what they were made from, on {len(stale)} dates: "
-        f"{_runs(stale)}. Materialize them.",
+        else f"{len(stale)} of {len(inspection.dates)} dates looked at have changed since their Gold was made, "
+        f"or are not known to be the same: {_runs(stale)}. Materialize them.",
         {"dates": len(inspection.dates), "dates_behind": len(stale), "silver_version": inspection.silver.version},
-        [{EVENT_DATE: date} for date in stale[:20]],
+        [{EVENT_DATE: date, "tables": ", ".join(behind[date])} for date in stale[:_ROWS_SHOWN]],
     )
 
 
@@ -418,7 +430,7 @@ def _yesterday_is_there(table: Table, inspection: Inspection, check: Check) -> I
     if due < limits.first_date:
         yield Finding(check, None, True, f"The first date, {limits.first_date}, is not due yet.", numbers)
         return
-    source = None if gold is None else made_from(gold, [due]).get(due)
+    source = None if gold is None else made_from(gold, [due], not_before=due).get(due)
     if source is None:
         yield Finding(
             check,
@@ -457,7 +469,9 @@ def _quarantined_share(table: Table, inspection: Inspection, check: Check) -> It
         share = held / silver_rows if silver_rows else 0.0
         broken = rules.get(date, [])
         named = ", ".join(f"{row['rule']} ({row['rows']})" for row in broken)
-        summary = f"{held} of {silver_rows} rows are quarantined, {share:.2%}" + (f": {named}." if named else ".")
+        summary = f"Quarantined: {held} of {_count(silver_rows, 'row')}, {share:.2%}" + (
+            f": {named}." if named else "."
+        )
         if share > limit:
             summary += f" More than {limit:.2%} is too many: see the example rows and mend Silver."
         numbers: dict[str, Number | str] = {
@@ -491,10 +505,11 @@ def _dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
     faults = []
     if outside:
         faults.append(
-            f"{rows_outside} rows on {len(outside)} dates outside the window {first} to {end}: {_runs(outside)}; widen it"
+            f"{_count(rows_outside, 'row')} on {_count(len(outside), 'date')} outside the window {first} to {end}: "
+            f"{_runs(outside)}; widen it"
         )
     if undated_rows:
-        faults.append(f"{undated_rows} rows without a date, which are in the quarantine; mend them in Silver")
+        faults.append(f"{_count(undated_rows, 'row')} without a date, kept in the quarantine; mend them in Silver")
     yield Finding(
         check,
         None,
@@ -506,7 +521,8 @@ def _dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
             "rows_outside": rows_outside,
             "rows_without_date": undated_rows,
         },
-        [{EVENT_DATE: date, "rows": counts[date]} for date in outside[:20]],
+        [{EVENT_DATE: date, "rows": counts[date]} for date in outside[:_ROWS_SHOWN]],
+        milder=not outside,  # rows without a date are not lost: the quarantine has them
     )
 
 
@@ -515,7 +531,7 @@ def _no_duplicate_rows(inspection: Inspection, check: Check) -> Iterator[Finding
     for date in inspection.dates:
         count = copies.get(date, 0)
         summary = (
-            f"{count} rows are copies of another row, in every column; each counts."
+            f"{_count(count, 'copy').replace('copys', 'copies')} of another row, in every column; each counts."
             if count
             else "No row is there twice."
         )
@@ -587,14 +603,6 @@ def _checks_of(table: Table) -> Iterator[Check]:
         )
     yield Check(
         table.name,
-        "follows_silver",
-        "No date of Silver has changed since the table's was made.",
-        by_date=False,
-        evaluate=partial(_follows_silver, table),
-        severity="warning",
-    )
-    yield Check(
-        table.name,
         "yesterday_is_there",
         "Yesterday's date has been made by the hour it is due.",
         by_date=False,
@@ -629,7 +637,17 @@ SILVER_CHECKS = (
         severity="warning",
     ),
 )
-CHECKS = SILVER_CHECKS + GOLD_CHECKS
+GOLD_FOLLOWS = Check(
+    SILVER,
+    "gold_follows",
+    "No date has changed since the tables' was made.",
+    by_date=False,
+    evaluate=_gold_follows,
+    severity="warning",
+)
+"""Silver's check of the tables: whether what it has changed has reached them."""
+
+CHECKS = (*SILVER_CHECKS, *GOLD_CHECKS, GOLD_FOLLOWS)
 
 
 def _open(uri: str) -> DeltaTable | None:
@@ -655,6 +673,10 @@ def _runs(dates: Sequence[dt.date], most: int = 5) -> str:
     """The dates as runs, the first few of them."""
     runs = [str(first) if first == last else f"{first} to {last}" for first, last in contiguous(dates)]
     return ", ".join(runs[:most]) + (" and more" if len(runs) > most else "")
+
+
+def _count(number: Number, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _listed(versions: Collection[int]) -> str:

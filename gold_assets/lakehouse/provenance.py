@@ -20,16 +20,19 @@ class MadeFrom:
     silver_version: int
 
 
-def made_from(table: DeltaTable, dates: Collection[dt.date | None]) -> dict[dt.date | None, MadeFrom]:
+def made_from(
+    table: DeltaTable, dates: Collection[dt.date | None], *, not_before: dt.date | None = None
+) -> dict[dt.date | None, MadeFrom]:
     """For each of the ``dates`` the Silver that the last refresh of it read; the rows without a date are date None.
 
     A date that was never refreshed, or whose refresh log clean-up has taken from the log, is not there. Reads the log
-    backwards and no further than needed.
+    backwards and no further than needed, nor beyond the start of the day ``not_before``.
     """
+    oldest = _milliseconds(not_before) if not_before else 0
     missing = set(dates)
     found: dict[dt.date | None, MadeFrom] = {}
     for commit in _history(table):
-        if not missing:
+        if not missing or commit.info.get("timestamp", oldest) < oldest:
             break
         stamp = commit.user_metadata.get(STAMP)
         if not isinstance(stamp, dict) or "silver_version" not in stamp:
@@ -60,6 +63,10 @@ def _history(table: DeltaTable) -> Iterator[Commit]:
             continue
         yield commit
         version -= 1
+
+
+def _milliseconds(date: dt.date) -> int:
+    return int(dt.datetime.combine(date, dt.time(), dt.timezone.utc).timestamp() * 1000)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,262 @@
+"""The checks as Dagster runs them: beside a materialization, alone from the UI, or by a job; stored per partition."""
+
+import datetime as dt
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.base import PartitionKeyFilter
+
+from gold_assets.assets.gold import GOLD_WRITERS_POOL
+from gold_assets.assets.silver import SILVER
+from gold_assets.config import load_settings
+from gold_assets.lakehouse.checks import (
+    CHECKS,
+    GOLD_CHECKS,
+    GOLD_FOLLOWS,
+    SILVER_CHECKS,
+    Check,
+    Finding,
+    Inspection,
+    Limits,
+    run,
+)
+from gold_assets.lakehouse.dates import contiguous
+from gold_assets.lakehouse.tables import TABLES
+from gold_assets.partitions import daily_partitions
+from gold_assets.resources import Lakehouse, one_sentence_failures
+
+_settings = load_settings()
+
+NO_FAILED_DATES = "no_failed_dates"
+"""The one check that asks Dagster's own records, for the UI shows an asset's latest evaluation alone."""
+
+_DATES_SHOWN = 50
+
+
+def _key(check: Check) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(dg.AssetKey(check.table), check.name)
+
+
+def _spec(check: Check) -> dg.AssetCheckSpec:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(
+            check.name,
+            asset=check.table,
+            description=check.description,
+            blocking=check.blocking,
+            partitions_def=daily_partitions if check.by_date else None,
+        )
+
+
+_NO_FAILED_DATES = [
+    dg.AssetCheckSpec(
+        NO_FAILED_DATES,
+        asset=table.name,
+        description="No date's latest evaluation of an error-level check has failed: an older wrong day does not hide.",
+    )
+    for table in TABLES
+]
+
+
+_WITH_GOLD = (*GOLD_CHECKS, GOLD_FOLLOWS)
+"""What is checked once Gold is made."""
+
+
+# In the pool of Gold's writers: no table is seen in the middle of a refresh of the four.
+@dg.multi_asset_check(specs=[*map(_spec, _WITH_GOLD), *_NO_FAILED_DATES], can_subset=True, pool=GOLD_WRITERS_POOL)
+def gold_checks(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
+    """Check the run's dates of the tables; all dates where the run is not partitioned."""
+    yield from _evaluate(context, lakehouse, _WITH_GOLD)
+    for spec in _NO_FAILED_DATES:
+        if spec.key in context.selected_asset_check_keys:
+            yield _no_failed_dates(context.instance, spec.key)
+            yield dg.Output(None, spec.get_python_identifier())
+
+
+@dg.multi_asset_check(specs=[*map(_spec, SILVER_CHECKS)], can_subset=True)
+def silver_checks(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
+    """Check the run's dates of Silver; all dates where the run is not partitioned."""
+    yield from _evaluate(context, lakehouse, SILVER_CHECKS)
+
+
+run_checks = dg.define_asset_job(
+    "run_checks",
+    selection=dg.AssetSelection.all_asset_checks(),
+    description="Every check and nothing else, on all dates, or on those of the tags "
+    "dagster/asset_partition_range_start and dagster/asset_partition_range_end.",
+)
+
+_BY_METADATA = {"schema", "dates_in_window", "gold_follows", "yesterday_is_there"}
+
+run_metadata_checks = dg.define_asset_job(
+    "run_metadata_checks",
+    selection=dg.AssetSelection.checks(
+        *(_key(check) for check in CHECKS if check.name in _BY_METADATA),
+        *(spec.key for spec in _NO_FAILED_DATES),
+    ),
+    description="The checks that read logs and records alone: schemas, freshness, dates that Gold has not followed, failed dates.",
+)
+
+daily_metadata_checks = dg.ScheduleDefinition(
+    name="daily_metadata_checks",
+    job=run_metadata_checks,
+    cron_schedule=f"0 {_settings.fresh_by_hour} * * *",
+    execution_timezone="UTC",
+    description="Once yesterday is due: a day that nothing materializes is told of too.",
+)
+
+
+def _evaluate(
+    context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, checks: Sequence[Check]
+) -> Iterator[object]:
+    selected = [check for check in checks if _key(check) in context.selected_asset_check_keys]
+    limits = Limits(
+        first_date=_settings.partitions_start,
+        last_date=_settings.partitions_end,
+        quarantined_share=_settings.quarantined_share,
+        fresh_by_hour=_settings.fresh_by_hour,
+    )
+    with one_sentence_failures():
+        inspection = Inspection(lakehouse.lake, _dates(context), limits)
+        for check in selected:
+            findings = list(run([check], inspection))
+            targets = _targets(context.instance, check, findings)
+            for finding in findings:
+                yield _evaluation(finding, targets.get(_partition(finding)))
+            yield dg.Output(None, _spec(check).get_python_identifier())
+
+
+def _dates(context: dg.AssetCheckExecutionContext) -> list[dt.date] | None:
+    if context.has_partition_key or context.has_partition_key_range:
+        return [dt.date.fromisoformat(key) for key in context.partition_keys]
+    return None
+
+
+def _partition(finding: Finding) -> str | None:
+    return None if finding.date is None else str(finding.date)
+
+
+def _evaluation(
+    finding: Finding, target: AssetCheckEvaluationTargetMaterializationData | None
+) -> dg.AssetCheckEvaluation:
+    # Not an AssetCheckResult: in a run over a range that is stored without a partition.
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(finding.check.table),
+        check_name=finding.check.name,
+        passed=finding.passed,
+        description=finding.summary,
+        severity=dg.AssetCheckSeverity.ERROR if finding.severity == "error" else dg.AssetCheckSeverity.WARN,
+        blocking=finding.check.blocking,
+        partition=_partition(finding),
+        metadata=_metadata(finding),
+        target_materialization_data=target,
+    )
+
+
+def _metadata(finding: Finding) -> dict[str, dg.MetadataValue]:
+    metadata: dict[str, dg.MetadataValue] = {}
+    for name, value in finding.numbers.items():
+        if isinstance(value, (Decimal, float)):
+            metadata[name] = dg.MetadataValue.float(float(value))
+        else:
+            metadata[name] = dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.text(value)
+    if finding.rows:
+        records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in finding.rows]
+        columns = [dg.TableColumn(name) for name in finding.rows[0]]
+        metadata["rows"] = dg.MetadataValue.table(records, dg.TableSchema(columns))
+    return metadata
+
+
+def _cell(value: object) -> str | int | float | bool | None:
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _targets(
+    instance: dg.DagsterInstance, check: Check, findings: Iterable[Finding]
+) -> Mapping[str | None, AssetCheckEvaluationTargetMaterializationData]:
+    """By partition, the materialization that is judged. Without it the UI takes an evaluation for older than the data."""
+    partitions = {str(finding.date) for finding in findings if finding.date is not None}
+    if not partitions or check.table == SILVER.to_user_string():
+        return {}
+    key = dg.AssetKey(check.table)
+    latest = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION, partitions)
+    if not latest:
+        return {}
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(key, storage_ids=list(latest.values())), limit=len(latest)
+    ).records
+    return {
+        record.partition_key: AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+        for record in records
+    }
+
+
+def _no_failed_dates(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
+    failed: dict[dt.date, list[str]] = {}
+    looked_at: set[str] = set()
+    for check in GOLD_CHECKS:
+        if dg.AssetKey(check.table) == key.asset_key and check.by_date and check.severity == "error":
+            evaluated = dict(_latest_outcomes(instance, _key(check)))
+            looked_at |= evaluated.keys()
+            for partition, passed in evaluated.items():
+                if not passed:
+                    failed.setdefault(dt.date.fromisoformat(partition), []).append(check.name)
+    dates = sorted(failed)
+    runs = [str(first) if first == last else f"{first} to {last}" for first, last in contiguous(dates)]
+    return dg.AssetCheckEvaluation(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=not failed,
+        description=f"Of {len(looked_at)} dates, {len(dates)} failed when last checked: "
+        f"{', '.join(runs[:5])}{' and more' if len(runs) > 5 else ''}. Materialize them again."
+        if failed
+        else f"Of {len(looked_at)} dates none failed when last checked.",
+        metadata={
+            "dates_failed": len(dates),
+            "dates_checked": len(looked_at),
+            **(
+                {
+                    "dates": dg.MetadataValue.table(
+                        [
+                            dg.TableRecord({"event_date": str(date), "checks": ", ".join(failed[date])})
+                            for date in dates[:_DATES_SHOWN]
+                        ]
+                    )
+                }
+                if failed
+                else {}
+            ),
+        },
+    )
+
+
+def _latest_outcomes(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> Iterator[tuple[str, bool]]:
+    """By partition, whether the latest evaluation passed. One whose run ended without it did not."""
+    storage = instance.event_log_storage
+    for info in storage.get_asset_check_partition_info([key]):
+        if info.partition_key is None:
+            continue
+        status = info.latest_execution_status
+        if status == AssetCheckExecutionRecordStatus.PLANNED and _is_running(instance, info.latest_planned_run_id):
+            completed = storage.get_asset_check_execution_history(
+                key,
+                limit=1,
+                status={AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED},
+                partition_filter=PartitionKeyFilter(key=info.partition_key),
+            )
+            if not completed:
+                continue
+            status = completed[0].status
+        yield info.partition_key, status == AssetCheckExecutionRecordStatus.SUCCEEDED
+
+
+def _is_running(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and not run.is_finished
