@@ -539,6 +539,7 @@ def _no_duplicate_rows(inspection: Inspection, check: Check) -> Iterator[Finding
 
 
 def _not_there(table: Table, inspection: Inspection, check: Check, date: dt.date | None) -> Finding:
+    inspection.silver  # noqa: B018 - without it nothing can be said of Gold
     place = inspection.lake.tables[table.name]
     return Finding(check, date, False, f"There is no Delta table at {place}: materialize {table.name}.")
 
