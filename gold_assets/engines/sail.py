@@ -1,24 +1,30 @@
 """Sail: a Spark Connect engine in Rust inside this process. It reads and computes; delta-rs commits."""
 
 import datetime as dt
+import hashlib
 import os
+import re
 import tempfile
 import threading
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from gold_assets.engines import CommitConflict
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 from gold_assets.lakehouse.dates import EVENT_DATE
+from gold_assets.lakehouse.errors import reason
 
+_NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
 _SORT_BYTES = 1 << 30
 """Of memory for ordering; the rest is spilled."""
 
@@ -30,6 +36,7 @@ class SailEngine:
         self._starting = threading.Lock()
         self._server: Any = None
         self._session: SparkSession | None = None
+        self._links: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def session(self) -> SparkSession:
@@ -47,14 +54,17 @@ class SailEngine:
             return self._session
 
     def read(self, uri: str, version: int) -> DataFrame:
-        return self.session.read.format("delta").option("versionAsOf", version).load(uri)
+        return self.session.read.format("delta").option("versionAsOf", version).load(self._readable(uri))
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         # The rows leave Sail as Parquet in a scratch folder: twice as fast as Arrow over its gRPC door.
         with tempfile.TemporaryDirectory(prefix="gold_assets-") as scratch:
             computed = Path(scratch) / "rows"
             computed.mkdir()  # Sail writes no file, and no folder, for an empty result
-            rows.write.mode("append").option("compression", "snappy").parquet(str(computed))
+            try:
+                rows.write.mode("append").option("compression", "snappy").parquet(str(computed))
+            except PySparkException as error:
+                raise OSError(f"computing the rows into {scratch}: {reason(error)}") from error
             dataset = ds.dataset(computed, schema=pa.schema(table.schema().to_arrow()), format="parquet")
             try:
                 write_deltalake(
@@ -100,4 +110,23 @@ class SailEngine:
                 self._session.stop()
             if self._server is not None:
                 self._server.stop()
-            self._session = self._server = None
+            if self._links is not None:
+                self._links.cleanup()
+            self._session = self._server = self._links = None
+
+    def _readable(self, uri: str) -> str:
+        """The place as Sail finds it: a path that a URI would escape is reached through a link."""
+        # Sail 0.7 escapes a Delta table's path twice and then finds no table.
+        parts = urlsplit(uri)
+        if "://" in uri and parts.scheme != "file":
+            return uri
+        path = unquote(parts.path) if parts.scheme == "file" else uri
+        if _NEEDS_NO_ESCAPE.fullmatch(path):
+            return path
+        with self._starting:
+            if self._links is None:
+                self._links = tempfile.TemporaryDirectory(prefix="gold_assets-")
+            link = Path(self._links.name) / hashlib.sha256(path.encode()).hexdigest()
+            if not link.is_symlink():
+                link.symlink_to(Path(path).absolute())
+        return str(link)

@@ -1,10 +1,10 @@
 """Creating, opening and evolving the tables that refresh writes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow.fs as pafs
 from deltalake import DeltaTable, Field, Schema
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.schema import ArrayType, PrimitiveType
 
@@ -21,27 +21,22 @@ RETENTION = {
 """Time travel reaches back a week, the log's account of what happened thirty days. VACUUM on Spark obeys the first."""
 
 
-def open_or_create(table: Table, uri: str, silver_fields: Sequence[Field]) -> DeltaTable:
-    """The Delta table of ``table`` at ``uri``, with a column for each that Silver lends it.
+def open_or_create(
+    tables: Sequence[Table], places: Mapping[str, str], silver_fields: Sequence[Field]
+) -> dict[str, DeltaTable]:
+    """The Delta tables by name, each with a column for every one that Silver lends it.
 
-    Creates it with its schema where nothing is there, and adds the columns that Silver has gained. Raises ``UserError``
-    where the place holds something else, or a column of another type.
+    Creates a table with its schema where nothing is there, and adds the columns that Silver has gained. Raises
+    ``UserError`` where a place holds something else, or a column of another type, before it changes any of them.
     """
-    fields = declared_fields(table, silver_fields)
-    try:
-        delta_table = DeltaTable(uri)
-    except TableNotFoundError:
-        delta_table = _create(table, uri, fields)
-    except (DeltaError, OSError) as error:
-        raise UserError(
-            f"The place of {table.name}, {uri}, cannot be opened as a Delta table ({reason(error)}): "
-            f"clear it or set {table.path_setting} to another path."
-        ) from error
-    _check_is_the_table(table, uri, delta_table, fields)
-    known = {field.name for field in delta_table.schema().fields}
-    if gained := [field for field in fields if field.name not in known]:
-        delta_table.alter.add_columns(gained)
-    return delta_table
+    fields = {table.name: declared_fields(table, silver_fields) for table in tables}
+    found = {table.name: _open(table, places[table.name], fields[table.name]) for table in tables}
+    return {
+        table.name: _with_columns(
+            table, found[table.name] or _create(table, places[table.name], fields[table.name]), fields[table.name]
+        )
+        for table in tables
+    }
 
 
 def declared_fields(table: Table, silver_fields: Sequence[Field]) -> list[Field]:
@@ -58,9 +53,24 @@ def declared_fields(table: Table, silver_fields: Sequence[Field]) -> list[Field]
     return [field for field in silver_fields if field.name != EVENT_DATE] + own
 
 
+def _open(table: Table, uri: str, fields: list[Field]) -> DeltaTable | None:
+    """The table at ``uri``, None where nothing is there."""
+    try:
+        delta_table = DeltaTable(uri)
+    except TableNotFoundError:
+        _check_is_empty(table, uri)
+        return None
+    except (DeltaError, OSError) as error:
+        raise UserError(
+            f"The place of {table.name}, {uri}, cannot be opened as a Delta table ({reason(error)}): "
+            f"clear it or set {table.path_setting} to another path."
+        ) from error
+    _check_is_the_table(table, uri, delta_table, fields)
+    return delta_table
+
+
 def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
     try:
-        _check_is_empty(table, uri)
         return DeltaTable.create(
             uri,
             schema=Schema(fields),
@@ -69,25 +79,38 @@ def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
             description=table.description,
             configuration=RETENTION,
         )
-    except CommitFailedError:
-        return DeltaTable(uri)  # another writer created it in the same moment
     except (DeltaError, OSError) as error:
+        if (made := _open(table, uri, fields)) is not None:
+            return made  # by another writer, in the same moment
         raise UserError(
             f"{table.name} cannot be created at {uri} ({reason(error)}): "
             f"make the place writable or set {table.path_setting} to another path."
         ) from error
 
 
+def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) -> DeltaTable:
+    known = {field.name for field in delta_table.schema().fields}
+    if gained := [field for field in fields if field.name not in known]:
+        try:
+            delta_table.alter.add_columns(gained)
+        except (DeltaError, OSError) as error:
+            raise UserError(
+                f"{table.name} at {delta_table.table_uri} cannot take Silver's columns "
+                f"{', '.join(field.name for field in gained)} ({reason(error)}): mend that and run again."
+            ) from error
+    return delta_table
+
+
 def _check_is_empty(table: Table, uri: str) -> None:
     try:
         files = pafs.PyFileSystem(DeltaStorageHandler(uri))
+        found = [
+            entry.base_name
+            for entry in files.get_file_info(pafs.FileSelector("", allow_not_found=True))
+            if entry.base_name != "_delta_log"
+        ]
     except TableNotFoundError:
         return  # a local folder that is not there yet
-    found = [
-        entry.base_name
-        for entry in files.get_file_info(pafs.FileSelector("", allow_not_found=True))
-        if entry.base_name != "_delta_log"
-    ]
     if found:
         raise UserError(
             f"The place of {table.name}, {uri}, holds {found[0]} and no Delta table, expected {table.name} or nothing: "
@@ -104,7 +127,14 @@ def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields:
             f"{table.name} expects {EVENT_DATE}: {move}."
         )
     found = {field.name: type_name(field) for field in delta_table.schema().fields}
+    found_in_lower_case = {name.lower(): name for name in found}
     for field in fields:
+        similar = found_in_lower_case.get(field.name.lower(), field.name)
+        if similar != field.name:
+            raise UserError(
+                f"The Delta table at {uri} has a column {similar}, which {table.name} expects as {field.name}, "
+                f"and Delta takes the two for one: {move}."
+            )
         if field.name in found and found[field.name] != type_name(field):
             raise UserError(
                 f"Column {field.name} of the Delta table at {uri} is {found[field.name]}, "
@@ -122,5 +152,5 @@ def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields:
 
 def _delta_type(column: Column) -> PrimitiveType | ArrayType:
     if column.type.startswith("array<"):
-        return ArrayType(PrimitiveType(column.type[len("array<") : -1]), True)
+        return ArrayType(PrimitiveType(column.type[len("array<") : -1]))
     return PrimitiveType(column.type)

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import logging
 import random
+import re
 import threading
 import time
 import uuid
@@ -13,8 +14,11 @@ from dataclasses import dataclass
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from pyspark.sql import DataFrame
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from gold_assets.engines import CommitConflict, Engine
 from gold_assets.lakehouse import contract
@@ -33,14 +37,27 @@ STAMP = "gold_assets"
 _ROWS_A_SLICE = 2_000_000
 _DATES_A_SLICE = 92
 _ATTEMPTS = 8
+_UNADDRESSABLE = re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}")
+_ENGINE_ERRORS = (PySparkException, Py4JError)
 
 
 @dataclass(frozen=True)
 class Lake:
-    """Where the tables are: Silver's place and, by table name, the places of the tables made from it. Paths or URIs."""
+    """Where the tables are: Silver's place and, by table name, the places of the tables made from it. Paths or URIs.
+
+    Raises ``UserError`` for a path that delta-rs would not find again.
+    """
 
     silver: str
     tables: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for place in (self.silver, *self.tables.values()):
+            if "://" not in place and (found := _UNADDRESSABLE.search(place)):
+                raise UserError(
+                    f"The path {place} holds {found[0]}, which delta-rs cannot address or takes for something else: "
+                    "choose a path without it."
+                )
 
 
 @dataclass(frozen=True)
@@ -82,7 +99,7 @@ def refresh(
     silver = pin_silver(lake.silver, silver_version)
     columns = ", ".join(f"{field.name} {type_name(field)}" for field in silver.fields)
     logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
-    targets = {table.name: open_or_create(table, lake.tables[table.name], silver.fields) for table in tables}
+    targets = open_or_create(tables, lake.tables, silver.fields)
     slices = slices_of(wanted, silver.rows_by_date())
     logger.info(
         "Refreshing %s on %s from Silver version %d in %d slices",
@@ -101,7 +118,8 @@ def refresh(
         }
     errors = [error for write in writes.values() if (error := write.exception()) is not None]
     for error in errors[1:]:
-        logger.error("%s", error)
+        if error is not errors[0]:
+            logger.error("%s", error)
     if errors:
         raise errors[0]
     seconds = time.perf_counter() - started
@@ -135,7 +153,13 @@ class _Slice:
 def _broken_dates(silver: Silver, engine: Engine, dates: list[dt.date], stop: threading.Event) -> set[dt.date]:
     if stop.is_set() or not dates:
         return set()
-    return contract.broken_dates(engine.read(silver.uri, silver.version).filter(predicate(dates)))
+    try:
+        return contract.broken_dates(engine.read(silver.uri, silver.version).filter(predicate(dates)))
+    except _ENGINE_ERRORS as error:
+        raise UserError(
+            f"Silver at {silver.uri} cannot be read at version {silver.version} ({reason(error)}): "
+            "check that its files are there and that this process may read them."
+        ) from error
 
 
 def _refresh_table(
@@ -181,8 +205,9 @@ def _replace(
     uri = target.table_uri
     for attempt in range(1, _ATTEMPTS + 1):
         target.update_incremental()  # a commit is checked against those since the version it began from
-        rows = _with_columns_of(target, table.of(engine.read(silver.uri, silver.version).filter(where), broken_dates))
         try:
+            silver_rows = engine.read(silver.uri, silver.version).filter(where)
+            rows = _with_columns_of(target, table.of(silver_rows, broken_dates))
             engine.replace(target, rows, where, json.dumps({STAMP: stamp}))
             break
         except CommitConflict as conflict:
@@ -193,7 +218,7 @@ def _replace(
                 ) from conflict
             logger.warning("%s: another writer committed first, computing again (attempt %d)", table.name, attempt + 1)
             time.sleep(random.uniform(0, 0.1 * 2**attempt))
-        except (DeltaError, OSError) as error:
+        except (DeltaError, OSError, *_ENGINE_ERRORS) as error:
             raise UserError(
                 f"{table.name} could not be written to {uri} ({reason(error)}): mend that and run again; "
                 "readers still see the version before."
@@ -208,11 +233,20 @@ def _replace(
 
 def _with_columns_of(target: DeltaTable, rows: DataFrame) -> DataFrame:
     """The rows in the table's column order. A column that only the table has, because Silver lost it, is NULL."""
-    types = {field.name: type_name(field) for field in target.schema().fields}
+    # Delta keeps its schema in Spark's own notation.
+    fields = StructType.fromJson(json.loads(target.schema().to_json())).fields
     have = set(rows.columns)
     return rows.select(
-        *(F.col(f"`{name}`") if name in have else F.lit(None).cast(types[name]).alias(name) for name in types)
+        *(
+            _column(field.name) if field.name in have else F.lit(None).cast(field.dataType).alias(field.name)
+            for field in fields
+        )
     )
+
+
+def _column(name: str) -> Column:
+    escaped = name.replace("`", "``")
+    return F.col(f"`{escaped}`")
 
 
 def _own_commit(target: DeltaTable, refresh_id: str) -> Commit:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from deltalake import DeltaTable, Field
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.schema import PrimitiveType
+from deltalake.schema import ArrayType, PrimitiveType
 
 from gold_assets.lakehouse.contract import SILVER_COLUMNS, SilverColumn
 from gold_assets.lakehouse.dates import EVENT_DATE
@@ -90,6 +90,6 @@ def type_name(field: Field) -> str:
     """The type as Delta names it: ``decimal(28,4)``, ``array<string>`` and so on; JSON for other nested types."""
     if isinstance(field.type, PrimitiveType):
         return field.type.type
-    if getattr(field.type, "type", None) == "array" and isinstance(field.type.element_type, PrimitiveType):
+    if isinstance(field.type, ArrayType) and isinstance(field.type.element_type, PrimitiveType):
         return f"array<{field.type.element_type.type}>"
     return field.type.to_json()
