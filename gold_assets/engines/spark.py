@@ -1,12 +1,14 @@
 """Apache Spark with delta-spark: a JVM on this machine, a cluster, or a Spark Connect server. It also commits."""
 
+import datetime as dt
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from deltalake import DeltaTable
@@ -16,11 +18,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gold_assets.engines import CommitConflict
 from gold_assets.engines import spark_runtime as runtime
-from gold_assets.lakehouse.dates import EVENT_DATE
+from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
+from gold_assets.lakehouse.dates import EVENT_DATE, predicate
 from gold_assets.lakehouse.errors import UserError, reason
 
 _START_SECONDS = 50
-"""How long a master or a Connect server that listens may take before it counts as not answering."""
+"""How long a master that listens may take before it counts as not answering."""
 
 _SESSION = {
     "spark.sql.session.timeZone": "UTC",
@@ -48,9 +51,23 @@ _LOCAL = {
 _JOINED = ("spark.jars.packages", "spark.jars.excludes", "spark.jars", "spark.sql.extensions")
 """Settings that are lists: what the user's file adds stands beside what Delta needs."""
 
+_USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+_LAYOUT = {
+    "spark.databricks.delta.optimize.maxFileSize": str(TARGET_FILE_BYTES),
+    # By default rows are ordered from file to file only, which is no order at all where a date is one file.
+    "spark.databricks.io.skipping.mdc.sortWithinFiles": "true",
+    "parquet.block.row.count.limit": str(ROWS_A_ROW_GROUP),
+    "spark.sql.parquet.compression.codec": "zstd",
+}
+_VACUUM = {
+    # Since Delta 4.1 RETAIN is ignored, and the table's property decides, unless this is set.
+    "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",
+    # Whoever asks for less than a week has been warned; the check would refuse it.
+    "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+}
+
 _CONFLICT = re.compile(r"\bDELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)\b")
 
-T = TypeVar("T")
 Open = Callable[[dict[str, Any]], SparkSession]
 
 
@@ -84,7 +101,7 @@ class SparkEngine:
         open: Open = open_session,
     ) -> None:
         self._master = master or "local[*]"
-        self._remote = remote
+        self.remote = remote
         self._conf_file = conf_file
         self._jars = jars
         self._open = open
@@ -95,14 +112,14 @@ class SparkEngine:
     def session(self) -> SparkSession:
         with self._starting:
             if self._session is None:
-                self._session = self._connect(self._remote) if self._remote else self._start()
+                self._session = self._connect(self.remote) if self.remote else self._start()
             return self._session
 
     def conf(self) -> dict[str, str]:
         """The settings that the session is made from: what Delta needs, and the user's file before our defaults."""
         own = runtime.read_properties(self._conf_file) if self._conf_file else {}
-        if self._remote:
-            return {**own, **_SESSION, "spark.remote": self._remote}
+        if self.remote:
+            return {**own, **_SESSION, "spark.remote": self.remote}
         conf = {"spark.app.name": "gold_assets", "spark.master": self._master, **_DELTA}
         conf |= runtime.delta_jars_in(self._jars) if self._jars else runtime.delta_coordinates()
         if self._master.startswith("local"):
@@ -128,11 +145,35 @@ class SparkEngine:
                 raise CommitConflict(_what_spark_says(error)) from error
             raise OSError(_what_spark_says(error)) from error
 
+    def optimize(
+        self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
+    ) -> None:
+        columns = ", ".join(f"`{column}`" for column in zorder_by)
+        optimize = f"OPTIMIZE {_sql_name(table)} WHERE {predicate(dates)} ZORDER BY ({columns})"
+        self._sql(optimize, {**_LAYOUT, _USER_METADATA: user_metadata})
+
+    def vacuum(
+        self, table: DeltaTable, retention_hours: int, user_metadata: str, *, dry_run: bool = False
+    ) -> list[str]:
+        vacuum = f"VACUUM {_sql_name(table)} RETAIN {retention_hours} HOURS"
+        found = self._sql(f"{vacuum} DRY RUN" if dry_run else vacuum, {**_VACUUM, _USER_METADATA: user_metadata})
+        below = urlsplit(spark_path(table.table_uri)).path.rstrip("/") + "/"
+        return [urlsplit(row["path"]).path.removeprefix(below) for row in found] if dry_run else []
+
     def close(self) -> None:
         with self._starting:
             if self._session is not None:
                 self._session.stop()
             self._session = None
+
+    def _sql(self, statement: str, settings: Mapping[str, str]) -> list[Any]:
+        try:
+            with _set_for_now(self.session, settings):
+                return self.session.sql(statement).collect()
+        except (PySparkException, Py4JError) as error:
+            if _CONFLICT.search(str(error)):
+                raise CommitConflict(_what_spark_says(error)) from error
+            raise OSError(_what_spark_says(error)) from error
 
     def _start(self) -> SparkSession:
         runtime.check_java()
@@ -142,7 +183,7 @@ class SparkEngine:
         runtime.fetch_jars(conf)
         try:
             if self._master.startswith("spark://"):
-                return _in_time(lambda: self._open(conf), self._master, "GOLD_SPARK_MASTER")
+                return _in_time(lambda: self._open(conf), self._master)
             return self._open(conf)
         except (PySparkException, Py4JError) as error:
             if "JAVA_GATEWAY_EXITED" in str(error):
@@ -154,13 +195,10 @@ class SparkEngine:
 
     def _connect(self, remote: str) -> SparkSession:
         runtime.check_answers(remote, "GOLD_SPARK_REMOTE")
-
-        def connect() -> tuple[SparkSession, str]:
-            session = self._open(self.conf())
-            return session, session.conf.get("spark.sql.extensions", "") or ""
-
+        runtime.check_speaks_connect(remote)
         try:
-            session, extensions = _in_time(connect, remote, "GOLD_SPARK_REMOTE")
+            session = self._open(self.conf())
+            extensions = session.conf.get("spark.sql.extensions", "") or ""
         except PySparkException as error:
             raise UserError(
                 f"The Spark Connect server at {remote} refused the session ({_what_spark_says(error)}): "
@@ -186,8 +224,30 @@ def spark_path(uri: str) -> str:
     return f"file://{Path(uri).absolute()}"
 
 
-def _in_time(work: Callable[[], T], url: str, setting: str) -> T:
-    done: Future[T] = Future()
+def _sql_name(table: DeltaTable) -> str:
+    path = spark_path(table.table_uri).replace("`", "``")
+    return f"delta.`{path}`"
+
+
+@contextmanager
+def _set_for_now(session: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
+    """The session's settings while the block runs. Delta's commands take these from nowhere else."""
+    before = {key: session.conf.get(key, None) for key in settings}
+    for key, value in settings.items():
+        session.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, old in before.items():
+            if old is None:
+                session.conf.unset(key)
+            else:
+                session.conf.set(key, old)
+
+
+def _in_time(work: Callable[[], SparkSession], master: str) -> SparkSession:
+    """The result of ``work``. Spark itself asks a standalone master three times for 20 s before it gives up."""
+    done: Future[SparkSession] = Future()
 
     def run() -> None:
         try:
@@ -196,14 +256,11 @@ def _in_time(work: Callable[[], T], url: str, setting: str) -> T:
             done.set_exception(error)
 
     # A daemon: what never answers must not keep the process from ending.
-    threading.Thread(target=run, name=f"start {url}", daemon=True).start()
+    threading.Thread(target=run, name=f"start {master}", daemon=True).start()
     try:
         return done.result(_START_SECONDS)
     except FutureTimeoutError:
-        raise UserError(
-            f"{setting} is {url}, where something listens and does not answer as Spark within {_START_SECONDS} s: "
-            f"{runtime.start_it(url)}."
-        ) from None
+        raise UserError(runtime.not_spark(master, "GOLD_SPARK_MASTER", _START_SECONDS)) from None
 
 
 def _what_spark_says(error: Exception) -> str:
