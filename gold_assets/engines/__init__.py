@@ -15,8 +15,8 @@ class CommitConflict(Exception):
 class Engine(Protocol):
     """Reads one version of a Delta table, replaces part of a table in one commit, and maintains its files."""
 
-    def read(self, uri: str, version: int) -> DataFrame:
-        """The Delta table at ``uri`` as of ``version``."""
+    def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:
+        """The Delta table at ``uri`` as of ``version``; where there is a ``predicate`` on event_date, the rows that meet it."""
         ...
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:

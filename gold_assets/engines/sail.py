@@ -25,6 +25,7 @@ from gold_assets.lakehouse.dates import EVENT_DATE
 from gold_assets.lakehouse.errors import reason
 
 _NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
+_ALL_ROWS = 2**31 - 1
 _SORT_BYTES = 1 << 30
 """Of memory for ordering; the rest is spilled."""
 
@@ -53,8 +54,18 @@ class SailEngine:
                 self._session.conf.set("spark.sql.session.timeZone", "UTC")
             return self._session
 
-    def read(self, uri: str, version: int) -> DataFrame:
-        return self.session.read.format("delta").option("versionAsOf", version).load(self._readable(uri))
+    def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:
+        # Sail 0.7 takes the log's statistics for exact: it skips files by them, and where a column's least and greatest
+        # are equal it returns that number in place of the file's. They are not exact: NaN is left out, decimals and
+        # doubles are rounded. So it gets the log as data, which brings statistics only to filters on data columns, and a
+        # limit larger than any table here, which keeps every filter but the one on the partition away from the scan.
+        rows = (
+            self.session.read.format("delta")
+            .option("versionAsOf", version)
+            .option("metadataAsDataRead", "true")
+            .load(self._readable(uri))
+        )
+        return (rows if predicate is None else rows.filter(predicate)).limit(_ALL_ROWS)
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         # The rows leave Sail as Parquet in a scratch folder: twice as fast as Arrow over its gRPC door.

@@ -127,8 +127,9 @@ class SparkEngine:
         joined = {key: f"{conf[key]},{own[key]}" for key in _JOINED if key in conf and key in own}
         return {**conf, **own, **joined, **_SESSION}
 
-    def read(self, uri: str, version: int) -> DataFrame:
-        return self.session.read.format("delta").option("versionAsOf", version).load(spark_path(uri))
+    def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:
+        rows = self.session.read.format("delta").option("versionAsOf", version).load(spark_path(uri))
+        return rows if predicate is None else rows.filter(predicate)
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         try:

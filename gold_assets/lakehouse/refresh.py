@@ -154,7 +154,7 @@ def _broken_dates(silver: Silver, engine: Engine, dates: list[dt.date], stop: th
     if stop.is_set() or not dates:
         return set()
     try:
-        return contract.broken_dates(engine.read(silver.uri, silver.version).filter(predicate(dates)))
+        return contract.broken_dates(engine.read(silver.uri, silver.version, predicate(dates)))
     except _ENGINE_ERRORS as error:
         raise UserError(
             f"Silver at {silver.uri} cannot be read at version {silver.version} ({reason(error)}): "
@@ -206,7 +206,7 @@ def _replace(
     for attempt in range(1, _ATTEMPTS + 1):
         target.update_incremental()  # a commit is checked against those since the version it began from
         try:
-            silver_rows = engine.read(silver.uri, silver.version).filter(where)
+            silver_rows = engine.read(silver.uri, silver.version, where)
             rows = _with_columns_of(target, table.of(silver_rows, broken_dates))
             engine.replace(target, rows, where, json.dumps({STAMP: stamp}))
             break
