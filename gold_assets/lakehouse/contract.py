@@ -21,6 +21,7 @@ _UNITS = 10**MONEY_SCALE
 _UNIT = "0.0001"
 _UNITS_LIMIT = 10**18
 """DECIMAL(18,4) counts in units of 0.0001 and holds fewer than this many of them."""
+_WHOLE_DIGITS = 18 - MONEY_SCALE
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,16 @@ def _is_present(column: str) -> Expression:
 
 
 def _is_money(silver: DataFrame) -> Expression:
-    if isinstance(silver.schema["amount"].dataType, DecimalType):
-        # Half a unit below the limit still rounds up to it, and out of DECIMAL(18,4).
-        largest = F.lit("99999999999999.99995").cast("decimal(38,5)")
-        return F.abs(F.col("amount")) < largest
+    amount = silver.schema["amount"].dataType
+    if isinstance(amount, DecimalType):
+        if amount.precision - amount.scale < _WHOLE_DIGITS:
+            return F.col("amount").isNotNull()
+        # In the column's own scale, since Sail fails to rescale a decimal that is too wide, and without abs, which Spark
+        # fails to take of one. What follows the fourth decimal must not round up to the limit.
+        decimals = ("9999"[: amount.scale] + "4" + "9" * amount.scale)[: amount.scale]
+        limit = f"{'9' * _WHOLE_DIGITS}.{decimals}".rstrip(".")
+        least, most = (F.lit(text).cast(f"decimal(38,{amount.scale})") for text in (f"-{limit}", limit))
+        return (F.col("amount") >= least) & (F.col("amount") <= most)
     # NaN is larger than every number on every engine. Doubles this large have no fraction left to round.
     return F.abs(_units(F.col("amount"))) < F.lit(float(_UNITS_LIMIT))
 
