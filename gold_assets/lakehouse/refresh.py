@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
@@ -116,6 +116,11 @@ def refresh(
             table.name: pool.submit(_refresh_table, table, targets[table.name], silver, engine, work, stop)
             for table in tables
         }
+        try:
+            wait(writes.values())
+        except BaseException:  # whoever interrupts waits for the slices at hand, not for the whole range
+            stop.set()
+            raise
     errors = [error for write in writes.values() if (error := write.exception()) is not None]
     for error in errors[1:]:
         if error is not errors[0]:
@@ -172,10 +177,12 @@ def _refresh_table(
 ) -> dict[dt.date, WrittenDate]:
     written: dict[dt.date, WrittenDate] = {}
     for number, part in enumerate(slices, start=1):
-        if stop.is_set():
-            break
         try:
-            written |= _replace(table, target, silver, engine, part, and_null=table is QUARANTINED_TXNS and number == 1)
+            broken_dates = part.broken_dates.result()
+            if stop.is_set():
+                break  # and then broken_dates may not have been looked for
+            and_null = table is QUARANTINED_TXNS and number == 1
+            written |= _replace(table, target, silver, engine, part.dates, broken_dates, and_null=and_null)
         except Exception:
             stop.set()
             raise
@@ -185,10 +192,15 @@ def _refresh_table(
 
 
 def _replace(
-    table: Table, target: DeltaTable, silver: Silver, engine: Engine, part: _Slice, *, and_null: bool
+    table: Table,
+    target: DeltaTable,
+    silver: Silver,
+    engine: Engine,
+    dates: list[dt.date],
+    broken_dates: set[dt.date],
+    *,
+    and_null: bool,
 ) -> dict[dt.date, WrittenDate]:
-    dates = part.dates
-    broken_dates = part.broken_dates.result()
     started = time.perf_counter()
     where = predicate(dates, and_null=and_null)
     if not where:

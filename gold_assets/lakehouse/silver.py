@@ -29,7 +29,10 @@ class Silver:
         return [Field(field.name, field.type) for field in self.table.schema().fields]
 
     def rows_by_date(self) -> dict[dt.date | None, int | None]:
-        """Rows of each date that has files, from the log; None where a file has no statistics. NULL dates are key None."""
+        """Rows in the files of each date, from the log: None where a file has no statistics. NULL dates are key None.
+
+        Rows that deletion vectors hide are among them.
+        """
         files = pa.table(self.table.get_add_actions(flatten=True))
         rows: dict[dt.date | None, int | None] = defaultdict(int)
         if files.num_rows == 0:
