@@ -1,6 +1,7 @@
 """Reading a Delta table's log through delta-rs's storage layer: no engine, any store."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,25 +43,45 @@ class Commit:
         return metadata if isinstance(metadata, dict) else {}
 
 
+class UnknownDate(Exception):
+    """An action that changes rows and does not tell of which date."""
+
+
 class DeltaLog:
     """The JSON commits of one table. Raises ``FileNotFoundError`` for a version that log clean-up has taken."""
 
     def __init__(self, table: DeltaTable) -> None:
         self._files = pafs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
 
+    def changed_dates(self, version: int) -> set[str | None]:
+        """The ISO event_dates whose rows ``version`` changed, None for rows without one. Holds one action at a time.
+
+        An OPTIMIZE changes no row. A file that is replaced or gets a deletion vector changes its date. Raises
+        ``UnknownDate`` where an action does not tell its date.
+        """
+        dates: set[str | None] = set()
+        for action in self._actions(version):
+            file = action.get("add") or action.get("remove")
+            if file is not None and file.get("dataChange", True):
+                dates.add(_date_of(file))
+        return dates
+
     def commit(self, version: int) -> Commit:
         """The commit that made ``version``, read line by line."""
         commit = Commit(version)
+        for action in self._actions(version):
+            if "add" in action:
+                commit.adds.append(_file_action(action["add"]))
+            elif "remove" in action:
+                commit.removes.append(_file_action(action["remove"]))
+            elif "commitInfo" in action:
+                commit.info = action["commitInfo"]
+        return commit
+
+    def _actions(self, version: int) -> Iterator[dict[str, Any]]:
         with self._files.open_input_stream(f"_delta_log/{version:020}.json", buffer_size=1 << 16) as lines:
             for line in _lines(lines):
-                action = json.loads(line)
-                if "add" in action:
-                    commit.adds.append(_file_action(action["add"]))
-                elif "remove" in action:
-                    commit.removes.append(_file_action(action["remove"]))
-                elif "commitInfo" in action:
-                    commit.info = action["commitInfo"]
-        return commit
+                yield json.loads(line)
 
     def last_checkpoint(self) -> int:
         """The version of the newest checkpoint, -1 where there is none."""
@@ -79,6 +100,17 @@ class DeltaLog:
                 return
             yield commit
             version -= 1
+
+
+def _date_of(file: dict[str, Any]) -> str | None:
+    values = file.get("partitionValues")
+    if values is not None and EVENT_DATE in values:
+        return values[EVENT_DATE] or None  # Delta lets a writer put an empty string for NULL
+    # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
+    in_path = re.search(rf"(?:^|/){EVENT_DATE}=([^/]+)/", file["path"])
+    if in_path is None:
+        raise UnknownDate(file["path"])
+    return None if in_path[1] == "__HIVE_DEFAULT_PARTITION__" else in_path[1]
 
 
 def _lines(stream: Any) -> Iterator[bytes]:
