@@ -1,0 +1,382 @@
+"""Silver followed as a stream, for classic Spark: a batch says which dates were touched, and the one refresh does the rest.
+
+The stream is the clock and the checkpoint. Delta's source moves its offset with every commit of Silver that is not an
+OPTIMIZE: appends, and with ``skipChangeCommits`` also updates, deletes of whole days and rows that moved to another
+date, so each of them is in a batch. The batch's rows are never read. Which dates it touched is in Silver's log, between
+the offset of the batch before and Silver's newest version; where there is no batch before, or the log no longer reaches
+back to it, every date is touched. A batch that crashed has no commit in the checkpoint and is done again.
+"""
+
+import datetime as dt
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame
+from pyspark.sql.streaming import StreamingQuery
+
+from gold_assets.engines.spark import SparkEngine, spark_path
+from gold_assets.lakehouse.dates import EVENT_DATE, contiguous
+from gold_assets.lakehouse.delta_log import DeltaLog
+from gold_assets.lakehouse.errors import UserError, reason
+from gold_assets.lakehouse.maintenance import maintain
+from gold_assets.lakehouse.refresh import Lake, Refreshed, refresh
+from gold_assets.lakehouse.silver import Silver, pin_silver
+from gold_assets.lakehouse.tables import (
+    HIGH_RISK_TXNS,
+    PRODUCT_USAGE_METRICS,
+    QUARANTINED_TXNS,
+    TABLES,
+    USER_SPEND_SUMMARY,
+)
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.5
+_ALL_FILES = 2**31 - 1
+"""The rows of a batch are not read, so there is nothing to gain from cutting it by files."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one batch of the stream did.
+
+    Attributes:
+        id: Spark's number of the batch; it starts over with a new checkpoint.
+        after_version: the Silver version up to which everything was applied before; None for a new checkpoint.
+        refreshed: what refresh wrote, from the Silver version ``refreshed.silver_version``.
+        dates: the dates that were recomputed, in order.
+        rows: Silver's rows on these dates; None where a file of Silver has no statistics.
+        quarantined_rows: those of them that went to the quarantine.
+        seconds: how long the batch took.
+    """
+
+    id: int
+    after_version: int | None
+    refreshed: Refreshed
+    dates: tuple[dt.date, ...]
+    rows: int | None
+    quarantined_rows: int
+    seconds: float
+
+
+def write_to_gold(
+    source_path: str,
+    write_path_spend_summary: str,
+    write_path_product_usage_metrics: str,
+    write_path_high_risk_txns: str,
+    checkpoint_path: str,
+    bad_records_path: str,
+    *,
+    engine: SparkEngine,
+    optimize: bool = False,
+    interval: str | None = None,
+    on_refreshed: Callable[[Batch], None] | None = None,
+    stop: threading.Event | None = None,
+) -> set[dt.date]:
+    """Keep Gold true to Silver by Structured Streaming, and return the dates that were refreshed.
+
+    Args:
+        source_path: Silver. It may be appended to, updated, deleted from, optimized and vacuumed as its owner likes.
+        checkpoint_path: where Spark keeps how far the stream came. Without it the stream starts with every date.
+        bad_records_path: the quarantine, which gets a batch's bad rows in the same batch.
+        engine: Spark on this machine or on a cluster; Spark Connect cannot run the stream's batches here.
+        optimize: at the end, OPTIMIZE ZORDER BY the refreshed dates that lie before today.
+        interval: how often to look for new commits, such as ``30 seconds``, for good; by default drain Silver and end.
+        on_refreshed: called after each batch that refreshed a date, before the batch counts as done. It is called again
+            for a batch that is done again after a crash.
+        stop: once set, the stream ends after the batch in hand.
+
+    Raises ``UserError`` where Silver, a table's place or the checkpoint is not what it must be, or a write fails.
+    """
+    lake = Lake(
+        source_path,
+        {
+            USER_SPEND_SUMMARY.name: write_path_spend_summary,
+            PRODUCT_USAGE_METRICS.name: write_path_product_usage_metrics,
+            HIGH_RISK_TXNS.name: write_path_high_risk_txns,
+            QUARANTINED_TXNS.name: bad_records_path,
+        },
+    )
+    if engine.remote is not None:
+        raise UserError(
+            f"The stream needs Spark in this process or on a cluster, and GOLD_SPARK_REMOTE is {engine.remote}: unset it, "
+            "and set GOLD_SPARK_MASTER where a cluster should do the work."
+        )
+    checkpoint = Checkpoint(checkpoint_path)
+    _check(checkpoint, lake)
+    batches = _Batches(lake, engine, checkpoint, on_refreshed or (lambda batch: None), stop or threading.Event())
+    while not _follow(batches, interval):
+        logger.info("Silver's columns have changed: the stream starts again with the new ones")
+    if optimize and batches.dates:
+        maintain(lake, engine, dates=batches.dates, vacuum=False)
+    return batches.dates
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Where the stream stands in Silver: every commit before ``next_version`` of the table ``table_id`` is in a batch."""
+
+    table_id: str
+    next_version: int
+
+
+class Checkpoint:
+    """Spark's checkpoint of the stream, read through delta-rs's storage layer."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def is_empty(self) -> bool:
+        return not self._names("")
+
+    def newest_offset(self) -> Offset | None:
+        """The offset of the newest batch that was begun. Raises ``UserError`` where this is not such a checkpoint."""
+        numbers = [int(name) for name in self._names("offsets") if name.isdigit()]
+        if not numbers and (found := [name for name in self._names("") if name not in ("metadata", "offsets")]):
+            raise self._foreign(f"holds {found[0]} and no offset of a stream")
+        return self.offset(max(numbers)) if numbers else None
+
+    def offset(self, batch_id: int) -> Offset | None:
+        """The offset up to which this batch goes; None where there is no such batch."""
+        if str(batch_id) not in self._names("offsets"):
+            return None
+        with self._files().open_input_stream(f"offsets/{batch_id}") as stream:
+            lines = stream.read().decode().splitlines()
+        # A version, the batch's settings, and a line for each source of the stream.
+        try:
+            (source,) = (json.loads(line) for line in lines[2:])
+            return Offset(source["reservoirId"], source["reservoirVersion"])
+        except (ValueError, KeyError, TypeError):
+            raise self._foreign("belongs to a stream from something other than a Delta table") from None
+
+    def _foreign(self, what: str) -> UserError:
+        return UserError(
+            f"The checkpoint at {self.uri} {what}, expected this stream's or nothing: "
+            "set GOLD_CHECKPOINT_PATH to another path; a new checkpoint starts by refreshing every date."
+        )
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            entries = self._files().get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        except TableNotFoundError:
+            return []  # a local folder that is not there yet
+        return [entry.base_name for entry in entries if entry.base_name[0] not in "._"]
+
+    def _files(self) -> pafs.FileSystem:
+        return pafs.PyFileSystem(DeltaStorageHandler(self.uri))
+
+
+def _check(checkpoint: Checkpoint, lake: Lake) -> None:
+    silver = pin_silver(lake.silver)
+    offset = checkpoint.newest_offset()
+    if offset is None:
+        logger.info("There is no checkpoint at %s yet: every date is refreshed", checkpoint.uri)
+        return
+    start_over = f"delete the folder {checkpoint.uri} and start again, which refreshes every date and loses nothing"
+    if offset.table_id != silver.table_id:
+        raise UserError(_is_another_table(checkpoint, lake))
+    if offset.next_version > silver.version + 1:
+        raise UserError(
+            f"The checkpoint at {checkpoint.uri} has seen version {offset.next_version - 1} of Silver at {silver.uri}, "
+            f"whose newest is {silver.version}: where Silver was put back to an older state, {start_over}."
+        )
+    for name, uri in lake.tables.items():
+        if not _exists(uri):
+            raise UserError(
+                f"{name} is not at {uri}, and the checkpoint at {checkpoint.uri} says that it is made: {start_over}."
+            )
+
+
+def _is_another_table(checkpoint: Checkpoint, lake: Lake) -> str:
+    return (
+        f"The checkpoint at {checkpoint.uri} follows another table than Silver at {lake.silver}: where Silver was made "
+        f"anew, delete the folder {checkpoint.uri} and start again, which refreshes every date and loses nothing; "
+        "otherwise correct GOLD_SOURCE_PATH or GOLD_CHECKPOINT_PATH."
+    )
+
+
+def _exists(uri: str) -> bool:
+    try:
+        return DeltaTable.is_deltatable(uri)
+    except (DeltaError, OSError) as error:
+        raise UserError(f"{uri} cannot be opened ({reason(error)}): check the path and its permissions.") from error
+
+
+def _follow(batches: "_Batches", interval: str | None) -> bool:
+    """Run the stream until it ends. False where Silver's columns changed, so that it must start again to see them."""
+    done_before = batches.done
+    query = batches.start(interval)
+    try:
+        while not query.awaitTermination(_POLL_SECONDS):  # type: ignore[arg-type]
+            if batches.stop.is_set() and not query.status["isTriggerActive"]:
+                query.stop()
+    except StreamingQueryException as error:
+        if isinstance(batches.failure, _StopAsked):
+            return True
+        if batches.failure is not None:
+            raise batches.failure from None
+        if "DIFFERENT_DELTA_TABLE_READ" in str(error):
+            raise UserError(_is_another_table(batches.checkpoint, batches.lake)) from None
+        if "DELTA_SCHEMA_CHANGED" not in str(error):
+            raise UserError(
+                f"The stream from {batches.lake.silver} ended ({reason(error)}): "
+                "mend that and start again, it goes on where it stopped."
+            ) from error
+        if batches.done == done_before and batches.restarted:
+            raise UserError(
+                f"Silver at {batches.lake.silver} has lost or changed columns, which a stream cannot follow: delete the "
+                f"folder {batches.checkpoint.uri} and start again, which refreshes every date and loses nothing."
+            ) from None
+        batches.restarted = True
+        return False
+    finally:
+        if query.isActive:
+            query.stop()
+    return True
+
+
+class _StopAsked(Exception):
+    """A batch began after the stream was asked to stop. It is not done, and not lost: the next start does it."""
+
+
+class _Batches:
+    """The batches of the stream, one at a time."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        engine: SparkEngine,
+        checkpoint: Checkpoint,
+        on_refreshed: Callable[[Batch], None],
+        stop: threading.Event,
+    ) -> None:
+        self.lake = lake
+        self.checkpoint = checkpoint
+        self.stop = stop
+        self.dates: set[dt.date] = set()
+        self.done = 0
+        self.restarted = False
+        self.failure: BaseException | None = None
+        self._engine = engine
+        self._on_refreshed = on_refreshed
+
+    def start(self, interval: str | None) -> StreamingQuery:
+        commits = (
+            self._engine.session.readStream.format("delta")
+            .option("skipChangeCommits", "true")
+            # Where Silver's log was cut, every date is refreshed: nothing is lost.
+            .option("failOnDataLoss", "false")
+            .option("maxFilesPerTrigger", _ALL_FILES)
+            .load(spark_path(self.lake.silver))
+        )
+        trigger: dict[str, Any] = {"availableNow": True} if interval is None else {"processingTime": interval}
+        return (
+            commits.writeStream.queryName("write_to_gold")
+            .foreachBatch(self._run)
+            .option("checkpointLocation", spark_path(self.checkpoint.uri))
+            .trigger(**trigger)
+            .start()
+        )
+
+    def _run(self, _rows: DataFrame, batch_id: int) -> None:
+        try:
+            if self.stop.is_set():
+                raise _StopAsked
+            self._refresh(batch_id)
+            self.done += 1
+        except BaseException as failure:
+            self.failure = failure  # Spark passes on its text alone
+            raise
+
+    def _refresh(self, batch_id: int) -> None:
+        started = time.perf_counter()
+        before = self.checkpoint.offset(batch_id - 1)
+        silver = pin_silver(self.lake.silver)
+        begun = self.checkpoint.offset(batch_id)
+        if begun is not None and begun.table_id != silver.table_id:
+            raise UserError(_is_another_table(self.checkpoint, self.lake))
+        after = None if before is None else before.next_version - 1
+        touched = self._every_date(silver) if after is None else self._touched(silver, after)
+        since = "its beginning" if after is None else f"version {after}"
+        if not touched:
+            logger.info("Batch %d: no date was touched from %s to Silver version %d", batch_id, since, silver.version)
+            return
+        dates = sorted(date for date in touched if date is not None)
+        refreshed = refresh(self.lake, self._engine, dates, silver.version)
+        quarantined = sum(written.rows for written in refreshed.dates[QUARANTINED_TXNS.name].values())
+        batch = Batch(
+            id=batch_id,
+            after_version=after,
+            refreshed=refreshed,
+            dates=tuple(dates),
+            rows=_rows(silver, dates),
+            quarantined_rows=quarantined,
+            seconds=time.perf_counter() - started,
+        )
+        logger.info(
+            "Batch %d: Silver from %s to %d, dates %s, %s rows, %d quarantined, %.1f s",
+            batch_id,
+            since,
+            silver.version,
+            ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in contiguous(dates)),
+            "unknown" if batch.rows is None else batch.rows,
+            quarantined,
+            batch.seconds,
+        )
+        self._on_refreshed(batch)
+        self.dates |= set(dates)
+
+    def _touched(self, silver: Silver, after: int) -> set[dt.date | None]:
+        touched = touched_dates(silver, after)
+        if touched is None:
+            logger.warning(
+                "Silver's log at %s no longer reaches back to version %d, where the stream stood: every date is refreshed",
+                silver.uri,
+                after,
+            )
+            return self._every_date(silver)
+        return touched
+
+    def _every_date(self, silver: Silver) -> set[dt.date | None]:
+        """Silver's dates, and those that only a table made from it still has."""
+        dates: set[dt.date | None] = {None, *silver.rows_by_date()}
+        for table in TABLES:
+            if _exists(uri := self.lake.tables[table.name]):
+                files = pa.table(DeltaTable(uri).get_add_actions(flatten=True))
+                if files.num_rows:
+                    dates |= set(files[f"partition.{EVENT_DATE}"].to_pylist())
+        return dates
+
+
+def touched_dates(silver: Silver, after: int) -> set[dt.date | None] | None:
+    """The dates whose rows the commits after that version changed, None among them for rows without a date.
+
+    None in place of a set where the log no longer reaches back that far.
+    """
+    touched: set[dt.date | None] = set()
+    reached = silver.version + 1
+    for commit in DeltaLog(silver.table).commits_backwards(silver.version):
+        if commit.version <= after:
+            break
+        reached = commit.version
+        for action in (*commit.adds, *commit.removes):
+            if action.data_change:
+                touched.add(None if action.date is None else dt.date.fromisoformat(action.date))
+    return touched if reached <= after + 1 else None
+
+
+def _rows(silver: Silver, dates: Iterable[dt.date]) -> int | None:
+    by_date = silver.rows_by_date()
+    counts = [by_date.get(date, 0) for date in dates]
+    return None if None in counts else sum(count or 0 for count in counts)
