@@ -5,11 +5,13 @@ the logs alone; the others compare rows by the SQL of ``reconciliation`` and sha
 """
 
 import datetime as dt
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -29,8 +31,13 @@ SILVER = "silver_transactions"
 
 Severity = Literal["error", "warning"]
 
+_Part = TypeVar("_Part")
+_Answer = TypeVar("_Answer")
+
 _DAY = dt.timedelta(days=1)
 _ROWS_SHOWN = 20
+_SLICES_AT_A_TIME = min(4, os.cpu_count() or 1)
+"""What bounds the memory, together with the size of a slice."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,7 @@ class Inspection:
         # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
         self._tables = {table.name: _open(lake.tables[table.name]) for table in TABLES}
         self._silver_versions: dict[int, DeltaTable] = {}
+        self._reconciled: dict[str, dict[dt.date | None, _Reconciled]] = defaultdict(dict)
         self._counts: dict[tuple[int, dt.date | None], SilverCounts] = {}
 
     @cached_property
@@ -181,10 +189,11 @@ class Inspection:
         by_basis: dict[_Basis, list[dt.date | None]] = defaultdict(list)
         for date in dates:
             by_basis[self.basis(table, date)].append(date)
+        parts = [(basis, part) for basis, together in by_basis.items() for part in self._slices(together)]
         reconciled: dict[dt.date | None, _Reconciled] = {}
-        for basis, together in by_basis.items():
-            for part in self._slices(together):
-                reconciled |= self._reconcile_slice(table, gold, basis, part)
+        for found in _side_by_side(lambda part: self._reconcile_slice(table, gold, *part), parts):
+            reconciled |= found
+        self._reconciled[table.name] |= reconciled
         return reconciled
 
     def _reconcile_slice(
@@ -224,11 +233,21 @@ class Inspection:
             date: _Reconciled(basis, counts[date], compared.get(date, nothing), examples.get(date, [])) for date in part
         }
 
+    def soundness(self, table: Table) -> Mapping[dt.date, Mapping[str, int]]:
+        """Gold's rows by date and what is wrong with them; what a comparison came by is not read again."""
+        known = {date: found.comparison.soundness for date, found in self._reconciled[table.name].items()}
+        if table.key and all(date in known for date in self.dates):
+            return {date: known[date] for date in self.dates if known[date]}
+        gold = self.gold(table)
+        assert gold is not None
+        return self.by_slices(partial(reconciliation.soundness, table, gold))
+
     def by_slices(self, ask: Callable[[list[dt.date]], Mapping[Any, Any]]) -> dict[Any, Any]:
         """What ``ask`` answers for all the dates, asked slice by slice."""
         answers: dict[Any, Any] = {}
-        for part in self._slices(self.dates):
-            answers |= ask([date for date in part if date is not None])
+        parts = [_split(part)[0] for part in self._slices(self.dates)]
+        for answer in _side_by_side(ask, parts):
+            answers |= answer
         return answers
 
     def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
@@ -356,7 +375,7 @@ def _sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[
     if gold is None:
         yield from (_not_there(table, inspection, check, date) for date in inspection.dates)
         return
-    counted = inspection.by_slices(partial(reconciliation.unsound_rows, table, gold))
+    counted = inspection.soundness(table)
     for date in inspection.dates:
         numbers = counted.get(date, {"rows": 0})
         wrong = {name: count for name, count in numbers.items() if name != "rows" and count}
@@ -660,6 +679,11 @@ def _open(uri: str) -> DeltaTable | None:
         raise UserError(
             f"The table at {uri} cannot be opened ({reason(error)}): see that the place is a Delta table."
         ) from error
+
+
+def _side_by_side(work: Callable[[_Part], _Answer], parts: Sequence[_Part]) -> Iterator[_Answer]:
+    with ThreadPoolExecutor(max_workers=_SLICES_AT_A_TIME) as pool:
+        yield from pool.map(work, parts)
 
 
 def _dates_with_files(table: DeltaTable) -> set[dt.date]:

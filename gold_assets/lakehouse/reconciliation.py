@@ -6,7 +6,7 @@ memory and gives an answer for each of them.
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -52,20 +52,24 @@ class SilverCounts:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A date of a table beside what Silver says it must be: totals of both sides, and how many keys or rows differ."""
+    """A date of a table beside what Silver says it must be: totals of both sides, and how many keys or rows differ.
+
+    ``soundness`` is what ``soundness`` finds, where the comparison comes by it, else empty.
+    """
 
     totals: Mapping[str, Number]
     differing: int
+    soundness: Mapping[str, int] = field(default_factory=dict)
 
 
 def silver_counts(silver: DeltaTable, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, SilverCounts]:
     """Rows and broken rows by date; where ``undated``, of the rows without a date, under None."""
-    broken = f"count(*) FILTER (WHERE NOT {_is_valid(silver)})"
     where = predicate(dates, and_null=undated)
+    valid = f"count(*) FILTER (WHERE {_rules_hold(silver)})"
     rows = _query(
-        f"SELECT {EVENT_DATE}, count(*) AS n, {broken} AS broken FROM silver WHERE {where} GROUP BY 1", silver=silver
+        f"SELECT {EVENT_DATE}, count(*) AS n, {valid} AS valid FROM silver WHERE {where} GROUP BY 1", silver=silver
     )
-    return {row[EVENT_DATE]: SilverCounts(row["n"], row["broken"]) for row in rows}
+    return {row[EVENT_DATE]: SilverCounts(row["n"], row["n"] - row["valid"]) for row in rows}
 
 
 def row_counts(table: DeltaTable, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, int]:
@@ -90,10 +94,15 @@ def compare(
     ``broken_dates`` names every date with a row that breaks the contract: the others are spared the test.
     """
     pairs = _pairs(table, silver, gold, predicate(dates, and_null=undated), broken_dates)
-    totals = ", ".join(f"{expression} AS {name}" for name, expression in TOTALS[table.name].items())
-    sql = f"SELECT {EVENT_DATE}, {totals}, count(*) FILTER (WHERE NOT agrees) AS differing FROM ({pairs}) GROUP BY 1"
-    rows = _query(sql, silver=silver, gold=gold)
-    return {row.pop(EVENT_DATE): Comparison(differing=row.pop("differing"), totals=row) for row in rows}
+    totals, soundness = TOTALS[table.name], _soundness(table) if table.key else {}
+    select = ", ".join(f"{expression} AS {name}" for name, expression in {**totals, **soundness}.items())
+    sql = f"SELECT {EVENT_DATE}, {select}, count(*) FILTER (WHERE NOT agrees) AS differing FROM ({pairs}) GROUP BY 1"
+    return {
+        row[EVENT_DATE]: Comparison(
+            {name: row[name] for name in totals}, row["differing"], {name: row[name] for name in soundness}
+        )
+        for row in _query(sql, silver=silver, gold=gold)
+    }
 
 
 def examples(
@@ -111,26 +120,36 @@ def examples(
     return _some_of_each_date(differing, silver=silver, gold=gold)
 
 
-def unsound_rows(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, int]]:
-    """By date, how many keys and rows of Gold make no sense by themselves, by the name of what is wrong; and its rows."""
-    if not table.key:
-        wrong = f"NOT coalesce({_IS_HIGH_RISK} AND is_high_risk, false)"
-        select = f"count(*) AS rows, count(*) FILTER (WHERE {wrong}) AS rows_not_high_risk"
-        counted = f"SELECT {EVENT_DATE}, {select} FROM gold WHERE {predicate(dates)} GROUP BY 1"
+def soundness(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, int]]:
+    """By date, the rows of Gold, and how many keys and rows make no sense by themselves, by the name of what is wrong."""
+    if table.key:
+        key, senses = table.key[0], _senses(table)
+        gold_rows = f"SELECT {EVENT_DATE}, {key}, count(*) AS gold_rows, {senses} FROM gold WHERE {predicate(dates)} GROUP BY 1, 2"
+        select = ", ".join(f"{expression} AS {name}" for name, expression in _soundness(table).items())
     else:
-        key = ", ".join(table.key)
-        null_key = " OR ".join(f"{column} IS NULL" for column in table.key)
-        senses = _SENSES[table.name]
-        inner = ", ".join(
-            f"count(*) FILTER (WHERE NOT coalesce({sense}, false)) AS {name}" for name, sense in senses.items()
-        )
-        outer = ", ".join(f"sum({name}) AS {name}" for name in senses)
-        counted = f"""
-            SELECT {EVENT_DATE}, sum(n) AS rows, count(*) FILTER (WHERE n > 1) AS keys_more_than_once,
-                count(*) FILTER (WHERE {null_key}) AS keys_with_null, {outer}
-            FROM (SELECT {key}, count(*) AS n, {inner} FROM gold WHERE {predicate(dates)} GROUP BY {key}) GROUP BY 1"""
-    rows = _query(counted, gold=gold)
+        gold_rows = f"SELECT * FROM gold WHERE {predicate(dates)}"
+        meets_rule = f"coalesce({_IS_HIGH_RISK} AND is_high_risk, false)"
+        select = f"count(*) AS rows, count(*) FILTER (WHERE NOT {meets_rule}) AS rows_not_high_risk"
+    rows = _query(f"SELECT {EVENT_DATE}, {select} FROM ({gold_rows}) GROUP BY 1", gold=gold)
     return {row.pop(EVENT_DATE): row for row in rows}
+
+
+def _senses(table: Table) -> str:
+    """How many rows of a key break each sense."""
+    return ", ".join(
+        f"count(*) FILTER (WHERE NOT coalesce({sense}, false)) AS gold_{name}"
+        for name, sense in _SENSES[table.name].items()
+    )
+
+
+def _soundness(table: Table) -> dict[str, str]:
+    """Totals over the keys of Gold: its rows, and by name what is wrong with how many."""
+    return {
+        "rows": "coalesce(sum(gold_rows), 0)",
+        "keys_more_than_once": "count(*) FILTER (WHERE gold_rows > 1)",
+        "keys_with_null": f"count(*) FILTER (WHERE gold_rows > 0 AND {table.key[0]} IS NULL)",
+        **{name: f"coalesce(sum(gold_{name}), 0)" for name in _SENSES[table.name]},
+    }
 
 
 def broken_rules(quarantine: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, list[dict[str, Any]]]:
@@ -200,8 +219,8 @@ def _pairs(table: Table, silver: DeltaTable, gold: DeltaTable, where: str, broke
     if broken_dates:
         valid += f" AND {_unpruned(f'NOT ({predicate(broken_dates)}) OR {_is_valid(silver)}')}"
     make: Callable[[], str] = {
-        USER_SPEND_SUMMARY.name: lambda: _spend_pairs(silver, where, valid),
-        PRODUCT_USAGE_METRICS.name: lambda: _usage_pairs(where, valid),
+        USER_SPEND_SUMMARY.name: lambda: _spend_pairs(table, silver, where, valid),
+        PRODUCT_USAGE_METRICS.name: lambda: _usage_pairs(table, where, valid),
         HIGH_RISK_TXNS.name: lambda: _row_pairs(silver, gold, table, where, f"{valid} AND {_unpruned(_IS_HIGH_RISK)}"),
         QUARANTINED_TXNS.name: lambda: _row_pairs(
             silver, gold, table, where, f"({where}) AND {_unpruned(f'NOT {_is_valid(silver)}')}"
@@ -210,12 +229,12 @@ def _pairs(table: Table, silver: DeltaTable, gold: DeltaTable, where: str, broke
     return make()
 
 
-def _spend_pairs(silver: DeltaTable, where: str, valid: str) -> str:
+def _spend_pairs(table: Table, silver: DeltaTable, where: str, valid: str) -> str:
     spend = _SPEND_AS_DECIMAL if _is_decimal(silver) else _SPEND_AS_DOUBLE
     return _joined(
-        "user_id",
+        table,
         f"{spend} AS total_spend, count(*) AS transaction_count",
-        "sum(total_spend) AS total_spend, sum(transaction_count) AS transaction_count, count(*) AS rows",
+        "sum(total_spend) AS total_spend, sum(transaction_count) AS transaction_count",
         "s.transaction_count = g.transaction_count AND s.total_spend = g.total_spend",
         ("transaction_count", "total_spend"),
         where,
@@ -223,16 +242,16 @@ def _spend_pairs(silver: DeltaTable, where: str, valid: str) -> str:
     )
 
 
-def _usage_pairs(where: str, valid: str) -> str:
+def _usage_pairs(table: Table, where: str, valid: str) -> str:
     ratio = "usage_cost_ratio"
     tolerance = f"{_AVERAGES_AGREE_TO} * s.size"
     averages_agree = f"""(s.average = g.average OR abs(s.average - g.average) <= {tolerance}
         OR (s.average IS NULL AND g.average IS NULL))"""
     return _joined(
-        "product_id",
+        table,
         f"avg({ratio}) AS average, avg(abs({ratio})) AS size, count({ratio}) AS rated_count, count(*) AS transaction_count",
         """max(avg_usage_cost_ratio) AS average, sum(rated_count) AS rated_count,
-            sum(transaction_count) AS transaction_count, count(*) AS rows""",
+            sum(transaction_count) AS transaction_count""",
         f"s.transaction_count = g.transaction_count AND s.rated_count = g.rated_count AND {averages_agree}",
         ("transaction_count", "rated_count", "average"),
         where,
@@ -240,15 +259,18 @@ def _usage_pairs(where: str, valid: str) -> str:
     )
 
 
-def _joined(key: str, silver: str, gold: str, agree: str, shown: Iterable[str], where: str, valid: str) -> str:
-    """Both sides aggregated by ``key`` and joined: a key that one side lacks, or Gold has twice, does not agree."""
+def _joined(table: Table, silver: str, gold: str, agree: str, shown: Iterable[str], where: str, valid: str) -> str:
+    """Both sides aggregated by key and joined: a key that one side lacks, or Gold has twice, does not agree."""
+    key = table.key[0]
     both = ", ".join(f"s.{name} AS silver_{name}, g.{name} AS gold_{name}" for name in shown)
+    senses = ", ".join(f"g.gold_{name}" for name in _SENSES[table.name])
     return f"""
         SELECT coalesce(s.{EVENT_DATE}, g.{EVENT_DATE}) AS {EVENT_DATE}, coalesce(s.{key}, g.{key}) AS {key}, {both},
-            g.rows AS gold_rows, coalesce(g.rows = 1 AND {agree}, false) AS agrees
+            g.gold_rows, {senses}, coalesce(g.gold_rows = 1 AND {agree}, false) AS agrees
         FROM (SELECT {EVENT_DATE}, {key}, {silver} FROM silver WHERE {valid} GROUP BY 1, 2) AS s
-        FULL JOIN (SELECT {EVENT_DATE}, {key}, {gold} FROM gold WHERE {where} GROUP BY 1, 2) AS g
-        ON s.{EVENT_DATE} = g.{EVENT_DATE} AND s.{key} = g.{key}"""
+        FULL JOIN (
+            SELECT {EVENT_DATE}, {key}, {gold}, count(*) AS gold_rows, {_senses(table)} FROM gold WHERE {where} GROUP BY 1, 2
+        ) AS g ON s.{EVENT_DATE} = g.{EVENT_DATE} AND s.{key} = g.{key}"""
 
 
 def _row_pairs(silver: DeltaTable, gold: DeltaTable, table: Table, where: str, of_silver: str) -> str:
@@ -269,10 +291,15 @@ def _row_pairs(silver: DeltaTable, gold: DeltaTable, table: Table, where: str, o
 
 def _is_valid(silver: DeltaTable) -> str:
     """The contract, as a condition that is never NULL."""
+    return f"coalesce({_rules_hold(silver)}, false)"
+
+
+def _rules_hold(silver: DeltaTable) -> str:
+    """The contract, as a condition that is NULL where a rule evaluates to NULL."""
     is_money = _IS_MONEY_AS_DECIMAL if _is_decimal(silver) else _IS_MONEY_AS_DOUBLE
-    return f"""coalesce({_is_present("user_id")} AND {_is_present("product_id")} AND {is_money}
+    return f"""{_is_present("user_id")} AND {_is_present("product_id")} AND {is_money}
         AND (usage_cost_ratio IS NULL OR abs(usage_cost_ratio) < CAST('Infinity' AS DOUBLE))
-        AND (risk_level IS NULL OR risk_level IN ('low', 'medium', 'high')) AND {EVENT_DATE} IS NOT NULL, false)"""
+        AND (risk_level IS NULL OR risk_level IN ('low', 'medium', 'high')) AND {EVENT_DATE} IS NOT NULL"""
 
 
 def _unpruned(condition: str) -> str:
@@ -315,7 +342,8 @@ def _by_date(rows: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
 
 
 def _query(sql: str, **tables: DeltaTable) -> list[dict[str, Any]]:
-    builder = QueryBuilder()
+    # One thread: slices are asked side by side, which costs less than to shuffle each between threads.
+    builder = QueryBuilder({"datafusion.execution.target_partitions": "1"})
     for name, table in tables.items():
         builder.register(name, table)
     try:
