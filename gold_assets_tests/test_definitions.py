@@ -62,4 +62,4 @@ def test_the_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> 
     assert {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs} == {
         "daily_metadata_checks": "0 6 * * *"
     }
-    assert {sensor.name for sensor in repository.sensor_defs} == set()
+    assert {sensor.name for sensor in repository.sensor_defs} == {"micro_batch_sensor"}

@@ -1,9 +1,14 @@
 """Silver as Dagster sees it: a source whose dates change."""
 
+import datetime as dt
+from collections.abc import Iterable, Mapping
+
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from gold_assets.assets.columns import table_schema
 from gold_assets.config import load_settings
+from gold_assets.lakehouse.changes import SilverChanges, dates_with_files, silver_changes
 from gold_assets.lakehouse.contract import SILVER_COLUMNS
 from gold_assets.lakehouse.silver import pin_silver
 from gold_assets.partitions import daily_partitions
@@ -24,10 +29,49 @@ SILVER = dg.AssetKey("silver_transactions")
     },
     tags={"dagster/kind/deltalake": ""},
 )
-def silver_transactions(lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
+def silver_transactions(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
     with one_sentence_failures():
         silver = pin_silver(lakehouse.silver)
-    known = set(daily_partitions.get_partition_keys())
+    changes = silver_changes(silver.table)
+    partitions = set(daily_partitions.get_partition_keys())
+    dates = [
+        date
+        for date in {*changes.last, *dates_with_files(silver.table)}
+        if date is not None and str(date) in partitions
+    ]
     return dg.DataVersionsByPartition(
-        {str(date): str(silver.version) for date in silver.rows_by_date() if str(date) in known}
+        {str(date): version for date, version in new_data_versions(context.instance, silver.table_id, changes, dates)}
     )
+
+
+def new_data_versions(
+    instance: dg.DagsterInstance, table_id: str, changes: SilverChanges, dates: Iterable[dt.date]
+) -> list[tuple[dt.date, str]]:
+    """The data version of each of the ``dates`` that was not observed at it before, in order of date.
+
+    A date's data version names the newest commit that changed its rows, and the Silver table, whose versions begin
+    anew when it is made anew: ``41@3f0c9a1e``. An OPTIMIZE changes no rows, so it changes no data version. Where the log no
+    longer tells when a date changed, an earlier observation stands; without one it is the oldest version known.
+    """
+    observed = _observed(instance, table_id)
+    versions = []
+    for date in sorted(dates):
+        earlier = observed.get(str(date))
+        version = changes.last.get(date, changes.since if earlier is None else -1)
+        if version > (-1 if earlier is None else earlier):
+            versions.append((date, f"{version}@{table_id[:8]}"))
+    return versions
+
+
+def _observed(instance: dg.DagsterInstance, table_id: str) -> Mapping[str, int]:
+    """By partition, the Silver version of the newest observation, where it was of this table."""
+    # The public way to ask gives events one by one, also those that newer ones have replaced.
+    newest = instance.event_log_storage.get_latest_tags_by_partition(
+        SILVER, dg.DagsterEventType.ASSET_OBSERVATION, [DATA_VERSION_TAG]
+    )
+    observed = {}
+    for partition, tags in newest.items():
+        version, _, table = tags[DATA_VERSION_TAG].partition("@")
+        if table == table_id[:8]:
+            observed[partition] = int(version)
+    return observed

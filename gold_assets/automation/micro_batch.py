@@ -1,0 +1,343 @@
+"""The sensor that turns Silver's new commits into materializations of the dates they touch.
+
+One window of Silver versions is in flight at a time. It counts as applied when every one of its runs has succeeded, and is
+asked for again until then; what is committed meanwhile makes the next window. See ``Cursor`` for what is remembered.
+"""
+
+import dataclasses
+import datetime as dt
+import itertools
+import json
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from deltalake import DeltaTable
+
+from gold_assets.assets.gold import gold_tables
+from gold_assets.assets.silver import SILVER, new_data_versions
+from gold_assets.lakehouse.changes import SilverChanges, dates_with_files, gold_dates, silver_changes
+from gold_assets.lakehouse.dates import contiguous
+from gold_assets.lakehouse.errors import UserError
+from gold_assets.lakehouse.refresh import Lake
+from gold_assets.lakehouse.silver import Silver, pin_silver
+from gold_assets.partitions import daily_partitions
+from gold_assets.resources import Lakehouse
+
+TABLE_TAG = "gold_assets/silver_table"
+VERSIONS_TAG = "gold_assets/silver_versions"
+ATTEMPT_TAG = "gold_assets/attempt"
+_PARTITION_TAG = "dagster/partition"
+_RANGE_START_TAG = "dagster/asset_partition_range_start"
+_RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+MOST_RUNS = 4
+"""A window's dates are asked for in no more runs than this: another run takes longer than the untouched dates between."""
+
+_MOST_COMMITS = 2_000
+"""A window of more commits than a tick has time to read touches every date."""
+
+_LOST_AFTER = 300
+"""Seconds after which a run that was created and not even launched never will be."""
+
+_LONGEST_PAUSE = 600
+
+Range = tuple[dt.date, dt.date]
+"""First and last date, both included."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The window in flight: Silver's commits after ``Cursor.applied`` up to ``to``.
+
+    ``ranges`` are those not known to be done. Where ``again_at`` is set, a run did not succeed, and at that moment, in
+    seconds since 1970, they are asked for again.
+    """
+
+    to: int
+    attempt: int
+    ranges: tuple[Range, ...]
+    again_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """What the sensor remembers from tick to tick.
+
+    Attributes:
+        table_id: Silver's. Another one means that the table was made anew, and everything starts over.
+        applied: the Silver version that Gold has; -1 before the first.
+        window: the partition window when dates were last asked for. A date of Silver that enters it is touched.
+        requested: the window of commits in flight.
+    """
+
+    table_id: str | None = None
+    applied: int = -1
+    window: Range | None = None
+    requested: Request | None = None
+
+    def dumps(self) -> str:
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+    @classmethod
+    def loads(cls, text: str | None) -> "Cursor":
+        """The cursor as it was written; one that makes no sense, or none, is the first: it asks for everything."""
+        try:
+            values = json.loads(text or "{}")
+            window, requested = values.get("window"), values.get("requested")
+            return cls(
+                table_id=values.get("table_id"),
+                applied=int(values.get("applied", -1)),
+                window=_range(window) if window else None,
+                requested=Request(
+                    to=int(requested["to"]),
+                    attempt=int(requested["attempt"]),
+                    ranges=tuple(map(_range, requested["ranges"])),
+                    again_at=requested["again_at"],
+                )
+                if requested
+                else None,
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return cls()
+
+
+@dg.sensor(
+    target=gold_tables,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Follows Silver's commits: asks for exactly the dates they touch, again until Gold has them, and reports "
+    "what changed. Reads Delta logs only.",
+)
+def micro_batch_sensor(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
+    first, last = daily_partitions.get_first_partition_key(), daily_partitions.get_last_partition_key()
+    if first is None or last is None:
+        return dg.SensorResult(skip_reason="The partition window has no date yet: GOLD_PARTITIONS_START lies ahead.")
+    return tick(context, lakehouse.lake, (dt.date.fromisoformat(first), dt.date.fromisoformat(last)), time.time())
+
+
+def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: float) -> dg.SensorResult:
+    """One look at Silver's log and at the runs in flight. ``now`` is in seconds since 1970.
+
+    Raises ``UserError`` where Silver is there and not what it must be.
+    """
+    cursor = Cursor.loads(context.cursor)
+    try:
+        silver = pin_silver(lake.silver)
+    except UserError:
+        if DeltaTable.is_deltatable(lake.silver):
+            raise
+        return _skip(cursor, f"There is no Silver table at {lake.silver} yet.")
+    if cursor.table_id != silver.table_id or silver.version < cursor.applied:
+        cursor = Cursor(table_id=silver.table_id)
+    held = {date for date in dates_with_files(silver.table) if date is not None}
+    outside = _outside(held, window)
+    if cursor.requested is not None:
+        cursor, waiting = _look_at_runs(context.instance, cursor, cursor.requested, now)
+        if waiting:
+            return _skip(cursor, waiting, outside)
+        if cursor.requested is not None:
+            return _ask(context, cursor, cursor.requested, [], outside)
+    return _look_at_log(context, cursor, lake, silver, held, window, outside)
+
+
+def _look_at_log(
+    context: dg.SensorEvaluationContext,
+    cursor: Cursor,
+    lake: Lake,
+    silver: Silver,
+    held: set[dt.date],
+    window: Range,
+    outside: str,
+) -> dg.SensorResult:
+    entered = {date for date in held if cursor.window and not _within(date, cursor.window)}
+    changes = silver_changes(silver.table, after=cursor.applied, most_commits=_MOST_COMMITS)
+    touched = {date for date in changes.last if date is not None} | entered
+    if cursor.applied < 0 or not changes.complete:
+        touched |= held | gold_dates(lake)
+    dates = sorted(date for date in touched if _within(date, window))
+    observations = _observations(context.instance, silver, changes, dates)
+    if not dates and None in changes.last:
+        # Rows without a date belong to no partition. They reach the quarantine with any date that is refreshed.
+        dates = [max((date for date in held if _within(date, window)), default=window[1])]
+    if not dates:
+        reason = (
+            f"Silver is at version {silver.version}, Gold has it."
+            if cursor.applied == silver.version
+            else f"Silver is at version {silver.version}: no row of Gold's dates changed since version "
+            f"{cursor.applied}, Gold has it."
+        )
+        return _skip(dataclasses.replace(cursor, applied=silver.version, window=window), reason, outside)
+    request = Request(
+        to=silver.version,
+        attempt=_next_attempt(context.instance, cursor, silver.version),
+        ranges=tuple(bridged(dates, MOST_RUNS)),
+    )
+    return _ask(context, dataclasses.replace(cursor, window=window), request, observations, outside)
+
+
+def _look_at_runs(
+    instance: dg.DagsterInstance, cursor: Cursor, request: Request, now: float
+) -> tuple[Cursor, str | None]:
+    """The cursor after a look at the runs in flight, and what there is to wait for, if anything.
+
+    Without a reason to wait, ``cursor.requested`` is to be asked for, and where it is None the window is applied.
+    """
+    records = _runs(instance, cursor, request.to, request.attempt)
+    undone: list[Range] = []
+    failures: list[str] = []
+    waits: list[str] = []
+    for dates in request.ranges:
+        own = [record for record in records if _dates_of(record.dagster_run) == dates]
+        if any(record.dagster_run.status == dg.DagsterRunStatus.SUCCESS for record in own):
+            continue
+        undone.append(dates)
+        running = [record for record in own if _may_still_succeed(record, now)]
+        if running:
+            seconds = now - running[0].create_timestamp.timestamp()
+            waits.append(f"run {running[0].dagster_run.run_id[:8]} for {_text(dates)}, for {max(seconds, 0):.0f} s now")
+        else:
+            failures.append(_failure(own, dates))
+    versions = _versions_text(cursor.applied, request.to)
+    if not undone:
+        return Cursor(cursor.table_id, request.to, cursor.window), None
+    if waits:
+        return cursor, f"Waiting for Gold to get Silver's {versions}: {'; '.join([*waits, *failures])}."
+    if request.again_at is None:
+        again_at = now + min(5 * 2**request.attempt, _LONGEST_PAUSE)
+        request = dataclasses.replace(request, ranges=tuple(undone), again_at=again_at)
+        cursor = dataclasses.replace(cursor, requested=request)
+    assert request.again_at is not None
+    if now < request.again_at:
+        return cursor, (
+            f"Gold does not have Silver's {versions} yet: {'; '.join(failures)}. Attempt {request.attempt + 1} "
+            f"follows in {request.again_at - now:.0f} s."
+        )
+    again = Request(request.to, request.attempt + 1, tuple(undone))
+    return dataclasses.replace(cursor, requested=again), None
+
+
+def _ask(
+    context: dg.SensorEvaluationContext,
+    cursor: Cursor,
+    request: Request,
+    observations: Sequence[dg.AssetObservation],
+    outside: str,
+) -> dg.SensorResult:
+    tags = _window_tags(cursor, request.to, request.attempt)
+    context.log.info(
+        "Asking for %s, which Silver's %s touch (attempt %d).%s",
+        ", ".join(map(_text, request.ranges)),
+        _versions_text(cursor.applied, request.to),
+        request.attempt,
+        outside,
+    )
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                # A run key is remembered for ever: without the attempt, a failed window could not be asked for again.
+                run_key=f"{cursor.table_id} {tags[VERSIONS_TAG]} attempt {request.attempt} {first}...{last}",
+                partition_key=str(first) if first == last else None,
+                tags=tags if first == last else {**tags, _RANGE_START_TAG: str(first), _RANGE_END_TAG: str(last)},
+            )
+            for first, last in request.ranges
+        ],
+        cursor=dataclasses.replace(cursor, requested=request).dumps(),
+        asset_events=observations,
+    )
+
+
+def _skip(cursor: Cursor, reason: str, outside: str = "") -> dg.SensorResult:
+    return dg.SensorResult(skip_reason=reason + outside, cursor=cursor.dumps())
+
+
+def _observations(
+    instance: dg.DagsterInstance, silver: Silver, changes: SilverChanges, dates: Collection[dt.date]
+) -> list[dg.AssetObservation]:
+    return [
+        dg.AssetObservation(SILVER, partition=str(date), tags={DATA_VERSION_TAG: version})
+        for date, version in (new_data_versions(instance, silver.table_id, changes, dates) if dates else [])
+    ]
+
+
+def bridged(dates: Iterable[dt.date], most: int) -> list[Range]:
+    """The dates as ranges of days, no more than ``most``: beyond that the smallest gaps are filled with untouched dates."""
+    ranges = contiguous(dates)
+    gaps = sorted(range(1, len(ranges)), key=lambda n: ranges[n][0] - ranges[n - 1][1])
+    cuts = [0, *sorted(gaps[len(gaps) - (most - 1) :] if len(gaps) >= most else gaps), len(ranges)]
+    return [(ranges[start][0], ranges[end - 1][1]) for start, end in itertools.pairwise(cuts) if start < end]
+
+
+def _next_attempt(instance: dg.DagsterInstance, cursor: Cursor, to: int) -> int:
+    """1, unless the window was asked for before and then forgotten: by a crash in the tick, or with a reset cursor."""
+    records = _runs(instance, cursor, to)
+    newest = max((int(record.dagster_run.tags[ATTEMPT_TAG]) for record in records), default=0)
+    in_flight = any(
+        not record.dagster_run.is_finished and record.dagster_run.tags[ATTEMPT_TAG] == str(newest) for record in records
+    )
+    return newest if in_flight else newest + 1
+
+
+def _runs(instance: dg.DagsterInstance, cursor: Cursor, to: int, attempt: int | None = None) -> Sequence[dg.RunRecord]:
+    """The runs of a window, those that people have re-executed among them: they keep the tags."""
+    return instance.get_run_records(dg.RunsFilter(tags=_window_tags(cursor, to, attempt)))
+
+
+def _window_tags(cursor: Cursor, to: int, attempt: int | None = None) -> dict[str, str]:
+    tags = {TABLE_TAG: str(cursor.table_id), VERSIONS_TAG: f"{cursor.applied + 1}-{to}"}
+    return tags if attempt is None else {**tags, ATTEMPT_TAG: str(attempt)}
+
+
+def _may_still_succeed(record: dg.RunRecord, now: float) -> bool:
+    run = record.dagster_run
+    if run.is_finished:
+        return False
+    return run.status != dg.DagsterRunStatus.NOT_STARTED or now - record.create_timestamp.timestamp() < _LOST_AFTER
+
+
+def _failure(records: Sequence[dg.RunRecord], dates: Range) -> str:
+    if not records:
+        return f"the run for {_text(dates)} is gone"
+    run = records[0].dagster_run
+    what = {
+        dg.DagsterRunStatus.FAILURE: "failed",
+        dg.DagsterRunStatus.CANCELED: "was cancelled",
+    }.get(run.status, "was never launched")
+    return f"run {run.run_id[:8]} for {_text(dates)} {what}"
+
+
+def _dates_of(run: dg.DagsterRun) -> Range | None:
+    tags = run.tags
+    if single := tags.get(_PARTITION_TAG):
+        return _range((single, single))
+    if _RANGE_START_TAG in tags and _RANGE_END_TAG in tags:
+        return _range((tags[_RANGE_START_TAG], tags[_RANGE_END_TAG]))
+    return None
+
+
+def _outside(held: Collection[dt.date], window: Range) -> str:
+    dates = sorted(date for date in held if not _within(date, window))
+    if not dates:
+        return ""
+    shown = ", ".join(map(str, dates[:3])) + (f" and {len(dates) - 3} more" if len(dates) > 3 else "")
+    return f" Silver has rows outside the partition window {_text(window)}, which are not asked for: {shown}."
+
+
+def _within(date: dt.date, window: Range) -> bool:
+    return window[0] <= date <= window[1]
+
+
+def _range(ends: Sequence[str]) -> Range:
+    first, last = ends
+    return dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+
+
+def _text(dates: Range) -> str:
+    first, last = dates
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _versions_text(applied: int, to: int) -> str:
+    return f"version {to}" if applied + 1 == to else f"versions {applied + 1} to {to}"
