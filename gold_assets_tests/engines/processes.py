@@ -59,6 +59,11 @@ class OtherProcess:
         return json.loads(answer).get("error")
 
 
+def clean_environment() -> dict[str, str]:
+    """This process's environment, without what pyspark left there to say that it runs on Connect."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+
+
 @contextmanager
 def engine_process(name: str, env: Mapping[str, str] | None = None, **options: str) -> Iterator[OtherProcess]:
     """An engine, ``sail`` or ``spark`` with the arguments of ``SparkEngine``, until the block ends."""
@@ -67,7 +72,7 @@ def engine_process(name: str, env: Mapping[str, str] | None = None, **options: s
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **(env or {})},
+        env={**clean_environment(), **(env or {})},
     )
     try:
         yield OtherProcess(process)
@@ -84,7 +89,9 @@ def engine_process(name: str, env: Mapping[str, str] | None = None, **options: s
 @contextmanager
 def spark_process(program: str, *arguments: str, port: int) -> Iterator[None]:
     """A program of Spark's ``bin`` folder that listens on a loopback port, until the block ends."""
-    process = subprocess.Popen([str(SPARK_HOME / "bin" / program), *arguments], env={**os.environ, **_LOOPBACK})
+    process = subprocess.Popen(
+        [str(SPARK_HOME / "bin" / program), *arguments], env={**clean_environment(), **_LOOPBACK}
+    )
     try:
         _wait_until_it_listens(process, port)
         yield

@@ -1,6 +1,5 @@
 """Every way in which Spark cannot start is one sentence, within a minute, and never a stack trace."""
 
-import os
 import shutil
 import socket
 import stat
@@ -14,7 +13,7 @@ import pytest
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.lakehouse.errors import UserError
-from gold_assets_tests.engines.processes import free_port
+from gold_assets_tests.engines.processes import clean_environment, free_port
 
 pytestmark = pytest.mark.spark
 
@@ -246,7 +245,7 @@ engine.close()
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        env={**os.environ},
+        env=clean_environment(),
     )
     assert done.stdout.split() == ["3", "False"]
 

@@ -63,6 +63,7 @@ def test_times_are_stored_as_microseconds_with_statistics(lake: Lake, engine: En
         assert db.sql(column.format(files=table.file_uris())).fetchall() == [("INT64",)]
 
 
+@pytest.mark.spark
 def test_what_one_engine_wrote_the_other_writes_on(lake: Lake, engine: Engine, tmp_path: Path) -> None:
     other = "sail" if type(engine).__name__ == "SparkEngine" else "spark"
     write_silver(lake, [high_risk_row(), row(event_date=TUESDAY)])
