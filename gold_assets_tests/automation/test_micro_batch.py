@@ -1,0 +1,501 @@
+"""The sensor as a state machine: real Silver, a real instance, real run records."""
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.events import DagsterEventType
+from deltalake import DeltaTable, Field
+
+from gold_assets.automation.micro_batch import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG, VERSIONS_TAG, bridged
+from gold_assets.lakehouse.errors import UserError
+from gold_assets.lakehouse.refresh import Lake
+from gold_assets_tests.automation.daemon import WINDOW, Daemon, micro_batch
+from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
+
+FAILED, CANCELED = DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED
+MON, TUE, WED = (str(date) for date in (MONDAY, TUESDAY, WEDNESDAY))
+
+
+@pytest.fixture
+def daemon(lake: Lake) -> Daemon:
+    return Daemon(lake, dg.DagsterInstance.ephemeral())
+
+
+@pytest.fixture
+def idle(daemon: Daemon) -> Daemon:
+    """Silver is at version 0 with rows on Monday and Tuesday, Gold has it."""
+    write_silver(daemon.lake, [row(), row(event_date=TUESDAY)])
+    daemon.tick()
+    daemon.end_all()
+    daemon.tick()
+    assert daemon.remembered.applied == 0
+    return daemon
+
+
+def append(daemon: Daemon, *dates: dt.date | None) -> None:
+    write_silver(daemon.lake, [row(event_date=date) for date in dates])
+
+
+def later(day: int) -> dt.date:
+    return MONDAY + dt.timedelta(days=day - 1)
+
+
+# What is asked for
+
+
+def test_without_a_silver_the_tick_says_so_and_waits(daemon: Daemon) -> None:
+    assert daemon.tick() == f"There is no Silver table at {daemon.lake.silver} yet."
+    write_silver(daemon.lake, [row()])
+    assert daemon.tick() == ""
+
+
+def test_a_silver_that_is_not_what_it_must_be_fails_the_tick_with_one_sentence(daemon: Daemon) -> None:
+    write_silver(daemon.lake, [row()], partition_by=[])
+    with pytest.raises(UserError, match="is partitioned not at all, expected by event_date"):
+        daemon.tick()
+
+
+def test_the_first_window_asks_for_every_date_of_silver(daemon: Daemon) -> None:
+    append(daemon, MONDAY)
+    append(daemon, TUESDAY, WEDNESDAY)
+    daemon.tick()
+    assert daemon.asked_for() == [(MON, WED)]
+
+
+def test_the_first_window_also_asks_for_dates_that_only_gold_has(daemon: Daemon) -> None:
+    append(daemon, MONDAY)
+    write_silver(Lake(daemon.lake.tables["high_risk_txns"], {}), [row(event_date=later(9))])
+    daemon.tick()
+    assert daemon.asked_for() == [(MON, MON), ("2024-01-09", "2024-01-09")]
+
+
+def test_a_commit_asks_for_exactly_the_dates_it_touches(idle: Daemon) -> None:
+    append(idle, WEDNESDAY, later(4), later(8))
+    assert idle.tick() == ""
+    assert idle.asked_for() == [(WED, "2024-01-04"), ("2024-01-08", "2024-01-08")]
+
+
+def test_an_emptied_date_is_asked_for(idle: Daemon) -> None:
+    DeltaTable(idle.lake.silver).delete(f"event_date = '{TUE}'")
+    idle.tick()
+    assert idle.asked_for() == [(TUE, TUE)]
+
+
+def test_both_dates_of_a_row_that_moves_are_asked_for(idle: Daemon) -> None:
+    DeltaTable(idle.lake.silver).update(predicate=f"event_date = '{TUE}'", updates={"event_date": "DATE '2024-01-09'"})
+    idle.tick()
+    assert idle.asked_for() == [(TUE, TUE), ("2024-01-09", "2024-01-09")]
+
+
+def test_with_nothing_new_the_tick_says_that_gold_has_it(idle: Daemon) -> None:
+    assert idle.tick() == "Silver is at version 0, Gold has it."
+
+
+def test_optimize_and_vacuum_ask_for_nothing_and_change_no_data_version(idle: Daemon) -> None:
+    append(idle, MONDAY)
+    idle.tick()
+    idle.end_all()
+    idle.tick()
+    silver = DeltaTable(idle.lake.silver)
+    silver.optimize.compact()
+    silver.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    silver.alter.add_columns(Field("store", "string"))
+    version = DeltaTable(idle.lake.silver).version()
+    assert version > 1
+    assert (
+        idle.tick() == f"Silver is at version {version}: no row of Gold's dates changed since version 1, Gold has it."
+    )
+    assert idle.remembered.applied == version
+    assert not idle.in_flight()
+    assert idle.data_version(MONDAY) == f"1@{silver.metadata().id[:8]}"
+
+
+def test_runs_carry_the_silver_table_its_versions_and_the_attempt(idle: Daemon) -> None:
+    append(idle, WEDNESDAY)
+    append(idle, WEDNESDAY)
+    idle.tick()
+    [run] = idle.in_flight()
+    table_id = DeltaTable(idle.lake.silver).metadata().id
+    assert {tag: run.tags[tag] for tag in (TABLE_TAG, VERSIONS_TAG, ATTEMPT_TAG)} == {
+        TABLE_TAG: table_id,
+        VERSIONS_TAG: "1-2",
+        ATTEMPT_TAG: "1",
+    }
+    assert run.tags["dagster/run_key"] == f"{table_id} 1-2 attempt 1 {WED}...{WED}"
+
+
+def test_many_ranges_become_few_by_filling_the_smallest_gaps(idle: Daemon) -> None:
+    append(idle, *(later(day) for day in (1, 5, 6, 9, 11, 20, 22, 31)))
+    idle.tick()
+    asked = idle.asked_for()
+    assert [f"{first[-2:]}-{last[-2:]}" for first, last in asked] == ["01-01", "05-11", "20-22", "31-31"]
+    assert len(asked) == MOST_RUNS
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 9])
+def test_bridging_covers_every_date_with_no_more_ranges_than_allowed(most: int) -> None:
+    dates = {later(day) for day in (1, 2, 5, 9, 14, 20, 21)}
+    ranges = bridged(dates, most)
+    assert len(ranges) == min(most, 5)
+    assert all(any(first <= date <= last for first, last in ranges) for date in dates)
+    assert all(first in dates and last in dates for first, last in ranges)
+    assert bridged([], most) == []
+
+
+# Dates without a partition
+
+
+def test_dates_outside_the_partition_window_are_named_in_every_tick_and_not_asked_for(idle: Daemon) -> None:
+    append(idle, later(40))
+    outside = f" Silver has rows outside the partition window {WINDOW[0]} to {WINDOW[1]}, which are not asked for: 2024-02-09."
+    assert (
+        idle.tick() == f"Silver is at version 1: no row of Gold's dates changed since version 0, Gold has it.{outside}"
+    )
+    assert idle.tick() == f"Silver is at version 1, Gold has it.{outside}"
+    assert not idle.in_flight()
+    assert idle.data_version(later(40)) is None
+
+
+def test_a_tick_that_asks_for_runs_names_the_dates_outside_in_its_log(idle: Daemon) -> None:
+    append(idle, later(40), WEDNESDAY)
+    assert idle.tick() == ""
+    assert "not asked for: 2024-02-09" in idle.log.text
+
+
+def test_a_date_that_enters_the_partition_window_is_asked_for_then(idle: Daemon) -> None:
+    append(idle, later(32), later(33))
+    idle.tick()
+    idle.window = (WINDOW[0], later(32))
+    assert idle.tick() == ""
+    assert idle.asked_for() == [("2024-02-01", "2024-02-01")]
+    assert idle.data_version(later(32)) is not None
+    idle.end_all()
+    assert "not asked for: 2024-02-02" in idle.tick()
+    idle.window = (WINDOW[0], later(33))
+    idle.tick()
+    assert idle.asked_for() == [("2024-02-02", "2024-02-02")]
+
+
+def test_rows_without_a_date_reach_the_quarantine_with_the_newest_date(idle: Daemon) -> None:
+    append(idle, None)
+    idle.tick()
+    assert idle.asked_for() == [(TUE, TUE)]
+    idle.end_all()
+    assert idle.tick() == "Silver is at version 1, Gold has it."
+
+
+# One window in flight
+
+
+def test_while_a_run_is_in_flight_nothing_is_asked_for_and_what_lands_joins_the_next_window(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.tick()
+    append(idle, WEDNESDAY)
+    append(idle, later(9))
+    [run] = idle.in_flight()
+    assert idle.tick().startswith(f"Waiting for Gold to get Silver's version 1: run {run.run_id[:8]} for {TUE}, for ")
+    assert [run] == idle.in_flight()
+    idle.end_all()
+    assert idle.tick() == ""
+    assert idle.asked_for() == [(WED, WED), ("2024-01-09", "2024-01-09")]
+    assert idle.remembered.applied == 1
+    assert {run.tags[VERSIONS_TAG] for run in idle.in_flight()} == {"2-3"}
+
+
+def test_the_cursor_moves_only_after_every_run_of_the_window_succeeded(idle: Daemon) -> None:
+    append(idle, MONDAY, WEDNESDAY)
+    idle.tick()
+    first, second = idle.in_flight()
+    idle.end(first)
+    idle.tick()
+    assert idle.remembered.applied == 0
+    idle.end(second)
+    idle.tick()
+    assert idle.remembered.applied == 1
+    assert idle.remembered.requested is None
+
+
+def test_a_queued_run_is_waited_for_however_long_it_takes(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.tick()
+    idle.late = 100_000
+    assert idle.tick().startswith("Waiting for Gold to get Silver's version 1")
+    assert len(idle.in_flight()) == 1
+
+
+# What does not succeed
+
+
+@pytest.mark.parametrize(("how", "what"), [(FAILED, "failed"), (CANCELED, "was cancelled")])
+def test_a_window_whose_run_did_not_succeed_is_asked_for_again_and_the_tick_says_so(
+    idle: Daemon, how: DagsterEventType, what: str
+) -> None:
+    append(idle, TUESDAY)
+    idle.tick()
+    [run] = idle.in_flight()
+    idle.end(run, how)
+    assert idle.tick() == (
+        f"Gold does not have Silver's version 1 yet: run {run.run_id[:8]} for {TUE} {what}. Attempt 2 follows in 10 s."
+    )
+    assert not idle.in_flight()
+    idle.late = 11
+    assert idle.tick() == ""
+    [again] = idle.in_flight()
+    assert again.tags[ATTEMPT_TAG] == "2"
+    assert again.tags[VERSIONS_TAG] == "1-1"
+    idle.end_all()
+    idle.tick()
+    assert idle.remembered.applied == 1
+
+
+def test_a_deleted_run_is_asked_for_again(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.tick()
+    [run] = idle.in_flight()
+    idle.instance.delete_run(run.run_id)
+    assert f"the run for {TUE} is gone" in idle.tick()
+    idle.late = 11
+    idle.tick()
+    assert idle.asked_for() == [(TUE, TUE)]
+
+
+def test_a_run_that_a_crashed_daemon_never_launched_is_asked_for_again(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    result = idle.evaluate()
+    [request] = result.run_requests or []
+    tags = {**request.tags, "dagster/partition": str(request.partition_key)}
+    idle.instance.create_run_for_job(micro_batch, tags=tags, status=dg.DagsterRunStatus.NOT_STARTED)
+    idle.cursor = result.cursor
+    assert idle.tick().startswith("Waiting")
+    idle.late = 301
+    assert "was never launched" in idle.tick()
+    idle.late = 312
+    idle.tick()
+    assert [run.tags[ATTEMPT_TAG] for run in idle.in_flight()] == ["1", "2"]
+
+
+def test_the_pause_grows_with_every_attempt_up_to_ten_minutes_and_there_is_always_another(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    pauses = []
+    for attempt in range(1, 11):
+        assert idle.tick() == ""
+        [run] = idle.in_flight()
+        assert run.tags[ATTEMPT_TAG] == str(attempt)
+        idle.end(run, FAILED)
+        said = idle.tick()
+        pauses.append(int(said.split(" follows in ")[1].split(" s.")[0]))
+        idle.late += pauses[-1] - 3
+        assert f"Attempt {attempt + 1} follows in" in idle.tick()
+        idle.late += 4
+    assert pauses == [10, 20, 40, 80, 160, 320, 600, 600, 600, 600]
+
+
+def test_only_the_ranges_that_did_not_succeed_are_asked_for_again(idle: Daemon) -> None:
+    append(idle, MONDAY, WEDNESDAY, later(9))
+    idle.tick()
+    first, second, third = sorted(idle.in_flight(), key=lambda run: run.tags["dagster/partition"])
+    idle.end(second, FAILED)
+    assert "failed" in idle.tick()
+    idle.end(first)
+    idle.end(third, CANCELED)
+    said = idle.tick()
+    assert "failed" in said
+    assert "was cancelled" in said
+    idle.late = 11
+    idle.tick()
+    assert idle.asked_for() == [(WED, WED), ("2024-01-09", "2024-01-09")]
+    idle.end_all()
+    assert idle.tick() == "Silver is at version 1, Gold has it."
+
+
+def test_a_failed_run_that_a_person_re_executes_counts(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.tick()
+    [run] = idle.in_flight()
+    idle.end(run, FAILED)
+    idle.tick()
+    by_hand = idle.instance.create_run_for_job(micro_batch, tags=run.tags, status=dg.DagsterRunStatus.STARTED)
+    assert idle.tick().startswith("Waiting")
+    idle.end(by_hand)
+    assert idle.tick() == "Silver is at version 1, Gold has it."
+
+
+def test_what_lands_while_a_window_fails_is_not_lost(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.tick()
+    idle.end_all(FAILED)
+    idle.tick()
+    append(idle, WEDNESDAY)
+    idle.late = 11
+    idle.tick()
+    assert idle.asked_for() == [(TUE, TUE)]
+    idle.end_all()
+    idle.tick()
+    assert idle.asked_for() == [(WED, WED)]
+
+
+# Crashes and mistakes
+
+
+def test_a_daemon_that_dies_before_it_stores_the_cursor_asks_for_no_run_twice(idle: Daemon) -> None:
+    append(idle, TUESDAY, later(9))
+    result = idle.evaluate()
+    idle.observe(result)
+    idle.launch(result)
+    before = {run.run_id for run in idle.in_flight()}
+    idle.tick()
+    assert {run.run_id for run in idle.in_flight()} == before
+    idle.end_all()
+    assert idle.tick() == "Silver is at version 1, Gold has it."
+
+
+def test_a_daemon_that_dies_between_two_runs_of_a_window_creates_the_other_after_its_restart(idle: Daemon) -> None:
+    append(idle, TUESDAY, later(9))
+    result = idle.evaluate()
+    idle.launch(result._replace(run_requests=(result.run_requests or [])[:1]))
+    idle.tick()
+    assert idle.asked_for() == [(TUE, TUE), ("2024-01-09", "2024-01-09")]
+
+
+def test_a_cursor_reset_by_a_person_asks_for_everything_once_more(idle: Daemon) -> None:
+    for attempt in ("2", "3"):
+        idle.cursor = None
+        assert idle.tick() == ""
+        [run] = idle.in_flight()
+        assert (run.tags[VERSIONS_TAG], run.tags[ATTEMPT_TAG]) == ("0-0", attempt)
+        idle.end_all()
+        assert idle.tick() == "Silver is at version 0, Gold has it."
+
+
+@pytest.mark.parametrize("cursor", ["", "17", "not JSON", "[]", '{"applied": "x"}', '{"requested": {"to": 1}}'])
+def test_a_cursor_that_makes_no_sense_asks_for_everything(idle: Daemon, cursor: str) -> None:
+    idle.cursor = cursor
+    assert idle.tick() == ""
+    assert idle.asked_for() == [(MON, TUE)]
+
+
+def test_two_sensors_by_mistake_both_come_to_rest(idle: Daemon) -> None:
+    other = Daemon(idle.lake, idle.instance)
+    other.cursor = idle.cursor
+    append(idle, TUESDAY)
+    for sensor in (idle, other):
+        sensor.tick()
+    idle.end_all()
+    for sensor in (idle, other):
+        assert sensor.tick() == "Silver is at version 1, Gold has it."
+
+
+def test_a_manual_run_of_the_same_dates_takes_nothing_from_the_window(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    by_hand = idle.instance.create_run_for_job(
+        micro_batch, tags={"dagster/partition": TUE}, status=dg.DagsterRunStatus.STARTED
+    )
+    idle.end(by_hand)
+    idle.tick()
+    assert idle.asked_for() == [(TUE, TUE)]
+
+
+# Silver itself
+
+
+def test_a_silver_made_anew_starts_over_from_its_beginning(idle: Daemon) -> None:
+    for _ in range(3):
+        append(idle, TUESDAY)
+    idle.tick()
+    idle.end_all()
+    idle.tick()
+    write_silver(Lake(idle.lake.tables["user_spend_summary"], {}), [row(event_date=TUESDAY)])
+    shutil.rmtree(idle.lake.silver)
+    append(idle, WEDNESDAY)
+    idle.tick()
+    assert idle.asked_for() == [(TUE, WED)]
+    idle.end_all()
+    assert idle.tick() == "Silver is at version 0, Gold has it."
+    assert idle.data_version(WEDNESDAY) == f"0@{DeltaTable(idle.lake.silver).metadata().id[:8]}"
+
+
+def test_a_silver_made_anew_while_a_window_is_in_flight_drops_the_window(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.tick()
+    idle.end_all(FAILED)
+    idle.tick()
+    shutil.rmtree(idle.lake.silver)
+    append(idle, WEDNESDAY)
+    idle.tick()
+    assert idle.asked_for() == [(WED, WED)]
+
+
+def test_a_silver_put_back_to_an_older_version_starts_over(idle: Daemon) -> None:
+    backup = f"{idle.lake.silver}-backup"
+    shutil.copytree(idle.lake.silver, backup)
+    append(idle, WEDNESDAY)
+    idle.tick()
+    idle.end_all()
+    idle.tick()
+    shutil.rmtree(idle.lake.silver)
+    shutil.copytree(backup, idle.lake.silver)
+    idle.tick()
+    assert idle.asked_for() == [(MON, TUE)]
+
+
+def test_where_the_log_no_longer_reaches_back_every_date_is_asked_for(idle: Daemon) -> None:
+    append(idle, WEDNESDAY)
+    append(idle, later(4))
+    cut_log(idle.lake, 2)
+    assert not (Path(idle.lake.silver) / "_delta_log" / f"{1:020}.json").exists()
+    idle.tick()
+    assert idle.asked_for() == [(MON, "2024-01-04")]
+
+
+def test_log_clean_up_makes_no_old_date_look_changed(idle: Daemon) -> None:
+    table = DeltaTable(idle.lake.silver).metadata().id[:8]
+    append(idle, WEDNESDAY)
+    append(idle, later(4))
+    cut_log(idle.lake, 2)
+    idle.tick()
+    assert [idle.data_version(date) for date in (MONDAY, TUESDAY)] == [f"0@{table}", f"0@{table}"]
+    assert idle.data_version(WEDNESDAY) == f"1@{table}"  # the oldest version known: it was not observed before
+    assert idle.data_version(later(4)) == f"2@{table}"
+
+
+# Observations
+
+
+def test_changed_dates_are_observed_at_the_version_that_changed_them_and_no_others(idle: Daemon) -> None:
+    table = DeltaTable(idle.lake.silver).metadata().id[:8]
+    append(idle, TUESDAY)
+    append(idle, WEDNESDAY)
+    result = idle.evaluate()
+    assert {(event.partition, event.tags["dagster/data_version"]) for event in result.asset_events} == {
+        (TUE, f"1@{table}"),
+        (WED, f"2@{table}"),
+    }
+
+
+def test_a_repeated_tick_observes_nothing_twice(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.observe(idle.evaluate())
+    assert idle.evaluate().asset_events == []
+
+
+def cut_log(lake: Lake, oldest: int) -> None:
+    """Leave a checkpoint and the commits from ``oldest`` on, as log clean-up does."""
+    DeltaTable(lake.silver, version=oldest).create_checkpoint()
+    for commit in (Path(lake.silver) / "_delta_log").glob("*.json"):
+        if int(commit.stem) < oldest:
+            commit.unlink()
+
+
+def test_the_cursor_is_json_that_a_person_can_read(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.tick()
+    assert json.loads(idle.cursor or "") == {
+        "table_id": DeltaTable(idle.lake.silver).metadata().id,
+        "applied": 0,
+        "window": ["2024-01-01", "2024-01-31"],
+        "requested": {"to": 1, "attempt": 1, "ranges": [[TUE, TUE]], "again_at": None},
+    }
