@@ -1,0 +1,26 @@
+"""The project's own commands, run as a user runs them: in a process, with a lake and an instance of their own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def environment(lake_root: Path, **settings: str) -> dict[str, str]:
+    """The settings of a lake under ``lake_root``, with an instance in it that has the project's ``dagster.yaml``."""
+    home = lake_root / "dagster_home"
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", home)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("GOLD_", "DAGSTER_", "SPARK_"))}
+    return clean | {"DAGSTER_HOME": str(home), "GOLD_LAKE_ROOT": str(lake_root / "lake")} | settings
+
+
+def run(*command: str, env: dict[str, str], timeout: float = 500) -> subprocess.CompletedProcess[str]:
+    """Run one of the virtual environment's commands from the repository; its output is kept."""
+    return subprocess.run(
+        [str(BIN / command[0]), *command[1:]], env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=timeout
+    )
