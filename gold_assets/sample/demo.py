@@ -5,8 +5,10 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
 from gold_assets.config import Settings, load_settings
@@ -90,8 +92,8 @@ def print_outcome(settings: Settings) -> None:
         )
 
 
-def _query(sql: str, path: str) -> list[dict]:
-    return QueryBuilder().register("t", DeltaTable(path)).execute(sql).read_all().to_struct_array().to_pylist()
+def _query(sql: str, path: str) -> list[dict[str, Any]]:
+    return pa.table(QueryBuilder().register("t", DeltaTable(path)).execute(sql).read_all()).to_pylist()
 
 
 if __name__ == "__main__":
