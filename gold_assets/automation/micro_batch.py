@@ -228,9 +228,9 @@ def _ask(
 ) -> dg.SensorResult:
     tags = _window_tags(cursor, request.to, request.attempt)
     context.log.info(
-        "Asking for %s, which Silver's %s touch (attempt %d).%s",
-        ", ".join(map(_text, request.ranges)),
+        "Asking for the dates that Silver's %s touched: %s (attempt %d).%s",
         _versions_text(cursor.applied, request.to),
+        ", ".join(map(_text, request.ranges)),
         request.attempt,
         outside,
     )

@@ -1,0 +1,124 @@
+"""A real ``dagster dev`` on the project, with a DAGSTER_HOME and a lake of its own, on a loopback port."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import psutil
+
+from gold_assets.config import Settings
+from gold_assets.lakehouse.refresh import Lake
+
+_PROJECT = Path(__file__).parents[2]
+
+
+class DagsterDev:
+    """Webserver, daemon and code server, started and stopped together. Use as a context manager."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.home = folder / "dagster_home"
+        self.home.mkdir(parents=True)
+        shutil.copy(_PROJECT / "dagster_home" / "dagster.yaml", self.home)
+        self.lake: Lake = Settings(lake_root=str(folder / "lake")).lake
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GOLD_", "DAGSTER_"))}
+        self.env = inherited | {"DAGSTER_HOME": str(self.home), "GOLD_LAKE_ROOT": str(folder / "lake")} | settings
+        self._output = (folder / "dagster_dev.log").open("wb")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "DagsterDev":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._output.close()
+
+    @property
+    def output(self) -> str:
+        return Path(self._output.name).read_text(errors="replace")
+
+    def start(self) -> None:
+        command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(_free_port())]
+        self._process = subprocess.Popen(
+            command,
+            cwd=_PROJECT,
+            env=self.env,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # A process started in the background of a shell inherits that it ignores SIGINT.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    def stop(self) -> None:
+        """End it as Ctrl-C does, then whatever of it is still there."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGINT)
+                try:
+                    self._process.wait(30)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+            self._process = None
+        deadline = time.monotonic() + 20
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        for process in self.processes():
+            process.kill()
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of this instance, known by their DAGSTER_HOME: code servers and runs leave the process group."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("DAGSTER_HOME") == str(self.home) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def daemon(self) -> psutil.Process:
+        """The process of the sensor daemon."""
+        [found] = [process for process in self.processes() if {"dagster._daemon", "run"} <= set(_command_line(process))]
+        return found
+
+    def instance(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.from_config(str(self.home))
+
+    def run_process(self, instance: dg.DagsterInstance, run_id: str) -> psutil.Process | None:
+        """The process of a run, once it has told its id."""
+        for entry in instance.all_logs(run_id):
+            if told := re.search(r"Started process for run \(pid: (\d+)\)", entry.message):
+                return psutil.Process(int(told[1]))
+        return None
+
+
+def wait_for(what: str, seconds: float, is_true: Callable[[], object]) -> None:
+    """Poll until ``is_true()`` is; fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.2)
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
