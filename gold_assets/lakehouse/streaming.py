@@ -16,18 +16,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
-from pyspark.errors import StreamingQueryException
+from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
 
 from gold_assets.engines.spark import SparkEngine, spark_path
-from gold_assets.lakehouse.dates import EVENT_DATE, contiguous
-from gold_assets.lakehouse.delta_log import DeltaLog
+from gold_assets.lakehouse.changes import SilverChanges, gold_dates, silver_changes
+from gold_assets.lakehouse.dates import contiguous
 from gold_assets.lakehouse.errors import UserError, reason
 from gold_assets.lakehouse.maintenance import maintain
 from gold_assets.lakehouse.refresh import Lake, Refreshed, refresh
@@ -36,7 +35,6 @@ from gold_assets.lakehouse.tables import (
     HIGH_RISK_TXNS,
     PRODUCT_USAGE_METRICS,
     QUARANTINED_TXNS,
-    TABLES,
     USER_SPEND_SUMMARY,
 )
 
@@ -53,18 +51,20 @@ class Batch:
 
     Attributes:
         id: Spark's number of the batch; it starts over with a new checkpoint.
-        after_version: the Silver version up to which everything was applied before; None for a new checkpoint.
-        refreshed: what refresh wrote, from the Silver version ``refreshed.silver_version``.
+        silver: Silver at the version that the batch was refreshed from.
+        changes: what Silver's log tells of the commits since the batch before; ``changes.after`` is -1 for a new checkpoint.
         dates: the dates that were recomputed, in order.
+        refreshed: what refresh wrote.
         rows: Silver's rows on these dates; None where a file of Silver has no statistics.
-        quarantined_rows: those of them that went to the quarantine.
+        quarantined_rows: those of them that are in the quarantine.
         seconds: how long the batch took.
     """
 
     id: int
-    after_version: int | None
-    refreshed: Refreshed
+    silver: Silver
+    changes: SilverChanges
     dates: tuple[dt.date, ...]
+    refreshed: Refreshed
     rows: int | None
     quarantined_rows: int
     seconds: float
@@ -216,7 +216,12 @@ def _exists(uri: str) -> bool:
 def _follow(batches: "_Batches", interval: str | None) -> bool:
     """Run the stream until it ends. False where Silver's columns changed, so that it must start again to see them."""
     done_before = batches.done
-    query = batches.start(interval)
+    try:
+        query = batches.start(interval)
+    except PySparkException as error:
+        raise UserError(
+            f"The stream from {batches.lake.silver} cannot start ({reason(error)}): correct that."
+        ) from error
     try:
         while not query.awaitTermination(_POLL_SECONDS):  # type: ignore[arg-type]
             if batches.stop.is_set() and not query.status["isTriggerActive"]:
@@ -306,28 +311,29 @@ class _Batches:
         begun = self.checkpoint.offset(batch_id)
         if begun is not None and begun.table_id != silver.table_id:
             raise UserError(_is_another_table(self.checkpoint, self.lake))
-        after = None if before is None else before.next_version - 1
-        touched = self._every_date(silver) if after is None else self._touched(silver, after)
-        since = "its beginning" if after is None else f"version {after}"
+        after = -1 if before is None else before.next_version - 1
+        changes = silver_changes(silver.table, after)
+        touched = self._touched(silver, changes)
         if not touched:
-            logger.info("Batch %d: no date was touched from %s to Silver version %d", batch_id, since, silver.version)
+            logger.info("Batch %d: Silver versions %d to %d changed no date", batch_id, after + 1, silver.version)
             return
         dates = sorted(date for date in touched if date is not None)
         refreshed = refresh(self.lake, self._engine, dates, silver.version)
         quarantined = sum(written.rows for written in refreshed.dates[QUARANTINED_TXNS.name].values())
         batch = Batch(
             id=batch_id,
-            after_version=after,
-            refreshed=refreshed,
+            silver=silver,
+            changes=changes,
             dates=tuple(dates),
+            refreshed=refreshed,
             rows=_rows(silver, dates),
             quarantined_rows=quarantined,
             seconds=time.perf_counter() - started,
         )
         logger.info(
-            "Batch %d: Silver from %s to %d, dates %s, %s rows, %d quarantined, %.1f s",
+            "Batch %d: Silver versions %d to %d, dates %s, %s rows, %d quarantined, %.1f s",
             batch_id,
-            since,
+            after + 1,
             silver.version,
             ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in contiguous(dates)),
             "unknown" if batch.rows is None else batch.rows,
@@ -337,43 +343,18 @@ class _Batches:
         self._on_refreshed(batch)
         self.dates |= set(dates)
 
-    def _touched(self, silver: Silver, after: int) -> set[dt.date | None]:
-        touched = touched_dates(silver, after)
-        if touched is None:
+    def _touched(self, silver: Silver, changes: SilverChanges) -> set[dt.date | None]:
+        """The dates that a batch has to refresh, None among them where rows without a date were touched."""
+        if changes.after >= 0 and changes.complete:
+            return set(changes.last)
+        if changes.after >= 0:
             logger.warning(
                 "Silver's log at %s no longer reaches back to version %d, where the stream stood: every date is refreshed",
                 silver.uri,
-                after,
+                changes.after,
             )
-            return self._every_date(silver)
-        return touched
-
-    def _every_date(self, silver: Silver) -> set[dt.date | None]:
-        """Silver's dates, and those that only a table made from it still has."""
-        dates: set[dt.date | None] = {None, *silver.rows_by_date()}
-        for table in TABLES:
-            if _exists(uri := self.lake.tables[table.name]):
-                files = pa.table(DeltaTable(uri).get_add_actions(flatten=True))
-                if files.num_rows:
-                    dates |= set(files[f"partition.{EVENT_DATE}"].to_pylist())
-        return dates
-
-
-def touched_dates(silver: Silver, after: int) -> set[dt.date | None] | None:
-    """The dates whose rows the commits after that version changed, None among them for rows without a date.
-
-    None in place of a set where the log no longer reaches back that far.
-    """
-    touched: set[dt.date | None] = set()
-    reached = silver.version + 1
-    for commit in DeltaLog(silver.table).commits_backwards(silver.version):
-        if commit.version <= after:
-            break
-        reached = commit.version
-        for action in (*commit.adds, *commit.removes):
-            if action.data_change:
-                touched.add(None if action.date is None else dt.date.fromisoformat(action.date))
-    return touched if reached <= after + 1 else None
+        # Also what only a table made from Silver still has.
+        return {None, *silver.rows_by_date(), *gold_dates(self.lake)}
 
 
 def _rows(silver: Silver, dates: Iterable[dt.date]) -> int | None:
