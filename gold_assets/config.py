@@ -33,8 +33,8 @@ class Settings(BaseSettings):
     checkpoint_path: str = "{lake_root}/checkpoints/write_to_gold"
     partitions_start: dt.date = dt.date(2017, 1, 1)
     partitions_end: dt.date | None = None
-    quarantined_share: float = Field(0.01, ge=0, le=1)
-    fresh_by_hour: int = Field(6, ge=0, le=23)
+    quarantined_share: float = Field(default=0.01, ge=0, le=1)
+    fresh_by_hour: int = Field(default=6, ge=0, le=23)
     engine: Literal["sail", "spark"] = "sail"
     spark_master: str | None = None
     spark_remote: str | None = None

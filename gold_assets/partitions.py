@@ -1,4 +1,4 @@
-"""The one partitions definition: a UTC date of Silver is a partition of every table."""
+"""The one partitions definition: a UTC date of Silver is a partition of every table; and when it is due."""
 
 import datetime as dt
 
@@ -16,3 +16,12 @@ daily_partitions = dg.DailyPartitionsDefinition(
     end_offset=1 if _end is None else 0,
     timezone="UTC",
 )
+
+freshness = (
+    dg.FreshnessPolicy.cron(
+        deadline_cron=f"0 {_settings.fresh_by_hour} * * *", lower_bound_delta=dt.timedelta(days=1), timezone="UTC"
+    )
+    if _end is None
+    else None
+)
+"""That something of a table is made every day. Where the window is closed nothing is due; which date it was is a check's to see."""

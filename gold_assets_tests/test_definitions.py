@@ -1,5 +1,7 @@
 """What Dagster loads, pinned: a name that goes or comes by accident is seen here."""
 
+import datetime as dt
+
 import dagster as dg
 import pytest
 
@@ -64,3 +66,9 @@ def test_the_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> 
         "maintenance_schedule": "0 3 * * *",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {"micro_batch_sensor"}
+
+
+def test_the_tables_are_due_every_day_by_the_set_hour(repository: dg.RepositoryDefinition) -> None:
+    for name in (*GOLD, QUARANTINE):
+        policy = repository.asset_graph.get(dg.AssetKey(name)).freshness_policy
+        assert policy == dg.FreshnessPolicy.cron("0 6 * * *", dt.timedelta(days=1))

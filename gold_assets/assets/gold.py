@@ -10,7 +10,7 @@ from gold_assets.assets.silver import SILVER
 from gold_assets.config import load_settings
 from gold_assets.lakehouse.refresh import Refreshed
 from gold_assets.lakehouse.tables import GOLD_TABLES, TABLES, Table, tables_named
-from gold_assets.partitions import daily_partitions
+from gold_assets.partitions import daily_partitions, freshness
 from gold_assets.resources import Lakehouse, one_sentence_failures
 
 GOLD_WRITERS_POOL = "gold_writers"
@@ -26,6 +26,7 @@ def _spec(table: Table) -> dg.AssetSpec:
         kinds={"pyspark", "deltalake"},
         owners=["team:data-engineering"],
         code_version=table.code_version,
+        freshness_policy=freshness,
         metadata={
             "dagster/column_schema": table_schema(columns_of(table)),
             "dagster/uri": load_settings().lake.tables[table.name],
