@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from gold_assets.lakehouse.tables import TABLES
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
 from gold_assets_tests.truth import differences, rows_of
+
+pytestmark = pytest.mark.sail  # the checks never meet the engine; test_provenance has both
 
 DATES = (MONDAY, TUESDAY, WEDNESDAY)
 RECONCILES = [check for check in GOLD_CHECKS if check.name in ("reconciles", "sound_rows")]
