@@ -1,0 +1,77 @@
+"""How long Gold takes to follow: from Silver's commit to Gold's last commit, through a real ``dagster dev``.
+
+``python -m benchmarks.micro_batch`` prints the median and the worst of 20. Each time a few rows are appended to one date, at a
+random moment of the daemon's 5 s, when Gold is true and the sensor idle.
+"""
+
+import argparse
+import datetime as dt
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import dagster as dg
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+
+from gold_assets.lakehouse.refresh import Lake
+from gold_assets.sample.complete_journey import transactions
+from gold_assets_tests.automation.dagster_dev import DagsterDev, wait_for
+
+_FIRST = dt.date(2017, 1, 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--dates", type=int, default=30, help="dates of real transactions that Silver begins with")
+    given = parser.parse_args()
+    last = _FIRST + dt.timedelta(days=given.dates - 1)
+    window = {"GOLD_PARTITIONS_START": str(_FIRST), "GOLD_PARTITIONS_END": str(last)}
+    year = transactions()
+    silver = year.filter([date <= last for date in year["event_date"].to_pylist()])
+    with tempfile.TemporaryDirectory() as scratch, DagsterDev(Path(scratch), **window) as dagster_dev:
+        lake = dagster_dev.lake
+        write_deltalake(lake.silver, silver, partition_by=["event_date"])
+        with dagster_dev.instance() as instance:
+            wait_for("the first window is through", 600, lambda: _is_idle(instance) and _versions(lake))
+            seconds = []
+            for n in range(given.times):
+                time.sleep(random.uniform(5, 15))
+                wait_for("the sensor is idle", 120, lambda: _is_idle(instance))
+                seconds.append(_follow(lake, silver.slice(n * 100, 10)))
+                print(f"{seconds[-1]:.1f} s", flush=True)
+    print(f"median {statistics.median(seconds):.1f} s, worst {max(seconds):.1f} s of {len(seconds)}")
+
+
+def _follow(lake: Lake, rows: object) -> float:
+    """Seconds from the commit of ``rows`` to Silver until every table has its commit of them."""
+    before = _versions(lake)
+    write_deltalake(lake.silver, rows, mode="append")
+    started = time.time()
+    wait_for("every table has a new version", 120, lambda: _all_newer(lake, before))
+    # The time that the commits carry, for the look at them comes later.
+    return max(DeltaTable(uri).history(1)[0]["timestamp"] / 1000 for uri in lake.tables.values()) - started
+
+
+def _all_newer(lake: Lake, before: dict[str, int]) -> bool:
+    after = _versions(lake)
+    return all(after[name] > version for name, version in before.items())
+
+
+def _versions(lake: Lake) -> dict[str, int]:
+    try:
+        return {name: DeltaTable(uri).version() for name, uri in lake.tables.items()}
+    except TableNotFoundError:
+        return {}
+
+
+def _is_idle(instance: dg.DagsterInstance) -> bool:
+    runs = instance.get_runs()
+    return bool(runs) and all(run.is_finished for run in runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""How long a tick of the sensor takes with nothing new, by the length of Silver's log and its number of dates.
+
+``python -m benchmarks.tick`` prints the median for each. Silver's log is as its writers leave it: a commit for each small append,
+and the last checkpoint up to a hundred commits ago. Only the log is written, for the tick reads nothing else.
+"""
+
+import argparse
+import datetime as dt
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+from gold_assets.automation.micro_batch import Cursor, tick
+from gold_assets.lakehouse.refresh import Lake
+from gold_assets.lakehouse.tables import TABLES
+from gold_assets.sample.complete_journey import SCHEMA
+
+_FIRST = dt.date(2015, 1, 1)
+_CHECKPOINT_EVERY = 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--commits", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--dates", type=int, nargs="+", default=[365, 3_650])
+    parser.add_argument("--times", type=int, default=21)
+    given = parser.parse_args()
+    print(f"{'commits':>9}{'dates':>8}{'median s':>11}{'worst s':>10}")
+    with tempfile.TemporaryDirectory() as scratch, dg.DagsterInstance.local_temp(scratch) as instance:
+        for commits, dates in itertools.product(given.commits, given.dates):
+            silver = f"{scratch}/silver_{commits}_{dates}"
+            _write_log(silver, commits, dates)
+            seconds = _ticks(instance, silver, dates, given.times)
+            print(f"{commits:>9,}{dates:>8,}{statistics.median(seconds):>11.3f}{max(seconds):>10.3f}", flush=True)
+
+
+def _ticks(instance: dg.DagsterInstance, silver: str, dates: int, times: int) -> list[float]:
+    """Seconds of each tick, once Gold has everything."""
+    table = DeltaTable(silver)
+    window = (_FIRST, _FIRST + dt.timedelta(days=dates - 1))
+    cursor = Cursor(table_id=str(table.metadata().id), applied=table.version(), window=window).dumps()
+    lake = Lake(silver, {table.name: f"{silver}/{table.name}" for table in TABLES})
+    seconds = []
+    for _ in range(times + 1):
+        started = time.perf_counter()
+        result = tick(dg.build_sensor_context(instance=instance, cursor=cursor), lake, window, time.time())
+        seconds.append(time.perf_counter() - started)
+        assert result.skip_reason is not None
+        assert "Gold has it" in str(result.skip_reason.skip_message)
+    return seconds[1:]
+
+
+def _write_log(silver: str, commits: int, dates: int) -> None:
+    write_deltalake(silver, SCHEMA.empty_table(), partition_by=["event_date"])
+    log = Path(silver) / "_delta_log"
+    for version in range(1, commits):
+        # The first commit is the load of all dates, each of the others a small append to one of them.
+        files = [_add(version, n) for n in (range(dates) if version == 1 else [version % dates])]
+        written = {
+            "commitInfo": {"timestamp": version, "operation": "WRITE", "operationParameters": {"mode": "Append"}}
+        }
+        (log / f"{version:020}.json").write_text("".join(json.dumps(action) + "\n" for action in [*files, written]))
+    checkpoint = (commits - 2) // _CHECKPOINT_EVERY * _CHECKPOINT_EVERY
+    if checkpoint > 0:
+        DeltaTable(silver, version=checkpoint).create_checkpoint()
+
+
+def _add(version: int, day: int) -> dict[str, object]:
+    date = str(_FIRST + dt.timedelta(days=day))
+    columns = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
+    stats = {
+        "numRecords": 100,
+        "minValues": dict.fromkeys(columns, "1"),
+        "maxValues": dict.fromkeys(columns, "9"),
+        "nullCount": {field.name: 0 for field in SCHEMA if field.name != "event_date"},
+    }
+    return {
+        "add": {
+            "path": f"event_date={date}/part-{version:05}.parquet",
+            "partitionValues": {"event_date": date},
+            "size": 10_000,
+            "modificationTime": version,
+            "dataChange": True,
+            "stats": json.dumps(stats),
+        }
+    }
+
+
+if __name__ == "__main__":
+    main()

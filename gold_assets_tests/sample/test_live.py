@@ -1,0 +1,59 @@
+"""The script that keeps Silver moving for the demo."""
+
+import datetime as dt
+import random
+
+import pytest
+from deltalake import DeltaTable
+
+from gold_assets.lakehouse.changes import silver_changes
+from gold_assets.lakehouse.contract import VIOLATIONS
+from gold_assets.lakehouse.refresh import Lake
+from gold_assets.sample.live import LiveSilver, main
+from gold_assets_tests.silver import MONDAY, TUESDAY, row, write_silver
+from gold_assets_tests.truth import rows_of
+
+TODAY = dt.date(2024, 1, 15)
+
+
+@pytest.fixture
+def live(lake: Lake) -> LiveSilver:
+    users = [f"user {n}" for n in range(20)]
+    write_silver(lake, [row(user_id=user, event_date=date) for user in users for date in (MONDAY, TUESDAY)])
+    return LiveSilver(lake.silver, TODAY, random.Random(0))
+
+
+def test_every_commit_changes_dates_and_says_how(live: LiveSilver) -> None:
+    said = [live.commit() for _ in range(40)]
+    assert [line.split(":")[0] for line in said] == [f"Silver version {n}" for n in range(1, 41)]
+    for kind in (f"rows for {TODAY}", "late rows for", "corrected", "deleted"):
+        assert any(kind in line for line in said)
+    changes = silver_changes(DeltaTable(live.uri), after=0)
+    assert {TODAY, MONDAY, TUESDAY} <= set(changes.last)
+
+
+def test_what_it_appends_has_silvers_columns_and_keeps_the_contract(live: LiveSilver) -> None:
+    before = rows_of(live.uri).schema
+    for _ in range(10):
+        live.commit()
+    rows = rows_of(live.uri)
+    assert rows.schema == before
+    assert VIOLATIONS not in rows.column_names
+    assert not any(value is None for value in rows["user_id"].to_pylist())
+
+
+def test_without_a_silver_it_says_what_to_do(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("GOLD_SOURCE_PATH", lake.silver)
+    assert main(["--times", "1"]) == 1
+    assert "make demo" in capsys.readouterr().err
+
+
+def test_it_ends_after_as_many_commits_as_asked(
+    live: LiveSilver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("GOLD_SOURCE_PATH", live.uri)
+    assert main(["--times", "3", "--every", "0", "--seed", "1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert DeltaTable(live.uri).version() == 3
