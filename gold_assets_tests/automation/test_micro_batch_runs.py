@@ -149,3 +149,19 @@ def test_an_observation_alone_finds_what_changed(project: Project) -> None:
 def test_a_tick_starts_no_engine(project: Project) -> None:
     project.tick()
     assert project.resources["lakehouse"]._engine is None
+
+
+def test_the_first_tick_asks_only_for_what_no_backfill_has_made_since_silver_changed(project: Project) -> None:
+    write_silver(project.lake, [row(), row(event_date=TUESDAY), row(event_date=WEDNESDAY)])
+    backfill = {
+        "dagster/asset_partition_range_start": str(MONDAY),
+        "dagster/asset_partition_range_end": str(TUESDAY),
+    }
+    project.run(dg.RunRequest(tags=backfill))
+    write_silver(project.lake, [high_risk_row(event_date=TUESDAY)])
+    [request] = project.tick()
+    assert request.tags["dagster/asset_partition_range_start"] == str(TUESDAY)
+    assert request.tags["dagster/asset_partition_range_end"] == str(WEDNESDAY)
+    project.run(request)
+    assert project.tick() == []
+    assert_gold_is_true(project.lake)
