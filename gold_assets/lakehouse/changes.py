@@ -35,6 +35,12 @@ class SilverChanges:
         """False where log clean-up has taken a part of the window: then any date may have changed."""
         return self.since <= self.after
 
+    def changed_after(self, date: dt.date | None, version: int) -> bool | None:
+        """Whether the date's rows changed after ``version``; None where the log was not read back to it."""
+        if self.last.get(date, -1) > version:
+            return True
+        return False if version >= self.since else None
+
 
 def silver_changes(silver: DeltaTable, after: int = -1, *, most_commits: int | None = None) -> SilverChanges:
     """Read the log of ``silver``, as loaded, from its version back to ``after``; -1 is before the first commit.

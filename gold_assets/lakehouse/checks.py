@@ -17,10 +17,11 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gold_assets.lakehouse import reconciliation
+from gold_assets.lakehouse.changes import SilverChanges, silver_changes
 from gold_assets.lakehouse.dates import EVENT_DATE, contiguous
 from gold_assets.lakehouse.errors import UserError, reason
 from gold_assets.lakehouse.gold_table import declared_fields
-from gold_assets.lakehouse.provenance import MadeFrom, SilverChanges, changes_since, made_from
+from gold_assets.lakehouse.provenance import MadeFrom, made_from
 from gold_assets.lakehouse.reconciliation import Comparison, Number, SilverCounts, Unreadable
 from gold_assets.lakehouse.refresh import Lake, slices_of
 from gold_assets.lakehouse.silver import Silver, pin_silver, type_name
@@ -151,7 +152,7 @@ class Inspection:
             for source in sources.values()
             if source.silver_table_id == self.silver.table_id
         ]
-        return changes_since(self.silver, min(versions, default=self.silver.version))
+        return silver_changes(self.silver.table, after=min(versions, default=self.silver.version))
 
     def basis(self, table: Table, date: dt.date | None) -> _Basis:
         """Silver's newest version where it still holds the rows that the date was made from, else the version it was made from.

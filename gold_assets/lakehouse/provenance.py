@@ -1,7 +1,7 @@
-"""Which Silver version each date of a table was made from, and whether Silver has changed it since: read from the logs."""
+"""Which Silver version each date of a table was made from, read from the table's log."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
@@ -9,7 +9,6 @@ from deltalake import DeltaTable
 from gold_assets.lakehouse.dates import days
 from gold_assets.lakehouse.delta_log import Commit, DeltaLog
 from gold_assets.lakehouse.refresh import STAMP
-from gold_assets.lakehouse.silver import Silver
 
 
 @dataclass(frozen=True)
@@ -67,38 +66,3 @@ def _history(table: DeltaTable) -> Iterator[Commit]:
 
 def _milliseconds(date: dt.date) -> int:
     return int(dt.datetime.combine(date, dt.time(), dt.timezone.utc).timestamp() * 1000)
-
-
-@dataclass(frozen=True)
-class SilverChanges:
-    """When dates of Silver last changed, as far back as was read.
-
-    ``last`` holds the newest version that changed a date. A date that is not there has not changed after ``since``.
-    """
-
-    last: Mapping[dt.date | None, int]
-    since: int
-
-    def changed_after(self, date: dt.date | None, version: int) -> bool | None:
-        """Whether the date's rows changed after ``version``; None where the log no longer reaches back to it."""
-        if self.last.get(date, -1) > version:
-            return True
-        return False if version >= self.since else None
-
-
-def changes_since(silver: Silver, version: int) -> SilverChanges:
-    """Read Silver's log from its pinned version back to ``version``, or to where log clean-up has cut it."""
-    log = DeltaLog(silver.table)
-    last: dict[dt.date | None, int] = {}
-    since = silver.version
-    while since > version:
-        try:
-            commit = log.commit(since)
-        except FileNotFoundError:
-            break
-        for action in (*commit.adds, *commit.removes):
-            if action.data_change:
-                date = None if action.date is None else dt.date.fromisoformat(action.date)
-                last.setdefault(date, since)
-        since -= 1
-    return SilverChanges(last, since)
