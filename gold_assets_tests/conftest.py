@@ -42,17 +42,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """The engine that ``GOLD_ENGINE`` names, started once and stopped at the end."""
-    started: Engine
+    started = new_engine()
+    yield started
+    started.close()
+
+
+def new_engine() -> Engine:
+    """An engine of the kind that ``GOLD_ENGINE`` names."""
     if ENGINE == "spark":
         from gold_assets.engines.spark import SparkEngine
 
-        started = SparkEngine()
-    else:
-        from gold_assets.engines.sail import SailEngine
+        return SparkEngine()
+    from gold_assets.engines.sail import SailEngine
 
-        started = SailEngine()
-    yield started
-    started.close()
+    return SailEngine()
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Sail: a Spark Connect engine in Rust inside this process. It reads and computes; delta-rs commits."""
 
+import ctypes
 import datetime as dt
 import hashlib
 import os
 import re
+import signal
 import tempfile
 import threading
 import warnings
@@ -23,6 +25,9 @@ from gold_assets.engines import CommitConflict
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 from gold_assets.lakehouse.dates import EVENT_DATE
 from gold_assets.lakehouse.errors import reason
+
+_get_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(("PyOS_getsig", ctypes.pythonapi))
+_set_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(("PyOS_setsig", ctypes.pythonapi))
 
 _NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
 _ALL_ROWS = 2**31 - 1
@@ -47,11 +52,15 @@ class SailEngine:
                 warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
                 from pysail.spark import SparkConnectServer
 
+                on_interrupt = _get_handler(signal.SIGINT)
                 self._server = SparkConnectServer("127.0.0.1", 0)
                 self._server.start(background=True)
                 _, port = self._server.listening_address
                 self._session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
                 self._session.conf.set("spark.sql.session.timeZone", "UTC")
+                # A server that answers has taken SIGINT for itself: it would stop, its clients try again for minutes, and
+                # Python not be woken. Given back this way, since signal.signal works in the main thread only.
+                _set_handler(signal.SIGINT, on_interrupt)
             return self._session
 
     def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:

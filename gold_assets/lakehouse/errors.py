@@ -1,5 +1,7 @@
 """What a user can put right: one sentence that says what was found, what was expected and what to do."""
 
+import re
+
 
 class UserError(Exception):
     """A failure that the person who runs the project can cause and mend. Its text is the whole message."""
@@ -9,4 +11,8 @@ def reason(error: Exception) -> str:
     """What a library says of a failure, on one line, to stand inside a sentence."""
     lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("An error occurred while calling")]  # py4j, of any failure
-    return lines[0].rstrip(".!") if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    said = lines[0].rstrip(".!")
+    cause = re.search(r'message: "([^"]+)"', str(error))  # delta-rs, of what the operating system answered
+    return said if cause is None or cause[1] in said else f"{said}: {cause[1]}"
