@@ -5,10 +5,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from gold_assets.assets.columns import columns_of, table_schema
+from gold_assets.assets.metadata import declared_metadata, metadata_by_date
 from gold_assets.assets.silver import SILVER
-from gold_assets.config import load_settings
-from gold_assets.lakehouse.refresh import Refreshed
 from gold_assets.lakehouse.tables import GOLD_TABLES, TABLES, Table, tables_named
 from gold_assets.partitions import daily_partitions, freshness
 from gold_assets.resources import Lakehouse, one_sentence_failures
@@ -27,12 +25,7 @@ def _spec(table: Table) -> dg.AssetSpec:
         owners=["team:data-engineering"],
         code_version=table.code_version,
         freshness_policy=freshness,
-        metadata={
-            "dagster/column_schema": table_schema(columns_of(table)),
-            "dagster/uri": load_settings().lake.tables[table.name],
-            "key": ", ".join(table.key) or "one row per Silver row",
-            "zorder_by": ", ".join(table.zorder_by),
-        },
+        metadata=declared_metadata(table),
     )
 
 
@@ -50,16 +43,6 @@ def gold_tables(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iter
     with one_sentence_failures():
         refreshed = lakehouse.refresh(dates, selected)
     for table in selected:
-        for date in dates:
-            context.add_asset_metadata(_date_metadata(refreshed, table, date), table.name, str(date))
+        for date, metadata in metadata_by_date(table, lakehouse.tables[table.name], refreshed).items():
+            context.add_asset_metadata(metadata, table.name, str(date))
         yield dg.MaterializeResult(table.name)
-
-
-def _date_metadata(refreshed: Refreshed, table: Table, date: dt.date) -> dict[str, int | float]:
-    written = refreshed.dates[table.name][date]
-    return {
-        "dagster/partition_row_count": written.rows,
-        "silver_version": refreshed.silver_version,
-        "table_version": written.table_version,
-        "seconds": round(written.seconds, 3),
-    }

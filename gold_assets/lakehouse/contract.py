@@ -4,7 +4,7 @@ import datetime as dt
 import functools
 import operator
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
@@ -26,11 +26,15 @@ _WHOLE_DIGITS = 18 - MONEY_SCALE
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a Delta table: its name, its type as Delta writes it, and what it means to a reader."""
+    """A column of a Delta table: its name, its type as Delta writes it, and what it means to a reader.
+
+    ``made_from`` names the columns of Silver that its values come from.
+    """
 
     name: str
     type: str
     description: str
+    made_from: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,14 @@ class WrittenDate:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What a refresh did. ``dates`` holds, per table name and date, what was written; dates that ended empty are there."""
+    """What a refresh did.
+
+    ``dates`` holds, per table name and date, what was written; dates that ended empty are there. ``silver_rows`` holds
+    Silver's rows by date, as ``Silver.rows_by_date`` tells them.
+    """
 
     silver_version: int
+    silver_rows: Mapping[dt.date | None, int | None]
     dates: Mapping[str, Mapping[dt.date, WrittenDate]]
     seconds: float
 
@@ -100,7 +105,8 @@ def refresh(
     columns = ", ".join(f"{field.name} {type_name(field)}" for field in silver.fields)
     logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
     targets = open_or_create(tables, lake.tables, silver.fields)
-    slices = slices_of(wanted, silver.rows_by_date())
+    silver_rows = silver.rows_by_date()
+    slices = slices_of(wanted, silver_rows)
     logger.info(
         "Refreshing %s on %s from Silver version %d in %d slices",
         ", ".join(targets),
@@ -129,7 +135,8 @@ def refresh(
         raise errors[0]
     seconds = time.perf_counter() - started
     logger.info("Refreshed %d dates of %d tables in %.1f s", len(wanted), len(tables), seconds)
-    return Refreshed(silver.version, {name: write.result() for name, write in writes.items()}, seconds)
+    written = {name: write.result() for name, write in writes.items()}
+    return Refreshed(silver.version, silver_rows, written, seconds)
 
 
 def slices_of(dates: list[dt.date], rows_by_date: Mapping[dt.date | None, int | None]) -> list[list[dt.date]]:

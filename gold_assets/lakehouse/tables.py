@@ -11,7 +11,7 @@ from gold_assets.lakehouse import transformations as t
 from gold_assets.lakehouse.contract import VIOLATIONS, Column
 from gold_assets.lakehouse.dates import EVENT_DATE
 
-_DATE = Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.")
+_DATE = Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.", made_from=(EVENT_DATE,))
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,13 @@ USER_SPEND_SUMMARY = Table(
     rows=contract.valid_rows,
     transformation=t.user_spend_summary,
     columns=(
-        Column("user_id", "string", "Who spent."),
-        Column("total_spend", "decimal(28,4)", "Sum of amount over the user's transactions of the day, exact."),
+        Column("user_id", "string", "Who spent.", made_from=("user_id",)),
+        Column(
+            "total_spend",
+            "decimal(28,4)",
+            "Sum of amount over the user's transactions of the day, exact.",
+            made_from=("amount",),
+        ),
         Column("transaction_count", "long", "How many transactions that were."),
         _DATE,
     ),
@@ -71,11 +76,19 @@ PRODUCT_USAGE_METRICS = Table(
     rows=contract.valid_rows,
     transformation=t.product_usage_metrics,
     columns=(
-        Column("product_id", "string", "What was bought."),
+        Column("product_id", "string", "What was bought.", made_from=("product_id",)),
         Column(
-            "avg_usage_cost_ratio", "double", "Mean usage_cost_ratio of the rated transactions; NULL where none is."
+            "avg_usage_cost_ratio",
+            "double",
+            "Mean usage_cost_ratio of the rated transactions; NULL where none is.",
+            made_from=("usage_cost_ratio",),
         ),
-        Column("rated_count", "long", "How many transactions have a usage_cost_ratio."),
+        Column(
+            "rated_count",
+            "long",
+            "How many transactions have a usage_cost_ratio.",
+            made_from=("usage_cost_ratio",),
+        ),
         Column("transaction_count", "long", "How many transactions there were."),
         _DATE,
     ),
@@ -91,7 +104,15 @@ HIGH_RISK_TXNS = Table(
     path_setting="GOLD_WRITE_PATH_HIGH_RISK_TXNS",
     rows=contract.valid_rows,
     transformation=t.high_risk_txns,
-    columns=(Column("is_high_risk", "boolean", "True on every row of this table."), _DATE),
+    columns=(
+        Column(
+            "is_high_risk",
+            "boolean",
+            "True on every row of this table.",
+            made_from=("risk_level", "usage_cost_ratio"),
+        ),
+        _DATE,
+    ),
     key=(),
     zorder_by=("user_id",),
     keeps_silver_columns=True,
@@ -105,7 +126,15 @@ QUARANTINED_TXNS = Table(
     path_setting="GOLD_BAD_RECORDS_PATH",
     rows=contract.quarantined_rows,
     transformation=lambda rows: rows,
-    columns=(Column(VIOLATIONS, "array<string>", "Names of the broken rules."), _DATE),
+    columns=(
+        Column(
+            VIOLATIONS,
+            "array<string>",
+            "Names of the broken rules.",
+            made_from=tuple(column.name for column in contract.SILVER_COLUMNS),
+        ),
+        _DATE,
+    ),
     key=(),
     zorder_by=("user_id",),
     keeps_silver_columns=True,

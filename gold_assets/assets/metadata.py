@@ -1,0 +1,104 @@
+"""What the UI tells of a table: as it is declared, and as a run has left it."""
+
+import datetime as dt
+import inspect
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+from deltalake import DeltaTable
+
+from gold_assets.assets.columns import column_lineage, columns_in, columns_of, table_schema
+from gold_assets.assets.pictures import picture_of
+from gold_assets.assets.silver import SILVER
+from gold_assets.config import load_settings
+from gold_assets.lakehouse.refresh import Refreshed
+from gold_assets.lakehouse.summaries import example_rows, numbers_by_date
+from gold_assets.lakehouse.tables import QUARANTINED_TXNS, Table
+
+_DATES_IN_A_PICTURE = 31
+"""At least, up to the last date of the run. A longer run's picture has all its dates."""
+
+
+def declared_metadata(table: Table) -> dict[str, Any]:
+    """The table's columns, place and keys, and links to the code that makes it."""
+    return {
+        "dagster/column_schema": table_schema(columns_of(table)),
+        "dagster/uri": load_settings().lake.tables[table.name],
+        "dagster/code_references": _code_of(table),
+        "key": ", ".join(table.key) or "one row per Silver row",
+        "zorder_by": ", ".join(table.zorder_by),
+    }
+
+
+def _code_of(table: Table) -> dg.CodeReferencesMetadataValue:
+    functions = [function for function in (table.transformation, table.rows) if function.__name__.isidentifier()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(
+                    file_path=str(inspect.getsourcefile(function)),
+                    line_number=inspect.getsourcelines(function)[1],
+                    label=function.__name__,
+                )
+                for function in functions
+            ]
+        )
+
+
+def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.date, dict[str, Any]]:
+    """Numbers of each date that was written; with the last one the table as a whole: a picture, some rows, its columns.
+
+    On every date, the picture would be stored as often as there are dates.
+    """
+    written = refreshed.dates[table.name]
+    if not written:
+        return {}
+    last = max(written)
+    looked_at = {last - dt.timedelta(days=days) for days in range(_DATES_IN_A_PICTURE)} | written.keys()
+    gold = DeltaTable(uri, version=max(date.table_version for date in written.values()))
+    numbers = numbers_by_date(table, gold, looked_at)
+    pictured = {date for date in looked_at if date >= min([*numbers, last])}
+    metadata: dict[dt.date, dict[str, Any]] = {
+        date: _numbers(table, date, refreshed, numbers.get(date, {})) for date in written
+    }
+    metadata[last]["picture"] = picture_of(table, gold, pictured, numbers)
+    if numbers:
+        metadata[last]["example_rows"] = _table(example_rows(table, gold, max(numbers)))
+    metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
+    metadata[last]["dagster/column_lineage"] = column_lineage(gold, table, SILVER)
+    return metadata
+
+
+def _numbers(table: Table, date: dt.date, refreshed: Refreshed, numbers: Mapping[str, float]) -> dict[str, int | float]:
+    written = refreshed.dates[table.name][date]
+    silver_rows = refreshed.silver_rows.get(date, 0)
+    shares = {}
+    if table is QUARANTINED_TXNS and silver_rows is not None:
+        shares["quarantined_share"] = written.rows / silver_rows if silver_rows else 0.0
+    return {
+        "dagster/partition_row_count": written.rows,
+        **{name: number for name, number in numbers.items() if name != "rows"},
+        **shares,
+        "seconds": round(written.seconds, 3),
+        "silver_version": refreshed.silver_version,
+        "table_version": written.table_version,
+    }
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table([dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows])
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, Decimal):
+        return f"{value:,f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
