@@ -19,11 +19,14 @@ ENGINE = os.environ.get("GOLD_ENGINE") or "sail"
 
 hypothesis.settings.register_profile(
     "gold_assets",
+    max_examples=24 if ENGINE == "sail" else 6,
     deadline=None,
     print_blob=True,
     # The engine and tmp_path live longer than an example; every example gets a lake of its own in them.
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )
+# pytest --hypothesis-profile thorough: for when the contract, the transformations or an engine's version change.
+hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("gold_assets"), max_examples=600)
 hypothesis.settings.load_profile("gold_assets")
 
 
