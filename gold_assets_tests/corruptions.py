@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -82,6 +83,18 @@ def _swap_two_users(lake: Lake, engine: Engine) -> None:
     DeltaTable(lake.tables[SPEND]).update({"user_id": swapped}, predicate=ON_TUESDAY)
 
 
+def _halve_a_key(lake: Lake, engine: Engine) -> None:
+    """Ann's day in two rows that add up to what it was."""
+    rows = rows_of(lake.tables[SPEND])
+    [whole] = [found for found in rows.to_pylist() if (found["user_id"], found["event_date"]) == ("ann", TUESDAY)]
+    halves = [
+        whole | {"total_spend": whole["total_spend"] - 1, "transaction_count": whole["transaction_count"] - 1},
+        whole | {"total_spend": Decimal(1), "transaction_count": 1},
+    ]
+    DeltaTable(lake.tables[SPEND]).delete(f"{ON_TUESDAY} AND user_id = 'ann'")
+    write_deltalake(lake.tables[SPEND], pa.Table.from_pylist(halves, schema=rows.schema), mode="append")
+
+
 def _change_the_schema(lake: Lake, engine: Engine) -> None:
     rows = rows_of(lake.tables[SPEND])
     schema = rows.schema.set(2, pa.field("transaction_count", pa.int32()))
@@ -135,6 +148,7 @@ CORRUPTIONS = [
     Corruption("a day of high risk lost", _delete(HIGH_RISK), [(HIGH_RISK, "reconciles", TUESDAY)]),
     Corruption("a day of quarantine lost", _delete(QUARANTINE), [(QUARANTINE, "reconciles", TUESDAY)]),
     Corruption("a key twice", _add(SPEND), [(SPEND, "reconciles", TUESDAY), (SPEND, "sound_rows", TUESDAY)]),
+    Corruption("a key in two halves", _halve_a_key, [(SPEND, "reconciles", TUESDAY), (SPEND, "sound_rows", TUESDAY)]),
     Corruption("a product twice", _add(USAGE), [(USAGE, "reconciles", TUESDAY), (USAGE, "sound_rows", TUESDAY)]),
     Corruption(
         "a key NULL", _add(SPEND, user_id=None), [(SPEND, "reconciles", TUESDAY), (SPEND, "sound_rows", TUESDAY)]
