@@ -62,7 +62,7 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
     looked_at = {last - dt.timedelta(days=days) for days in range(_DATES_IN_A_PICTURE)} | written.keys()
     gold = DeltaTable(uri, version=max(date.table_version for date in written.values()))
     numbers = numbers_by_date(table, gold, looked_at)
-    pictured = {date for date in looked_at if date >= min([*numbers, last])}
+    pictured = {date for date in looked_at if date in written or date >= min([*numbers, last])}
     metadata: dict[dt.date, dict[str, Any]] = {
         date: _numbers(table, date, refreshed, numbers.get(date, {})) for date in written
     }
