@@ -31,8 +31,12 @@ test-fast: .venv/.test ## run the inner loop: the embedded engine, no end-to-end
 test-sail: .venv/.test
 	$(BIN)/pytest -m "not end_to_end and not spark"
 
+# Of the lower floor, those tests run on both engines in which an engine takes part.
+ON_SPARK := $(addprefix gold_assets_tests/, engines $(addprefix lakehouse/test_, \
+	contract.py maintenance.py real_data.py refresh.py streaming.py streaming_command.py transformations.py))
+
 test-spark: .venv/.test
-	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(BIN)/pytest -m "not end_to_end and not sail" gold_assets_tests/lakehouse gold_assets_tests/engines; fi
+	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(BIN)/pytest -m "not end_to_end and not sail" $(ON_SPARK); fi
 
 test-end-to-end: .venv/.test
 	@if command -v chromium >/dev/null; then set -x; $(BIN)/pytest -m end_to_end; else set -x; $(BIN)/pytest -m "end_to_end and not browser"; fi
