@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -83,20 +84,24 @@ def _run(asked: argparse.Namespace, stop: threading.Event) -> None:
     engine = lakehouse.started_engine()
     assert isinstance(engine, SparkEngine)
     tables = lakehouse.tables
+    follow = functools.partial(
+        write_to_gold,
+        lakehouse.silver,
+        tables[USER_SPEND_SUMMARY.name],
+        tables[PRODUCT_USAGE_METRICS.name],
+        tables[HIGH_RISK_TXNS.name],
+        settings.checkpoint_path,
+        tables[QUARANTINED_TXNS.name],
+        engine=engine,
+        optimize=asked.optimize,
+        interval=asked.interval,
+        on_refreshed=_reporter(),
+        stop=stop,
+    )
     try:
-        write_to_gold(
-            lakehouse.silver,
-            tables[USER_SPEND_SUMMARY.name],
-            tables[PRODUCT_USAGE_METRICS.name],
-            tables[HIGH_RISK_TXNS.name],
-            settings.checkpoint_path,
-            tables[QUARANTINED_TXNS.name],
-            engine=engine,
-            optimize=asked.optimize,
-            interval=asked.interval,
-            on_refreshed=_reporter(),
-            stop=stop,
-        )
+        # Started in the main thread, pyspark takes SIGINT for itself, and then cancels the batch in hand.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pool.submit(follow).result()
     finally:
         engine.close()
 

@@ -195,7 +195,7 @@ def test_a_signal_ends_the_stream_after_the_batch_in_hand(command: Command, numb
         os.killpg(process.pid, number)  # as a terminal does: Spark's JVM gets it too
     else:
         process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert f"{number.name}: the stream ends after the batch in hand" in said
     assert re.search(r"Batch 0: Silver versions 0 to 0, dates 2024-01-01 to 2024-01-03, 5 rows, 1 quarantined", said)
