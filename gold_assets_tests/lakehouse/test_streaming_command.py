@@ -58,6 +58,7 @@ class Command:
         root = folder / "data"
         self.home = folder / "home"
         self.home.mkdir()
+        (self.home / "dagster.yaml").touch()
         self.checkpoint = root / "checkpoints" / "write_to_gold"
         self.lake = Lake(
             str(root / "silver" / "transactions"),
