@@ -5,10 +5,12 @@ import datetime as dt
 import hashlib
 import os
 import re
+import shutil
 import signal
 import tempfile
 import threading
 import warnings
+import weakref
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -24,6 +27,7 @@ from pyspark.sql import DataFrame, SparkSession
 from gold_assets.engines import CommitConflict
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 from gold_assets.lakehouse.dates import EVENT_DATE
+from gold_assets.lakehouse.delta_log import DeltaLog
 from gold_assets.lakehouse.errors import reason
 
 _get_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(("PyOS_getsig", ctypes.pythonapi))
@@ -64,6 +68,8 @@ class SailEngine:
             return self._session
 
     def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:
+        if version < DeltaLog(uri).last_checkpoint():
+            return self._read_by_delta_rs(uri, version, predicate)
         # Sail 0.7 takes the log's statistics for exact: it skips files by them, and where a column's least and greatest
         # are equal it returns that number in place of the file's. They are not exact: NaN is left out, decimals and
         # doubles are rounded. So it gets the log as data, which brings statistics only to filters on data columns, and a
@@ -75,6 +81,27 @@ class SailEngine:
             .load(self._readable(uri))
         )
         return (rows if predicate is None else rows.filter(predicate)).limit(_ALL_ROWS)
+
+    def _read_by_delta_rs(self, uri: str, version: int, predicate: str | None) -> DataFrame:
+        """The rows by way of a Parquet file, since Sail 0.7 does not find the versions before the newest checkpoint."""
+        table = DeltaTable(uri, version=version)
+        schema = pa.schema(table.schema().to_arrow())
+        columns = ", ".join('"{}"'.format(name.replace('"', '""')) for name in schema.names)
+        where = "" if predicate is None else f" WHERE {predicate}"
+        batches = QueryBuilder().register("rows", table).execute(f"SELECT {columns} FROM rows{where}")
+        scratch = tempfile.mkdtemp(prefix="gold_assets-")
+        try:
+            # Without statistics, which Sail would take for exact here too.
+            with pq.ParquetWriter(Path(scratch) / "rows.parquet", schema, write_statistics=False) as file:
+                for batch in batches:
+                    file.write_batch(pa.record_batch(batch).cast(schema))
+        except BaseException:
+            shutil.rmtree(scratch)
+            raise
+        rows = self.session.read.parquet(scratch)
+        # What is made from the rows holds their plan; the file goes when nothing does.
+        weakref.finalize(rows._plan, shutil.rmtree, scratch, ignore_errors=True)
+        return rows
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         # The rows leave Sail as Parquet in a scratch folder: twice as fast as Arrow over its gRPC door.

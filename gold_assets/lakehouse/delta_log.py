@@ -50,8 +50,10 @@ class UnknownDate(Exception):
 class DeltaLog:
     """The JSON commits of one table. Raises ``FileNotFoundError`` for a version that log clean-up has taken."""
 
-    def __init__(self, table: DeltaTable) -> None:
-        self._files = pafs.PyFileSystem(DeltaStorageHandler.from_table(table._table))
+    def __init__(self, table: DeltaTable | str) -> None:
+        """Of an open table, or of the one at a path or URI, which is then not loaded."""
+        handler = DeltaStorageHandler(table) if isinstance(table, str) else DeltaStorageHandler.from_table(table._table)
+        self._files = pafs.PyFileSystem(handler)
 
     def changed_dates(self, version: int) -> set[str | None]:
         """The ISO event_dates whose rows ``version`` changed, None for rows without one. Holds one action at a time.

@@ -38,7 +38,7 @@ _ROWS_A_SLICE = 2_000_000
 _DATES_A_SLICE = 92
 _ATTEMPTS = 8
 _UNADDRESSABLE = re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}")
-_ENGINE_ERRORS = (PySparkException, Py4JError)
+_FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _broken_dates(silver: Silver, engine: Engine, dates: list[dt.date], stop: th
         return set()
     try:
         return contract.broken_dates(engine.read(silver.uri, silver.version, predicate(dates)))
-    except _ENGINE_ERRORS as error:
+    except _FAILURES as error:
         raise UserError(
             f"Silver at {silver.uri} cannot be read at version {silver.version} ({reason(error)}): "
             "check that its files are there and that this process may read them."
@@ -223,8 +223,8 @@ def _replace(
     }
     uri = target.table_uri
     for attempt in range(1, _ATTEMPTS + 1):
-        target.update_incremental()  # a commit is checked against those since the version it began from
         try:
+            target.update_incremental()  # a commit is checked against those since the version it began from
             silver_rows = engine.read(silver.uri, silver.version, where)
             rows = _with_columns_of(target, table.of(silver_rows, broken_dates))
             engine.replace(target, rows, where, json.dumps({STAMP: stamp}))
@@ -237,7 +237,7 @@ def _replace(
                 ) from conflict
             logger.warning("%s: another writer committed first, computing again (attempt %d)", table.name, attempt + 1)
             time.sleep(random.uniform(0, 0.1 * 2**attempt))
-        except (DeltaError, OSError, *_ENGINE_ERRORS) as error:
+        except _FAILURES as error:
             raise UserError(
                 f"{table.name} could not be written to {uri} ({reason(error)}): mend that and run again; "
                 "readers still see the version before."

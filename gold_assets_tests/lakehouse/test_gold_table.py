@@ -314,3 +314,12 @@ def test_a_relative_path_is_fine(tmp_path: Path, engine: Engine, monkeypatch: py
     write_silver(lake, [row(), high_risk_row(), BAD_ROW])
     refresh(lake, engine, [MONDAY])
     assert_gold_is_true(lake)
+
+
+def test_a_file_uri_is_fine(tmp_path: Path, engine: Engine) -> None:
+    folder = (tmp_path / "größe & more").as_uri()
+    lake = Lake(f"{folder}/silver", {table.name: f"{folder}/{table.name}" for table in TABLES})
+    write_silver(lake, [row(), high_risk_row(), BAD_ROW])
+    refresh(lake, engine, [MONDAY])
+    assert_gold_is_true(lake)
+    assert {place.name for place in (tmp_path / "größe & more").iterdir()} == {"silver", *GOLD, QUARANTINE}

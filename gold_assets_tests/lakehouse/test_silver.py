@@ -1,6 +1,10 @@
 """Silver that is not what it must be is one clear sentence, before anything is written."""
 
 import datetime as dt
+import gc
+import math
+import shutil
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +16,7 @@ from gold_assets.engines import Engine
 from gold_assets.lakehouse.errors import UserError
 from gold_assets.lakehouse.refresh import Lake, refresh
 from gold_assets.lakehouse.silver import pin_silver
+from gold_assets_tests.lakehouse.test_refresh import SILVER_WITH_DELETION_VECTORS
 from gold_assets_tests.silver import MONDAY, SCHEMA, TUESDAY, row, with_type, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
@@ -158,3 +163,48 @@ def test_rows_are_known_where_columns_have_no_statistics(lake: Lake) -> None:
     DeltaTable(lake.silver).alter.set_table_properties({"delta.dataSkippingNumIndexedCols": "0"})
     write_deltalake(lake.silver, pa.Table.from_pylist([row(event_date=TUESDAY)], schema=SCHEMA), mode="append")
     assert pin_silver(lake.silver).rows_by_date() == {MONDAY: 1, TUESDAY: 1}
+
+
+def test_a_silver_with_checkpoints_is_read_at_each_version_that_is_left(lake: Lake, engine: Engine) -> None:
+    for number in range(12):
+        write_silver(lake, [row(user_id=f"user {number}"), row(amount=math.nan), row(), row(event_date=None)])
+        if number in (4, 8):
+            DeltaTable(lake.silver).create_checkpoint()
+    silver = DeltaTable(lake.silver)
+    silver.delete("user_id = 'user 2'")
+    silver.update({"amount": "7.0"}, predicate="user_id = 'user 3'")
+    silver.optimize.compact()
+    for version in (2, 4, 6, 8, 12, 14):
+        refresh(lake, engine, [MONDAY, TUESDAY], silver_version=version)
+        assert_gold_is_true(lake, silver_version=version)
+    for version in range(8):
+        (Path(lake.silver) / "_delta_log" / f"{version:020}.json").unlink()
+    for version in (9, 14):
+        refresh(lake, engine, [MONDAY, TUESDAY], silver_version=version)
+        assert_gold_is_true(lake, silver_version=version)
+    with pytest.raises(UserError, match="cannot be read at version 5"):
+        refresh(lake, engine, [MONDAY, TUESDAY], silver_version=5)
+    assert_gold_is_true(lake, silver_version=14)
+
+
+def test_rows_hidden_by_deletion_vectors_before_a_checkpoint_do_not_count(lake: Lake, engine: Engine) -> None:
+    shutil.copytree(SILVER_WITH_DELETION_VECTORS, lake.silver)
+    DeltaTable(lake.silver).create_checkpoint()
+    for version in (0, 2, 3, 4):
+        refresh(lake, engine, [MONDAY, TUESDAY], silver_version=version)
+        assert_gold_is_true(lake, silver_version=version)
+
+
+def test_no_scratch_is_left_in_the_temporary_folder(
+    lake: Lake, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        write_silver(lake, [row(), row(amount=None)])
+    DeltaTable(lake.silver).create_checkpoint()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    refresh(lake, engine, [MONDAY], silver_version=1)
+    refresh(lake, engine, [MONDAY])
+    gc.collect()
+    assert list(scratch.iterdir()) == []
