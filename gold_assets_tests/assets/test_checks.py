@@ -171,6 +171,12 @@ def test_a_run_without_partition_checks_every_date(lake: Lake, instance: dg.Dags
     assert reconciled == [str(date) for date in DATES]
 
 
+def test_a_range_run_checks_its_dates_and_no_other(lake: Lake, instance: dg.DagsterInstance) -> None:
+    DeltaTable(lake.tables[SPEND]).delete("event_date = DATE '2024-01-02'")
+    wednesday_alone = RANGE | {"dagster/asset_partition_range_start": str(WEDNESDAY)}
+    assert failures(check(lake, instance, wednesday_alone)) == set()
+
+
 def test_an_older_failed_date_does_not_hide_behind_a_newer_good_one(lake: Lake, instance: dg.DagsterInstance) -> None:
     none = dict.fromkeys(lake.tables, 0)
     assert failed_dates(check(lake, instance, RANGE)) == none
