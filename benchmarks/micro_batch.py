@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
 from gold_assets.lakehouse.refresh import Lake
 from gold_assets.sample.complete_journey import transactions
-from gold_assets_tests.automation.dagster_dev import DagsterDev, wait_for
+from gold_assets_tests.automation.dagster_dev import DagsterDev
 
 _FIRST = dt.date(2017, 1, 1)
 
@@ -36,22 +37,23 @@ def main() -> None:
         lake = dagster_dev.lake
         write_deltalake(lake.silver, silver, partition_by=["event_date"])
         with dagster_dev.instance() as instance:
-            wait_for("the first window is through", 600, lambda: _is_idle(instance) and _versions(lake))
+            dagster_dev.wait_for("the first window is through", 600, lambda: _is_idle(instance) and _versions(lake))
             seconds = []
             for n in range(given.times):
                 time.sleep(random.uniform(5, 15))
-                wait_for("the sensor is idle", 120, lambda: _is_idle(instance))
-                seconds.append(_follow(lake, silver.slice(n * 100, 10)))
+                dagster_dev.wait_for("the sensor is idle", 120, lambda: _is_idle(instance))
+                seconds.append(_follow(dagster_dev, silver.slice(n * 100, 10)))
                 print(f"{seconds[-1]:.1f} s", flush=True)
     print(f"median {statistics.median(seconds):.1f} s, worst {max(seconds):.1f} s of {len(seconds)}")
 
 
-def _follow(lake: Lake, rows: object) -> float:
+def _follow(dagster_dev: DagsterDev, rows: pa.Table) -> float:
     """Seconds from the commit of ``rows`` to Silver until every table has its commit of them."""
+    lake = dagster_dev.lake
     before = _versions(lake)
     write_deltalake(lake.silver, rows, mode="append")
     started = time.time()
-    wait_for("every table has a new version", 120, lambda: _all_newer(lake, before))
+    dagster_dev.wait_for("every table has a new version", 120, lambda: _all_newer(lake, before))
     # The time that the commits carry, for the look at them comes later.
     return max(DeltaTable(uri).history(1)[0]["timestamp"] / 1000 for uri in lake.tables.values()) - started
 

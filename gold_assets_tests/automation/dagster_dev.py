@@ -30,10 +30,16 @@ class DagsterDev:
         self.lake: Lake = Settings(lake_root=str(folder / "lake")).lake
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GOLD_", "DAGSTER_"))}
         self.env = inherited | {"DAGSTER_HOME": str(self.home), "GOLD_LAKE_ROOT": str(folder / "lake")} | settings
+        self.url = ""
+        """Where its user interface is, while it runs."""
         self._output = (folder / "dagster_dev.log").open("wb")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "DagsterDev":
+        with self.instance() as instance:
+            # Two processes that create the same SQLite files at once get in each other's way.
+            instance.get_runs(limit=1)
+            instance.all_instigator_state()
         self.start()
         return self
 
@@ -46,7 +52,9 @@ class DagsterDev:
         return Path(self._output.name).read_text(errors="replace")
 
     def start(self) -> None:
-        command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(_free_port())]
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
         self._process = subprocess.Popen(
             command,
             cwd=_PROJECT,
@@ -91,6 +99,16 @@ class DagsterDev:
         [found] = [process for process in self.processes() if {"dagster._daemon", "run"} <= set(_command_line(process))]
         return found
 
+    def wait_for(self, what: str, seconds: float, is_true: Callable[[], object]) -> None:
+        """Poll until ``is_true()`` is; fail after ``seconds``, and at once where it has ended."""
+        deadline = time.monotonic() + seconds
+        while not is_true():
+            ended = self._process is not None and self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                how = "dagster dev has ended" if ended else f"not within {seconds:.0f} s"
+                raise AssertionError(f"{what}: {how}\n{self.output[-5000:]}")
+            time.sleep(0.2)
+
     def instance(self) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_config(str(self.home))
 
@@ -100,15 +118,6 @@ class DagsterDev:
             if told := re.search(r"Started process for run \(pid: (\d+)\)", entry.message):
                 return psutil.Process(int(told[1]))
         return None
-
-
-def wait_for(what: str, seconds: float, is_true: Callable[[], object]) -> None:
-    """Poll until ``is_true()`` is; fail after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.2)
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from gold_assets.lakehouse.refresh import Lake
-from gold_assets_tests.automation.dagster_dev import DagsterDev, wait_for
+from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import differences
 
@@ -40,11 +40,8 @@ def spend_version(lake: Lake) -> int:
     return DeltaTable(lake.tables[SPEND]).version()
 
 
-def wait_until_true(dagster_dev: DagsterDev, seconds: float = 120) -> None:
-    try:
-        wait_for("Gold is true", seconds, lambda: gold_is_true(dagster_dev.lake))
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{dagster_dev.output[-5000:]}") from None
+def wait_until_true(dagster_dev: DagsterDev, seconds: float = 240) -> None:
+    dagster_dev.wait_for("Gold is true", seconds, lambda: gold_is_true(dagster_dev.lake))
 
 
 def newest_run(instance: dg.DagsterInstance) -> dg.DagsterRun:
@@ -68,21 +65,21 @@ def test_gold_follows_though_its_run_is_killed_in_the_middle(dagster_dev: Dagste
         for n in range(10):
             before = spend_version(dagster_dev.lake)
             write_silver(dagster_dev.lake, [high_risk_row(user_id=f"user {n}", event_date=WEDNESDAY)])
-            wait_for("a run commits", 60, lambda: spend_version(dagster_dev.lake) > before)  # noqa: B023
+            dagster_dev.wait_for("a run commits", 120, lambda: spend_version(dagster_dev.lake) > before)  # noqa: B023
             killed = newest_run(instance)
             process = dagster_dev.run_process(instance, killed.run_id)
             if process is None or not process.is_running():
                 wait_until_true(dagster_dev)
                 continue  # it was through before it could be killed
             process.kill()
-            wait_for("the run ends", 60, lambda: instance.get_run_by_id(killed.run_id).is_finished)  # noqa: B023
+            dagster_dev.wait_for("the run ends", 120, lambda: instance.get_run_by_id(killed.run_id).is_finished)  # noqa: B023
             if instance.get_run_by_id(killed.run_id).status == dg.DagsterRunStatus.FAILURE:
                 break
         else:
             pytest.fail("no run could be killed in the middle")
         wait_until_true(dagster_dev)
-        wait_for("another attempt", 120, lambda: newest_run(instance).tags["gold_assets/attempt"] == "2")
-        wait_for("it succeeds", 120, lambda: newest_run(instance).status == dg.DagsterRunStatus.SUCCESS)
+        dagster_dev.wait_for("another attempt", 120, lambda: newest_run(instance).tags["gold_assets/attempt"] == "2")
+        dagster_dev.wait_for("it succeeds", 120, lambda: newest_run(instance).status == dg.DagsterRunStatus.SUCCESS)
     wait_until_true(dagster_dev)
 
 
@@ -91,7 +88,7 @@ def test_gold_follows_though_the_daemon_is_killed_and_started_again(dagster_dev:
     with dagster_dev.instance() as instance:
         before = len(instance.get_runs())
         write_silver(dagster_dev.lake, [row(user_id="late"), row(event_date=WEDNESDAY)])
-        wait_for("the daemon asks for runs", 60, lambda: len(instance.get_runs()) > before)
+        dagster_dev.wait_for("the daemon asks for runs", 120, lambda: len(instance.get_runs()) > before)
         everything: list[psutil.Process] = dagster_dev.processes()
         dagster_dev.daemon().kill()
         for process in everything:
@@ -100,4 +97,4 @@ def test_gold_follows_though_the_daemon_is_killed_and_started_again(dagster_dev:
     write_silver(dagster_dev.lake, [high_risk_row(event_date=TUESDAY)])
     dagster_dev.stop()
     dagster_dev.start()
-    wait_until_true(dagster_dev, 180)
+    wait_until_true(dagster_dev, 240)
