@@ -51,12 +51,17 @@ def commit_of(lake: Lake, name: str, version: int | None = None) -> Commit:
     return DeltaLog(table).commit(table.version() if version is None else version)
 
 
-class Wrapped:
-    """The engine under test, with ``before`` called before each replace; what it raises, the replace raises."""
+def _nothing(table: DeltaTable) -> None:
+    pass
 
-    def __init__(self, engine: Engine, before: Any) -> None:
+
+class Wrapped:
+    """The engine under test, with calls before and after each replace; what they raise, the replace raises."""
+
+    def __init__(self, engine: Engine, before: Any = _nothing, after: Any = _nothing) -> None:
         self._engine = engine
         self._before = before
+        self._after = after
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
@@ -64,6 +69,7 @@ class Wrapped:
     def replace(self, table: DeltaTable, rows: Any, predicate: str, user_metadata: str) -> None:
         self._before(table)
         self._engine.replace(table, rows, predicate, user_metadata)
+        self._after(table)
 
 
 # Gold is a function of Silver.
@@ -513,6 +519,25 @@ def test_a_first_refresh_that_another_overtakes_counts_no_row_twice(lake: Lake, 
 
     refresh(lake, Wrapped(engine, overtake), [MONDAY])
     assert_gold_is_true(lake)
+
+
+def test_rows_and_version_are_those_of_the_own_commit_where_another_came_right_after(
+    lake: Lake, engine: Engine
+) -> None:
+    write_silver(lake, [*rows_of_each_kind(MONDAY), *rows_of_each_kind(TUESDAY) * 2])
+
+    def follow(table: DeltaTable) -> None:
+        refresh(lake, engine, [TUESDAY], tables=tables_named([str(table.metadata().name)]))
+
+    done = refresh(lake, Wrapped(engine, after=follow), [MONDAY])
+    assert versions_of(lake) == dict.fromkeys(lake.tables, 2)
+    assert all(dates[MONDAY].table_version == 1 for dates in done.dates.values())
+    assert {name: dates[MONDAY].rows for name, dates in done.dates.items()} == {
+        "user_spend_summary": 2,
+        "product_usage_metrics": 1,
+        "high_risk_txns": 1,
+        QUARANTINE: 1,
+    }
 
 
 def test_refreshes_that_race_on_the_same_tables_end_true(lake: Lake, engine: Engine) -> None:
