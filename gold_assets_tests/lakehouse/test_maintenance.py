@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.engines import CommitConflict, Engine
+from gold_assets.engines.layout import ROWS_A_ROW_GROUP
 from gold_assets.lakehouse.errors import UserError
 from gold_assets.lakehouse.maintenance import Maintained, MaintenanceFailed, dates_out_of_order, maintain
 from gold_assets.lakehouse.refresh import Lake, refresh
@@ -36,12 +38,32 @@ A_MONTH_AGO = 32 * 86_400
 
 @pytest.fixture
 def gold(lake: Lake, engine: Engine) -> Lake:
-    """Three dates of Gold, users in no order, one row in the quarantine on Monday and one without a date."""
+    """Three dates of one Gold table, users in no order."""
+    write_three_dates(lake)
+    refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY], tables=[USER_SPEND_SUMMARY])
+    return lake
+
+
+@pytest.fixture
+def all_gold(lake: Lake, engine: Engine) -> Lake:
+    """Three dates of every table."""
+    write_three_dates(lake)
+    refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY])
+    return lake
+
+
+def write_three_dates(lake: Lake) -> None:
     names = [f"user {n * 37 % 100:02}" for n in range(100)]
     rows = [high_risk_row(user_id=name, event_date=date) for date in (MONDAY, TUESDAY, WEDNESDAY) for name in names]
     write_silver(lake, [*rows, row(user_id=None), row(event_date=None)])
-    refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY])
-    return lake
+
+
+def refresh_again(lake: Lake, engine: Engine, *dates: dt.date) -> None:
+    refresh(lake, engine, dates, tables=[USER_SPEND_SUMMARY])
+
+
+def assert_content_is_true(lake: Lake) -> None:
+    assert_gold_is_true(lake, tables=[SPEND])
 
 
 def spend(lake: Lake) -> DeltaTable:
@@ -60,9 +82,14 @@ def out_of_order(lake: Lake) -> set[dt.date]:
     return dates_out_of_order(spend(lake), USER_SPEND_SUMMARY.zorder_by)
 
 
-def run(lake: Lake, engine: Engine, **asked: object) -> Maintained:
-    """What maintenance did to the one table."""
-    return maintain(lake, engine, [USER_SPEND_SUMMARY], **{"today": LATER, **asked})[SPEND]  # type: ignore[arg-type]
+def order(lake: Lake, engine: Engine, **asked: Any) -> Maintained:
+    """What OPTIMIZE did to the one table."""
+    return maintain(lake, engine, [USER_SPEND_SUMMARY], **{"today": LATER, "vacuum": False, **asked})[SPEND]
+
+
+def vacuum(lake: Lake, engine: Engine, **asked: Any) -> Maintained:
+    """What VACUUM did to the one table."""
+    return maintain(lake, engine, [USER_SPEND_SUMMARY], **{"zorder": False, **asked})[SPEND]
 
 
 def age_files(lake: Lake, name: str = SPEND) -> None:
@@ -81,12 +108,12 @@ def age_files(lake: Lake, name: str = SPEND) -> None:
         os.utime(commit, (long_ago, long_ago))
 
 
-def test_every_table_keeps_its_content(gold: Lake, engine: Engine) -> None:
-    before = {name: rows_of(uri).num_rows for name, uri in gold.tables.items()}
-    done = maintain(gold, engine, today=LATER)
+def test_every_table_keeps_its_content(all_gold: Lake, engine: Engine) -> None:
+    before = {name: rows_of(uri).num_rows for name, uri in all_gold.tables.items()}
+    done = maintain(all_gold, engine, today=LATER)
     assert set(done) == {table.name for table in TABLES}
-    assert {name: rows_of(uri).num_rows for name, uri in gold.tables.items()} == before
-    assert_gold_is_true(gold)
+    assert {name: rows_of(uri).num_rows for name, uri in all_gold.tables.items()} == before
+    assert_gold_is_true(all_gold)
 
 
 def test_columns_of_every_type_keep_their_values(lake: Lake, engine: Engine) -> None:
@@ -106,7 +133,7 @@ def test_columns_of_every_type_keep_their_values(lake: Lake, engine: Engine) -> 
 
 def test_rows_are_in_the_order_of_the_zorder_columns(gold: Lake, engine: Engine) -> None:
     assert pq.read_table(*files_of(gold, MONDAY))["user_id"].to_pylist() != sorted(users(gold))
-    run(gold, engine)
+    order(gold, engine)
     assert pq.read_table(*files_of(gold, MONDAY))["user_id"].to_pylist() == sorted(users(gold))
 
 
@@ -119,48 +146,60 @@ def test_many_files_of_a_date_become_one(gold: Lake, engine: Engine) -> None:
     for n in range(5):
         write_deltalake(gold.tables[SPEND], rows.slice(n, 1), mode="append")
     refreshed = rows_of(gold.tables[SPEND]).num_rows
-    done = run(gold, engine)
+    done = order(gold, engine)
     assert (done.files_before, done.files_after) == (8, 3)
     assert done.bytes_after < done.bytes_before
     assert rows_of(gold.tables[SPEND]).num_rows == refreshed
 
 
+def test_a_look_up_of_a_key_reads_one_small_row_group(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row(user_id=f"user {n * 7_919 % 20_000:05}") for n in range(20_000)])
+    refresh_again(lake, engine, MONDAY)
+    order(lake, engine)
+    [file] = files_of(lake, MONDAY)
+    metadata = pq.read_metadata(file)
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    assert max(group.num_rows for group in groups) <= ROWS_A_ROW_GROUP
+    users = [group.column(0).statistics for group in groups]
+    assert sum(user.min <= "user 01000" <= user.max for user in users) == 1
+
+
 def test_a_second_run_finds_nothing_to_do_and_rewrites_nothing(gold: Lake, engine: Engine) -> None:
-    first = run(gold, engine)
+    first = order(gold, engine, vacuum=True)
     assert first.ordered == (MONDAY, TUESDAY, WEDNESDAY)
     files = set(spend(gold).file_uris())
-    second = run(gold, engine)
+    second = order(gold, engine, vacuum=True)
     assert second.ordered == ()
     assert second.skipped == (MONDAY, TUESDAY, WEDNESDAY)
     assert set(spend(gold).file_uris()) == files
 
 
 def test_only_the_dates_whose_files_changed_are_ordered_again(gold: Lake, engine: Engine) -> None:
-    run(gold, engine)
+    order(gold, engine)
     untouched = files_of(gold, MONDAY) | files_of(gold, WEDNESDAY)
-    refresh(gold, engine, [TUESDAY])
-    assert run(gold, engine).ordered == (TUESDAY,)
+    refresh_again(gold, engine, TUESDAY)
+    assert order(gold, engine).ordered == (TUESDAY,)
     assert files_of(gold, MONDAY) | files_of(gold, WEDNESDAY) == untouched
 
 
 def test_todays_date_and_later_ones_are_left_alone_until_they_have_passed(gold: Lake, engine: Engine) -> None:
     files = files_of(gold, TUESDAY) | files_of(gold, WEDNESDAY)
-    done = run(gold, engine, today=TUESDAY)
+    done = order(gold, engine, today=TUESDAY)
     assert done.ordered == (MONDAY,)
     assert done.skipped == (TUESDAY, WEDNESDAY)
     assert files_of(gold, TUESDAY) | files_of(gold, WEDNESDAY) == files
-    assert run(gold, engine, today=WEDNESDAY).ordered == (TUESDAY,)
-    assert run(gold, engine).ordered == (WEDNESDAY,)
+    assert order(gold, engine, today=WEDNESDAY).ordered == (TUESDAY,)
+    assert order(gold, engine).ordered == (WEDNESDAY,)
 
 
 def test_dates_that_were_not_asked_for_stay_due(gold: Lake, engine: Engine) -> None:
-    assert run(gold, engine, dates=[TUESDAY]).ordered == (TUESDAY,)
+    assert order(gold, engine, dates=[TUESDAY]).ordered == (TUESDAY,)
     assert out_of_order(gold) == {MONDAY, WEDNESDAY}
-    assert run(gold, engine).ordered == (MONDAY, WEDNESDAY)
+    assert order(gold, engine).ordered == (MONDAY, WEDNESDAY)
 
 
 def test_an_optimize_of_somebody_else_undoes_the_order(gold: Lake, engine: Engine) -> None:
-    run(gold, engine)
+    order(gold, engine)
     write_deltalake(gold.tables[SPEND], rows_of(gold.tables[SPEND]).slice(0, 0), mode="append")
     assert out_of_order(gold) == set()
     spend(gold).optimize.z_order(["total_spend"], partition_filters=[("event_date", "=", MONDAY)])
@@ -168,7 +207,7 @@ def test_an_optimize_of_somebody_else_undoes_the_order(gold: Lake, engine: Engin
 
 
 def test_other_zorder_columns_make_every_date_due(gold: Lake, engine: Engine) -> None:
-    run(gold, engine)
+    order(gold, engine)
     assert dates_out_of_order(spend(gold), ["total_spend"]) == {MONDAY, TUESDAY, WEDNESDAY}
 
 
@@ -184,17 +223,17 @@ def test_a_commit_that_came_in_between_is_not_taken_for_ordered(gold: Lake, engi
 
 
 def test_the_state_outlives_the_log_before_the_last_maintenance(gold: Lake, engine: Engine) -> None:
-    run(gold, engine, dates=[MONDAY], vacuum=False)
+    order(gold, engine, dates=[MONDAY])
     cut_log(gold, before=spend(gold).version())
     assert out_of_order(gold) == {TUESDAY, WEDNESDAY}
 
 
 def test_where_the_log_is_cut_after_the_last_maintenance_every_date_is_due(gold: Lake, engine: Engine) -> None:
-    run(gold, engine, vacuum=False)
-    refresh(gold, engine, [MONDAY])
+    order(gold, engine)
+    refresh_again(gold, engine, MONDAY)
     cut_log(gold, before=spend(gold).version())
     assert out_of_order(gold) == {MONDAY, TUESDAY, WEDNESDAY}
-    assert run(gold, engine, vacuum=False).ordered == (MONDAY, TUESDAY, WEDNESDAY)
+    assert order(gold, engine).ordered == (MONDAY, TUESDAY, WEDNESDAY)
     assert out_of_order(gold) == set()
 
 
@@ -209,28 +248,28 @@ def test_a_reader_of_the_version_before_reads_on(gold: Lake, engine: Engine) -> 
     reader = spend(gold).to_pyarrow_dataset().to_batches(batch_size=1)
     first = next(reader)
     old = spend(gold).version()
-    maintain(gold, engine, today=LATER)
+    order(gold, engine, vacuum=True)
     assert first.num_rows + sum(batch.num_rows for batch in reader) == 300
     assert rows_of(gold.tables[SPEND], old).num_rows == 300
 
 
 def test_vacuum_deletes_what_no_version_of_the_last_week_needs(gold: Lake, engine: Engine) -> None:
     removed_before_this_week = {Path(uri) for uri in files_of(gold, MONDAY)}
-    refresh(gold, engine, [MONDAY])
+    refresh_again(gold, engine, MONDAY)
     age_files(gold)
     recently_removed = {Path(uri) for uri in files_of(gold, MONDAY)}
-    refresh(gold, engine, [MONDAY])
+    refresh_again(gold, engine, MONDAY)
     recently_removed |= {Path(uri) for uri in files_of(gold, MONDAY)}
-    refresh(gold, engine, [MONDAY])
+    refresh_again(gold, engine, MONDAY)
     live = {Path(uri) for uri in spend(gold).file_uris()}
     [oldest] = set(removed_before_this_week)
     size = oldest.stat().st_size
-    done = run(gold, engine, zorder=False)
+    done = vacuum(gold, engine)
     assert [Path(gold.tables[SPEND]) / path for path in done.deleted] == [oldest]
     assert done.bytes_freed == size
     # Monday's second and third file were of the newest version a moment ago.
     assert stored(gold) == live | recently_removed
-    assert_gold_is_true(gold)
+    assert_content_is_true(gold)
 
 
 def test_vacuum_deletes_what_a_killed_writer_left(gold: Lake, engine: Engine) -> None:
@@ -238,18 +277,18 @@ def test_vacuum_deletes_what_a_killed_writer_left(gold: Lake, engine: Engine) ->
         path = Path(gold.tables[SPEND], f"event_date={MONDAY}", f"part-{name}.parquet")
         path.write_bytes(b"half a file")
         os.utime(path, (time.time() - age,) * 2)
-    done = run(gold, engine)
+    done = vacuum(gold, engine)
     assert done.deleted == (f"event_date={MONDAY}/part-old.parquet",)
     assert done.bytes_freed == 11
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(gold: Lake, engine: Engine) -> None:
-    refresh(gold, engine, [MONDAY])
+    refresh_again(gold, engine, MONDAY)
     age_files(gold)
     before = (spend(gold).version(), stored(gold))
-    would = run(gold, engine, dry_run=True)
+    would = order(gold, engine, vacuum=True, dry_run=True)
     assert (spend(gold).version(), stored(gold)) == before
-    done = run(gold, engine)
+    done = order(gold, engine, vacuum=True)
     assert would.dry_run and not done.dry_run
     assert would.ordered == done.ordered == (MONDAY, TUESDAY, WEDNESDAY)
     assert would.deleted == done.deleted
@@ -261,41 +300,41 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(gold: Lake, engine: En
 def test_a_retention_below_a_week_is_refused_before_anything_is_done(gold: Lake, engine: Engine, hours: int) -> None:
     version = spend(gold).version()
     with pytest.raises(UserError, match=f"retention_hours is {hours}, expected 168 or more"):
-        run(gold, engine, retention_hours=hours)
+        vacuum(gold, engine, retention_hours=hours)
     assert spend(gold).version() == version
 
 
 def test_a_retention_below_a_week_is_kept_to_where_it_is_allowed_loudly(
     gold: Lake, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    refresh(gold, engine, [MONDAY])
-    assert run(gold, engine, zorder=False, retention_hours=1, allow_short_retention=True).deleted == ()
-    done = run(gold, engine, zorder=False, retention_hours=0, allow_short_retention=True)
+    refresh_again(gold, engine, MONDAY)
+    assert vacuum(gold, engine, retention_hours=1, allow_short_retention=True).deleted == ()
+    done = vacuum(gold, engine, retention_hours=0, allow_short_retention=True)
     assert len(done.deleted) == 1
     assert "VACUUM keeps 0 hours, and readers of older versions fail" in caplog.text
     assert spend(gold).metadata().configuration["delta.deletedFileRetentionDuration"] == "interval 168 hours"
-    assert_gold_is_true(gold)
+    assert_content_is_true(gold)
 
 
 def test_a_longer_retention_is_promised_by_the_tables_properties_and_kept_to(gold: Lake, engine: Engine) -> None:
-    refresh(gold, engine, [MONDAY])
+    refresh_again(gold, engine, MONDAY)
     age_files(gold)
-    assert run(gold, engine, zorder=False, retention_hours=1000).deleted == ()
+    assert vacuum(gold, engine, retention_hours=1000).deleted == ()
     properties = spend(gold).metadata().configuration
     assert properties["delta.deletedFileRetentionDuration"] == "interval 1000 hours"
     assert properties["delta.logRetentionDuration"] == "interval 1000 hours"
-    done = run(gold, engine, zorder=False)
+    done = vacuum(gold, engine)
     assert (done.retention_hours, done.deleted) == (1000, ())
 
 
-def test_a_table_that_fails_does_not_stop_the_others_and_the_run_fails(gold: Lake, engine: Engine) -> None:
-    [file] = files_of(gold, MONDAY, "product_usage_metrics")
+def test_a_table_that_fails_does_not_stop_the_others_and_the_run_fails(all_gold: Lake, engine: Engine) -> None:
+    [file] = files_of(all_gold, MONDAY, "product_usage_metrics")
     Path(file).unlink()
     with pytest.raises(MaintenanceFailed, match=r"failed for 1 of 4 tables: product_usage_metrics \(") as failed:
-        maintain(gold, engine, today=LATER)
+        maintain(all_gold, engine, today=LATER)
     assert "\n" not in str(failed.value)
     assert set(failed.value.maintained) == {table.name for table in TABLES} - {"product_usage_metrics"}
-    assert out_of_order(gold) == set()
+    assert out_of_order(all_gold) == set()
 
 
 def test_a_table_that_is_not_made_yet_is_left_out(lake: Lake, engine: Engine) -> None:
@@ -304,8 +343,8 @@ def test_a_table_that_is_not_made_yet_is_left_out(lake: Lake, engine: Engine) ->
 
 def test_an_empty_table_is_maintained(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [row()])
-    refresh(lake, engine, [TUESDAY])
-    done = run(lake, engine)
+    refresh_again(lake, engine, TUESDAY)
+    done = order(lake, engine)
     assert (done.files_before, done.files_after, done.ordered, done.skipped) == (0, 0, (), ())
 
 
@@ -321,40 +360,40 @@ class Overtaken:
     def optimize(self, table: DeltaTable, dates: Collection[dt.date], by: Sequence[str], stamp: str) -> None:
         if self._times:
             self._times -= 1
-            refresh(self._lake, self._engine, dates)
+            refresh_again(self._lake, self._engine, *dates)
             if type(self._engine).__name__ == "SparkEngine":  # it reads the newest version itself, and loses no race
                 raise CommitConflict("overtaken")
         self._engine.optimize(table, dates, by, stamp)
 
 
 def test_a_lost_race_is_run_again(gold: Lake, engine: Engine) -> None:
-    done = run(gold, Overtaken(engine, gold, times=2))  # type: ignore[arg-type]
+    done = order(gold, Overtaken(engine, gold, times=2))  # type: ignore[arg-type]
     assert done.ordered == (MONDAY, TUESDAY, WEDNESDAY)
     assert out_of_order(gold) == set()
-    assert_gold_is_true(gold)
+    assert_content_is_true(gold)
 
 
 @pytest.mark.sail
 def test_the_file_of_a_date_that_another_writer_replaced_is_a_conflict(gold: Lake, engine: Engine) -> None:
     stale = spend(gold)
-    refresh(gold, engine, [MONDAY])
+    refresh_again(gold, engine, MONDAY)
     with pytest.raises(CommitConflict):
         engine.optimize(stale, [MONDAY], ["user_id"], "{}")
-    assert_gold_is_true(gold)
+    assert_content_is_true(gold)
 
 
 def test_a_long_log_gets_a_checkpoint_and_loses_its_expired_entries(gold: Lake, engine: Engine) -> None:
     log = Path(gold.tables[SPEND]) / "_delta_log"
     for n in range(12):
-        refresh(gold, engine, [MONDAY], tables=[USER_SPEND_SUMMARY])
+        refresh_again(gold, engine, MONDAY)
         if n == 5:
             spend(gold).create_checkpoint()
     long_ago = time.time() - A_MONTH_AGO
     expired = {path.name for path in log.iterdir() if path.name[:20] < f"{spend(gold).version() - 3:020}"}
     for name in expired:
         os.utime(log / name, (long_ago, long_ago))
-    run(gold, engine, vacuum=False)
+    order(gold, engine)
     newest = json.loads((log / "_last_checkpoint").read_text())["version"]
     assert spend(gold).version() - newest < 10
     assert not (log / f"{0:020}.json").exists()
-    assert_gold_is_true(gold)
+    assert_content_is_true(gold)
