@@ -1,0 +1,130 @@
+"""Makes the pictures of ``docs/`` afresh: real purchases of two months, a real ``dagster dev``, a real browser."""
+
+import datetime as dt
+import re
+import tempfile
+from pathlib import Path
+
+import pyarrow.compute as pc
+from deltalake import DeltaTable, write_deltalake
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from gold_assets.sample.bad_rows import bad_rows
+from gold_assets.sample.complete_journey import LAST_DATE, transactions
+from gold_assets_tests.automation.dagster_dev import DagsterDev
+from gold_assets_tests.end_to_end.browser import (
+    button,
+    choose,
+    chromium,
+    open_launchpad,
+    page_of,
+    runs,
+    turn_on,
+    turn_the_sensor_off,
+    wait_until_quiet,
+)
+from gold_assets_tests.end_to_end.command_line import REPOSITORY
+
+PICTURES = REPOSITORY / "docs" / "pictures"
+FIRST = LAST_DATE - dt.timedelta(days=59)
+WRONG = LAST_DATE - dt.timedelta(days=12)
+SPEND = "user_spend_summary"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        dev = DagsterDev(Path(folder), GOLD_PARTITIONS_START=str(FIRST), GOLD_PARTITIONS_END=str(LAST_DATE))
+        _write_silver(dev)
+        turn_the_sensor_off(dev)
+        with dev, chromium() as browser, page_of(dev, browser) as page:
+            _backfill(page, dev)
+            _asset(page)
+            _failed_check(page, dev)
+            _sensor(page, dev)
+            _maintenance(page, dev)
+
+
+def _write_silver(dev: DagsterDev) -> None:
+    year = transactions()
+    recent = year.filter(pc.greater_equal(year["event_date"], FIRST))
+    write_deltalake(dev.lake.silver, recent, partition_by=["event_date"])
+    write_deltalake(dev.lake.silver, bad_rows(recent), mode="append")
+
+
+def _backfill(page: Page, dev: DagsterDev) -> None:
+    before = runs(dev)
+    page.goto("/asset-groups")
+    button(page, "Materialize all").click()
+    button_to_launch = choose(page, f"[{FIRST}...{LAST_DATE}]")
+    expect(button_to_launch).to_be_enabled()
+    _take(page, "backfill")
+    button_to_launch.click()
+    wait_until_quiet(dev, after=before)
+
+
+def _asset(page: Page) -> None:
+    page.goto(f"/assets/{SPEND}?view=partitions&partition={LAST_DATE}")
+    expect(page.get_by_text("Materialized (60)")).to_be_visible()
+    page.get_by_text("[Show Markdown]").wait_for()
+    _take(page, "partitions")
+    page.get_by_text("[Show Markdown]").click()
+    expect(page.get_by_role("dialog").get_by_role("img", name="Total spend")).to_be_visible()
+    _take(page, "picture")
+    page.goto(f"/assets/{SPEND}")
+    button(page, "Plots").click()
+    expect(page.get_by_text("spend", exact=True)).to_be_visible()
+    page.get_by_text("transactions", exact=True).scroll_into_view_if_needed()
+    _take(page, "plots")
+
+
+def _failed_check(page: Page, dev: DagsterDev) -> None:
+    spend = DeltaTable(dev.lake.tables[SPEND])
+    spend.update({"total_spend": "total_spend + 0.01"}, predicate=f"event_date = DATE '{WRONG}' AND user_id < '11'")
+    before = runs(dev)
+    open_launchpad(page, "run_checks").click()
+    wait_until_quiet(dev, after=before)
+    page.goto(f"/assets/{SPEND}?view=checks&checkDetail=no_failed_dates")
+    expect(page.get_by_text("1 failed when last checked")).to_be_visible()
+    _take(page, "failed-dates")
+    page.get_by_text("reconciles", exact=True).first.click()
+    button(page, "Partitions").last.click()
+    page.get_by_text(str(WRONG), exact=True).first.click()
+    expect(page.get_by_text("in Gold").first).to_be_visible()
+    _take(page, "failed-check")
+
+
+def _sensor(page: Page, dev: DagsterDev) -> None:
+    before = runs(dev)
+    late = pc.equal(transactions()["event_date"], WRONG)
+    write_deltalake(dev.lake.silver, transactions().filter(late).slice(0, 100), mode="append")
+    turn_on(page, "micro_batch_sensor")
+    wait_until_quiet(dev, after=before)
+    expect(page.get_by_text(re.compile(r"^[1-9]\d* runs? requested")).first).to_be_visible()
+    _take(page, "sensor")
+
+
+def _maintenance(page: Page, dev: DagsterDev) -> None:
+    before = runs(dev)
+    launch_run = open_launchpad(page, "maintenance")
+    expect(page.get_by_text("retention_hours").first).to_be_visible()
+    _take(page, "maintenance")
+    launch_run.click()
+    wait_until_quiet(dev, after=before)
+    page.goto(f"/assets/{SPEND}?view=events")
+    expect(page.get_by_text("files_before").or_(page.get_by_text("Observed")).first).to_be_visible()
+    _take(page, "maintained")
+
+
+def _take(page: Page, name: str) -> None:
+    PICTURES.mkdir(exist_ok=True)
+    picture = PICTURES / f"{name}.png"
+    page.mouse.move(0, 0)
+    page.screenshot(path=picture, animations="disabled")
+    # Few colours are enough for an interface, and keep the repository small.
+    Image.open(picture).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(picture, optimize=True)
+    print(picture)
+
+
+if __name__ == "__main__":
+    main()
