@@ -11,15 +11,9 @@ process of its own, make the tables from it:
 Seconds are the job's alone, once the engine runs; process seconds include the start and the imports.
 """
 
-import argparse
-import shutil
-import statistics
-import tempfile
-from pathlib import Path
-
 from deltalake import DeltaTable, write_deltalake
 
-from benchmarks.contenders import measure, run, table
+from benchmarks.contenders import compare, measure, parser, table
 
 _RISK_AND_RATIO = "risk_level = 'high' AND usage_cost_ratio < 0.2"
 _CONTRACT = r"""coalesce(
@@ -112,33 +106,13 @@ CONTENDERS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--copies", type=int, default=14, help="times 1,469,307 rows")
-    parser.add_argument("--rounds", type=int, default=3, help="each contender runs once a round; medians are printed")
-    parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
-    parser.add_argument("--silver", help="a Silver that was built before, or where to build it")
-    parser.add_argument("--contender", help=argparse.SUPPRESS)
-    parser.add_argument("--out", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--only", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
+    arguments = options.parse_args()
     if arguments.contender:
         CONTENDERS[arguments.contender](arguments.silver, arguments.out)
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        silver = arguments.silver or f"{scratch}/silver"
-        if not DeltaTable.is_deltatable(silver):
-            from gold_assets.sample.complete_journey import write_silver
-
-            write_silver(silver, copies=arguments.copies)
-        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.only}
-        for _ in range(arguments.rounds):
-            for name, measured in rounds.items():
-                out = Path(scratch) / "out"
-                shutil.rmtree(out, ignore_errors=True)
-                measured.append(run("benchmarks.backfill", "--contender", name, "--silver", silver, "--out", str(out)))
-    medians = {
-        name: {key: statistics.median(row[key] for row in measured) for key in measured[0]}
-        for name, measured in rounds.items()
-    }
+    medians = compare("benchmarks.backfill", arguments.only, arguments, anew=arguments.only)
     print(table(medians, baseline="DuckDB + delta-rs" if "DuckDB + delta-rs" in medians else arguments.only[0]))
 
 

@@ -5,18 +5,11 @@ runs on it, each in a process of its own: every check of Gold, as ``gold-checks`
 Silver's search for duplicate rows. Seconds are the job's alone; process seconds include the imports.
 """
 
-import argparse
 import datetime as dt
-import shutil
-import statistics
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
-
-from deltalake import DeltaTable
 
 from benchmarks.backfill import gold_assets_on
-from benchmarks.contenders import measure, run, table
+from benchmarks.contenders import compare, measure, parser, table
 from gold_assets.check import examine
 from gold_assets.lakehouse.checks import GOLD_CHECKS, GOLD_FOLLOWS, SILVER_CHECKS, Check, Inspection, Limits
 from gold_assets.lakehouse.refresh import Lake
@@ -49,33 +42,11 @@ CONTENDERS: dict[str, Callable[[str, str], None]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--copies", type=int, default=14, help="times 1,469,307 rows in 365 dates")
-    parser.add_argument("--rounds", type=int, default=3, help="medians over the rounds are printed")
-    parser.add_argument("--silver", help="a Silver that was built before, or where to build it")
-    parser.add_argument("--contender", choices=list(CONTENDERS), help=argparse.SUPPRESS)
-    parser.add_argument("--out", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser(__doc__).parse_args()
     if arguments.contender:
         CONTENDERS[arguments.contender](arguments.silver, arguments.out)
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        silver = arguments.silver or f"{scratch}/silver"
-        if not DeltaTable.is_deltatable(silver):
-            from gold_assets.sample.complete_journey import write_silver
-
-            write_silver(silver, copies=arguments.copies)
-        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
-        for _ in range(arguments.rounds):
-            out = Path(scratch) / "out"
-            shutil.rmtree(out, ignore_errors=True)
-            for name, measured in rounds.items():
-                measured.append(run("benchmarks.checks", "--contender", name, "--silver", silver, "--out", str(out)))
-    medians = {
-        name: {key: statistics.median(row[key] for row in measured) for key in measured[0]}
-        for name, measured in rounds.items()
-    }
-    print(table(medians, baseline="backfill"))
+    print(table(compare("benchmarks.checks", CONTENDERS, arguments, anew=["backfill"]), baseline="backfill"))
 
 
 if __name__ == "__main__":

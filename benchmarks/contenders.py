@@ -1,13 +1,18 @@
 """Processes to compare: each does one job, and says how long it took and how much memory it held."""
 
+import argparse
 import json
+import shutil
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import psutil
+from deltalake import DeltaTable
 
 
 def measure(job: Callable[[], object]) -> None:
@@ -27,6 +32,43 @@ def run(module: str, *arguments: str) -> dict[str, float]:
         [sys.executable, "-W", "ignore", "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True
     )
     return json.loads(process.stdout.splitlines()[-1]) | {"process_seconds": time.perf_counter() - started}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The command line of a comparison. In a contender's own process, ``contender`` and ``out`` are set."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--copies", type=int, default=14, help="times 1,469,307 rows in 365 dates")
+    options.add_argument("--rounds", type=int, default=3, help="each contender runs once a round; medians are printed")
+    options.add_argument("--silver", help="a Silver that was built before, or where to build it")
+    options.add_argument("--contender", help=argparse.SUPPRESS)
+    options.add_argument("--out", help=argparse.SUPPRESS)
+    return options
+
+
+def compare(
+    module: str, names: Collection[str], arguments: argparse.Namespace, *, anew: Collection[str]
+) -> dict[str, dict[str, float]]:
+    """Let each of ``names`` run in every round; the medians of their measures.
+
+    A round's contenders write to one place, which is emptied before those in ``anew``.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        silver = arguments.silver or f"{scratch}/silver"
+        if not DeltaTable.is_deltatable(silver):
+            from gold_assets.sample.complete_journey import write_silver  # not to weigh on the contenders' processes
+
+            write_silver(silver, copies=arguments.copies)
+        out = Path(scratch) / "out"
+        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+        for _ in range(arguments.rounds):
+            for name, measured in rounds.items():
+                if name in anew:
+                    shutil.rmtree(out, ignore_errors=True)
+                measured.append(run(module, "--contender", name, "--silver", silver, "--out", str(out)))
+    return {
+        name: {key: statistics.median(row[key] for row in measured) for key in measured[0]}
+        for name, measured in rounds.items()
+    }
 
 
 def table(rows: dict[str, dict[str, float]], baseline: str) -> str:

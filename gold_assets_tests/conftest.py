@@ -14,6 +14,7 @@ import pytest
 from gold_assets.engines import Engine
 from gold_assets.lakehouse.refresh import Lake
 from gold_assets.lakehouse.tables import TABLES
+from gold_assets_tests.corruptions import good_lake
 
 ENGINE = os.environ.get("GOLD_ENGINE") or "sail"
 
@@ -59,6 +60,14 @@ def new_engine() -> Engine:
     from gold_assets.engines.sail import SailEngine
 
     return SailEngine()
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
+    """The folder of a lake in which everything is as it must be, to be copied before it is corrupted."""
+    folder = tmp_path_factory.mktemp("good")
+    good_lake(lake_in(folder), engine)
+    return folder
 
 
 @pytest.fixture

@@ -16,18 +16,11 @@ from gold_assets.engines import Engine
 from gold_assets.lakehouse.refresh import Lake, refresh
 from gold_assets.lakehouse.tables import TABLES
 from gold_assets_tests.conftest import lake_in
-from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SILVER, SPEND, Corruption, good_lake
+from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SILVER, SPEND, Corruption
 from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
 from gold_assets_tests.truth import rows_of
 
 ON_THE_DATES = ("--from", "2024-01-01", "--to", "2024-01-03")
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
-    folder = tmp_path_factory.mktemp("good")
-    good_lake(lake_in(folder), engine)
-    return folder
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from gold_assets.lakehouse.refresh import Lake
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse
 from gold_assets_tests.conftest import lake_in
-from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SPEND, Corruption, good_lake
+from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SPEND, Corruption
 from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
 
 pytestmark = pytest.mark.sail
@@ -33,13 +33,6 @@ class LakehouseWithoutEngine(Lakehouse):
 
     def started_engine(self) -> Engine:
         raise AssertionError("an engine was started")
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
-    folder = tmp_path_factory.mktemp("good")
-    good_lake(lake_in(folder), engine)
-    return folder
 
 
 @pytest.fixture
