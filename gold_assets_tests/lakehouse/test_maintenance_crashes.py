@@ -70,7 +70,7 @@ def kill_maintenance(lake: Lake, when: Callable[[], bool], *, bytes_a_commit: in
     try:
         while not when():
             assert process.poll() is None, "maintenance ended before it was killed"
-            time.sleep(0.001)
+            time.sleep(0.005)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
