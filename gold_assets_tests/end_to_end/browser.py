@@ -78,7 +78,7 @@ def button(page: Page, text: str) -> Locator:
 def choose(page: Page, dates: str) -> Locator:
     """Fill in the dialog that materializes partitions; the button that launches it."""
     dialog = page.get_by_role("dialog")
-    chosen = dialog.get_by_placeholder("ex: ")
+    chosen = dialog.get_by_role("textbox").first
     chosen.fill(dates)
     chosen.press("Enter")
     return dialog.locator("button", has_text=_LAUNCH)

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from gold_assets.sample.bad_rows import bad_rows
-from gold_assets.sample.complete_journey import LAST_DATE, transactions
+from gold_assets.sample.complete_journey import LAST_DATE, transactions, weeks_until
 from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.end_to_end.browser import (
     button,
@@ -27,14 +27,17 @@ from gold_assets_tests.end_to_end.browser import (
 from gold_assets_tests.end_to_end.command_line import REPOSITORY
 
 PICTURES = REPOSITORY / "docs" / "pictures"
-FIRST = LAST_DATE - dt.timedelta(days=59)
-WRONG = LAST_DATE - dt.timedelta(days=12)
+# Up to now: Dagster 1.13 plots the newest partitions as if a window had no end.
+WEEKS = weeks_until(dt.datetime.now(dt.timezone.utc).date() - dt.timedelta(days=1))
+LAST = LAST_DATE + dt.timedelta(weeks=WEEKS)
+FIRST = LAST - dt.timedelta(days=59)
+WRONG = LAST - dt.timedelta(days=12)
 SPEND = "user_spend_summary"
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        dev = DagsterDev(Path(folder), GOLD_PARTITIONS_START=str(FIRST), GOLD_PARTITIONS_END=str(LAST_DATE))
+        dev = DagsterDev(Path(folder), GOLD_PARTITIONS_START=str(FIRST))
         _write_silver(dev)
         turn_the_sensor_off(dev)
         with dev, chromium() as browser, page_of(dev, browser) as page:
@@ -46,7 +49,7 @@ def main() -> None:
 
 
 def _write_silver(dev: DagsterDev) -> None:
-    year = transactions()
+    year = transactions(WEEKS)
     recent = year.filter(pc.greater_equal(year["event_date"], FIRST))
     write_deltalake(dev.lake.silver, recent, partition_by=["event_date"])
     write_deltalake(dev.lake.silver, bad_rows(recent), mode="append")
@@ -56,7 +59,7 @@ def _backfill(page: Page, dev: DagsterDev) -> None:
     before = runs(dev)
     page.goto("/asset-groups")
     button(page, "Materialize all").click()
-    button_to_launch = choose(page, f"[{FIRST}...{LAST_DATE}]")
+    button_to_launch = choose(page, f"[{FIRST}...{LAST}]")
     expect(button_to_launch).to_be_enabled()
     _take(page, "backfill")
     button_to_launch.click()
@@ -64,7 +67,7 @@ def _backfill(page: Page, dev: DagsterDev) -> None:
 
 
 def _asset(page: Page) -> None:
-    page.goto(f"/assets/{SPEND}?view=partitions&partition={LAST_DATE}")
+    page.goto(f"/assets/{SPEND}?view=partitions&partition={LAST}")
     expect(page.get_by_text("Materialized (60)")).to_be_visible()
     page.get_by_text("[Show Markdown]").wait_for()
     _take(page, "partitions")
@@ -72,10 +75,11 @@ def _asset(page: Page) -> None:
     expect(page.get_by_role("dialog").get_by_role("img", name="Total spend")).to_be_visible()
     _take(page, "picture")
     page.goto(f"/assets/{SPEND}")
+    expect(page.get_by_text("example_rows")).to_be_visible()
     button(page, "Plots").click()
     expect(page.get_by_text("spend", exact=True)).to_be_visible()
-    page.get_by_text("transactions", exact=True).scroll_into_view_if_needed()
-    _take(page, "plots")
+    expect(page.locator("canvas")).to_have_count(6)
+    _take(page, "plots", height=1450)
 
 
 def _failed_check(page: Page, dev: DagsterDev) -> None:
@@ -91,15 +95,17 @@ def _failed_check(page: Page, dev: DagsterDev) -> None:
     button(page, "Partitions").last.click()
     page.get_by_text(str(WRONG), exact=True).first.click()
     expect(page.get_by_text("in Gold").first).to_be_visible()
-    _take(page, "failed-check")
+    _take(page, "failed-check", width=1900)
 
 
 def _sensor(page: Page, dev: DagsterDev) -> None:
     before = runs(dev)
-    late = pc.equal(transactions()["event_date"], WRONG)
-    write_deltalake(dev.lake.silver, transactions().filter(late).slice(0, 100), mode="append")
+    year = transactions(WEEKS)
+    late = year.filter(pc.equal(year["event_date"], WRONG)).slice(0, 100)
+    write_deltalake(dev.lake.silver, late, mode="append")
     turn_on(page, "micro_batch_sensor")
     wait_until_quiet(dev, after=before)
+    page.reload()
     expect(page.get_by_text(re.compile(r"^[1-9]\d* runs? requested")).first).to_be_visible()
     _take(page, "sensor")
 
@@ -108,6 +114,7 @@ def _maintenance(page: Page, dev: DagsterDev) -> None:
     before = runs(dev)
     launch_run = open_launchpad(page, "maintenance")
     expect(page.get_by_text("retention_hours").first).to_be_visible()
+    expect(launch_run).to_be_enabled()
     _take(page, "maintenance")
     launch_run.click()
     wait_until_quiet(dev, after=before)
@@ -116,9 +123,10 @@ def _maintenance(page: Page, dev: DagsterDev) -> None:
     _take(page, "maintained")
 
 
-def _take(page: Page, name: str) -> None:
+def _take(page: Page, name: str, *, width: int = 1440, height: int = 900) -> None:
     PICTURES.mkdir(exist_ok=True)
     picture = PICTURES / f"{name}.png"
+    page.set_viewport_size({"width": width, "height": height})
     page.mouse.move(0, 0)
     page.screenshot(path=picture, animations="disabled")
     # Few colours are enough for an interface, and keep the repository small.
