@@ -33,8 +33,6 @@ _SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # A refresh that finds nothing and leaves nothing is in the log too: a commit tells from which Silver version it is.
     "spark.databricks.delta.skipRecordingEmptyCommits": "false",
-    # The log's statistics of decimals are rounded, and a row on the edge of money was skipped by them. Whole dates are read.
-    "spark.databricks.delta.stats.skipping": "false",
 }
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",

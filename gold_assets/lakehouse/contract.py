@@ -88,7 +88,9 @@ def _is_money(silver: DataFrame) -> Expression:
         decimals = ("9999"[: amount.scale] + "4" + "9" * amount.scale)[: amount.scale]
         limit = f"{'9' * _WHOLE_DIGITS}.{decimals}".rstrip(".")
         least, most = (F.lit(text).cast(f"decimal(38,{amount.scale})") for text in (f"-{limit}", limit))
-        return (F.col("amount") >= least) & (F.col("amount") <= most)
+        # Not the bare column, by which Spark would skip files: the statistics of decimals in a Delta log may be rounded.
+        value = F.coalesce(F.col("amount"), F.lit(0).cast(amount))
+        return F.col("amount").isNotNull() & (value >= least) & (value <= most)
     # NaN is larger than every number on every engine. Doubles this large have no fraction left to round.
     return F.abs(_units(F.col("amount"))) < F.lit(float(_UNITS_LIMIT))
 
