@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import dagster as dg
@@ -101,7 +101,11 @@ def _run(asked: argparse.Namespace, stop: threading.Event) -> None:
     try:
         # Started in the main thread, pyspark takes SIGINT for itself, and then cancels the batch in hand.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            pool.submit(follow).result()
+            following = pool.submit(follow)
+            # Python runs a signal's handler when the main thread wakes, and not every signal wakes it.
+            while not wait([following], timeout=1).done:
+                pass
+            following.result()
     finally:
         engine.close()
 

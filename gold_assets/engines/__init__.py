@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from deltalake import DeltaTable
@@ -12,8 +13,19 @@ class CommitConflict(Exception):
     """Another writer committed first; nothing was written. Compute again and try again."""
 
 
+@dataclass(frozen=True)
+class SliceBounds:
+    """How much of Silver is computed and written together: at most so many rows, unless one date has more, and dates."""
+
+    rows: int = 2_000_000
+    dates: int = 92
+
+
 class Engine(Protocol):
     """Reads one version of a Delta table, replaces part of a table in one commit, and maintains its files."""
+
+    slice_bounds: SliceBounds
+    """What fits into the engine's memory, however long the range; each slice is a commit of each table."""
 
     def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:
         """The Delta table at ``uri`` as of ``version``; where there is a ``predicate`` on event_date, the rows that meet it."""

@@ -24,7 +24,7 @@ from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from gold_assets.engines import CommitConflict
+from gold_assets.engines import CommitConflict, SliceBounds
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 from gold_assets.lakehouse.dates import EVENT_DATE
 from gold_assets.lakehouse.delta_log import DeltaLog
@@ -43,6 +43,7 @@ class SailEngine:
     """The embedded engine, started on first use on a loopback port. Needs nothing but pip."""
 
     def __init__(self) -> None:
+        self.slice_bounds = SliceBounds()
         self._starting = threading.Lock()
         self._server: Any = None
         self._session: SparkSession | None = None

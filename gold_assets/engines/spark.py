@@ -16,7 +16,7 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from gold_assets.engines import CommitConflict
+from gold_assets.engines import CommitConflict, SliceBounds
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 from gold_assets.lakehouse.dates import EVENT_DATE, predicate
@@ -33,20 +33,29 @@ _SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # A refresh that finds nothing and leaves nothing is in the log too: a commit tells from which Silver version it is.
     "spark.databricks.delta.skipRecordingEmptyCommits": "false",
+    # Whole dates are replaced, so the files that go are known from the log, without a DELETE.
+    "spark.databricks.delta.replaceWhere.dataColumns.enabled": "false",
 }
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 _LOCAL = {
-    # Spark's defaults are made for clusters: 200 shuffle tasks, 50 to read a table's log, thousands to list a folder.
+    # Spark's defaults are made for clusters: 200 shuffle tasks, 50 to read a table's log, thousands to list a folder, and
+    # stages planned one after the other, which leaves one task to write all the files.
     "spark.sql.shuffle.partitions": "4",
-    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    # A JVM that lives for a run spends most of its time on compiling itself; Spark's default collector is made for large heaps.
+    # The quick compiler's code cache is small by default, and once it is full nothing is compiled any more.
+    "spark.driver.extraJavaOptions": ("-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC"),
+    # Without native Hadoop each local file costs a chmod process, and its checksum file another.
+    "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
 }
 _JOINED = ("spark.jars.packages", "spark.jars.excludes", "spark.jars", "spark.sql.extensions")
 """Settings that are lists: what the user's file adds stands beside what Delta needs."""
@@ -100,6 +109,8 @@ class SparkEngine:
         jars: str | None = None,
         open: Open = open_session,
     ) -> None:
+        # Spark sorts by date and spills: what is large for one process is not for it, and each commit costs seconds.
+        self.slice_bounds = SliceBounds(rows=100_000_000, dates=1_000)
         self._master = master or "local[*]"
         self.remote = remote
         self._conf_file = conf_file

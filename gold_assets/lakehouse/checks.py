@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from gold_assets.engines import SliceBounds
 from gold_assets.lakehouse import reconciliation
 from gold_assets.lakehouse.changes import SilverChanges, silver_changes
 from gold_assets.lakehouse.dates import EVENT_DATE, contiguous
@@ -253,7 +254,9 @@ class Inspection:
 
     def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
         dated, undated = _split(dates)
-        cut: list[list[dt.date | None]] = [list(part) for part in slices_of(dated, self._rows_by_date) if part]
+        cut: list[list[dt.date | None]] = [
+            list(part) for part in slices_of(dated, self._rows_by_date, SliceBounds()) if part
+        ]
         return [*cut, [None]] if undated else cut
 
     @cached_property

@@ -20,7 +20,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from gold_assets.engines import CommitConflict, Engine
+from gold_assets.engines import CommitConflict, Engine, SliceBounds
 from gold_assets.lakehouse import contract
 from gold_assets.lakehouse.dates import contiguous, predicate
 from gold_assets.lakehouse.delta_log import Commit, DeltaLog
@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 STAMP = "gold_assets"
 """The key in a commit's ``userMetadata`` under which a refresh says what it did."""
 
-_ROWS_A_SLICE = 2_000_000
-_DATES_A_SLICE = 92
 _ATTEMPTS = 8
 _UNADDRESSABLE = re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}")
 _FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
@@ -106,7 +104,7 @@ def refresh(
     logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
     targets = open_or_create(tables, lake.tables, silver.fields)
     silver_rows = silver.rows_by_date()
-    slices = slices_of(wanted, silver_rows)
+    slices = slices_of(wanted, silver_rows, engine.slice_bounds)
     logger.info(
         "Refreshing %s on %s from Silver version %d in %d slices",
         ", ".join(targets),
@@ -139,14 +137,16 @@ def refresh(
     return Refreshed(silver.version, silver_rows, written, seconds)
 
 
-def slices_of(dates: list[dt.date], rows_by_date: Mapping[dt.date | None, int | None]) -> list[list[dt.date]]:
+def slices_of(
+    dates: list[dt.date], rows_by_date: Mapping[dt.date | None, int | None], bounds: SliceBounds
+) -> list[list[dt.date]]:
     """The dates in order, cut so that a slice's Silver rows and open partitions stay bounded, however long the range."""
     slices: list[list[dt.date]] = [[]]
     rows_in_slice = 0
     for date in dates:
         known = rows_by_date.get(date, 0)
-        rows = _ROWS_A_SLICE if known is None else known
-        if slices[-1] and (rows_in_slice + rows > _ROWS_A_SLICE or len(slices[-1]) == _DATES_A_SLICE):
+        rows = bounds.rows if known is None else known
+        if slices[-1] and (rows_in_slice + rows > bounds.rows or len(slices[-1]) == bounds.dates):
             slices.append([])
             rows_in_slice = 0
         slices[-1].append(date)

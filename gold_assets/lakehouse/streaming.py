@@ -10,6 +10,7 @@ back to it, every date is touched. A batch that crashed has no commit in the che
 import datetime as dt
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -41,6 +42,7 @@ from gold_assets.lakehouse.tables import (
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
+_CUT = re.compile("DELTA_(LOG_FILE_NOT_FOUND|STREAMING_TRAILING_COMMIT_MISSING)")
 _ALL_FILES = 2**31 - 1
 """The rows of a batch are not read, so there is nothing to gain from cutting it by files."""
 
@@ -137,8 +139,9 @@ class Checkpoint:
     def __init__(self, uri: str) -> None:
         self.uri = uri
 
-    def is_empty(self) -> bool:
-        return not self._names("")
+    def has_done_a_batch(self) -> bool:
+        """Whether a batch is done: the first one makes every table."""
+        return bool(self._names("commits"))
 
     def newest_offset(self) -> Offset | None:
         """The offset of the newest batch that was begun. Raises ``UserError`` where this is not such a checkpoint."""
@@ -192,7 +195,7 @@ def _check(checkpoint: Checkpoint, lake: Lake) -> None:
             f"whose newest is {silver.version}: where Silver was put back to an older state, {start_over}."
         )
     for name, uri in lake.tables.items():
-        if not _exists(uri):
+        if checkpoint.has_done_a_batch() and not _exists(uri):
             raise UserError(
                 f"{name} is not at {uri}, and the checkpoint at {checkpoint.uri} says that it is made: {start_over}."
             )
@@ -203,6 +206,13 @@ def _is_another_table(checkpoint: Checkpoint, lake: Lake) -> str:
         f"The checkpoint at {checkpoint.uri} follows another table than Silver at {lake.silver}: where Silver was made "
         f"anew, delete the folder {checkpoint.uri} and start again, which refreshes every date and loses nothing; "
         "otherwise correct GOLD_SOURCE_PATH or GOLD_CHECKPOINT_PATH."
+    )
+
+
+def _is_cut(checkpoint: Checkpoint, lake: Lake) -> str:
+    return (
+        f"The log of Silver at {lake.silver} no longer reaches back to where the checkpoint at {checkpoint.uri} stands: "
+        f"delete the folder {checkpoint.uri} and start again, which refreshes every date and loses nothing."
     )
 
 
@@ -231,6 +241,8 @@ def _follow(batches: "_Batches", interval: str | None) -> bool:
             return True
         if batches.failure is not None:
             raise batches.failure from None
+        if _CUT.search(str(error)):
+            raise UserError(_is_cut(batches.checkpoint, batches.lake)) from None
         if "DIFFERENT_DELTA_TABLE_READ" in str(error):
             raise UserError(_is_another_table(batches.checkpoint, batches.lake)) from None
         if "DELTA_SCHEMA_CHANGED" not in str(error):
@@ -280,7 +292,7 @@ class _Batches:
         commits = (
             self._engine.session.readStream.format("delta")
             .option("skipChangeCommits", "true")
-            # Where Silver's log was cut, every date is refreshed: nothing is lost.
+            # Where Silver's log was cut, a batch finds that out and says what to do.
             .option("failOnDataLoss", "false")
             .option("maxFilesPerTrigger", _ALL_FILES)
             .load(spark_path(self.lake.silver))
@@ -348,11 +360,7 @@ class _Batches:
         if changes.after >= 0 and changes.complete:
             return set(changes.last)
         if changes.after >= 0:
-            logger.warning(
-                "Silver's log at %s no longer reaches back to version %d, where the stream stood: every date is refreshed",
-                silver.uri,
-                changes.after,
-            )
+            raise UserError(_is_cut(self.checkpoint, self.lake))
         # Also what only a table made from Silver still has.
         return {None, *silver.rows_by_date(), *gold_dates(self.lake)}
 

@@ -33,6 +33,7 @@ NOBODY = 65534
 _PROGRAM = """
 import datetime as dt, json, os, pathlib, resource, signal, sys
 
+from gold_assets.engines import SliceBounds
 from gold_assets.lakehouse import refresh as refresh_module
 from gold_assets.lakehouse.errors import UserError
 from gold_assets_tests.conftest import lake_in, new_engine
@@ -42,7 +43,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's backg
 lake = lake_in(pathlib.Path(asked["lake"]))
 engine = new_engine()
 if "rows_a_slice" in asked:
-    refresh_module._ROWS_A_SLICE = asked["rows_a_slice"]
+    engine.slice_bounds = SliceBounds(rows=asked["rows_a_slice"])
 if "file_bytes" in asked:
     resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"], asked["file_bytes"]))
 if "user" in asked:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from gold_assets.engines import CommitConflict, Engine
+from gold_assets.engines import CommitConflict, Engine, SliceBounds
 from gold_assets.lakehouse import refresh as refresh_module
 from gold_assets.lakehouse.dates import days
 from gold_assets.lakehouse.delta_log import Commit, DeltaLog
@@ -350,7 +350,7 @@ def test_a_range_of_more_rows_than_a_slice_equals_one_slice(
     write_silver(one, [row(event_date=None), row(event_date=WEEK[3])])
     many = Lake(one.silver, many.tables)
     in_one = refresh(one, engine, WEEK)
-    monkeypatch.setattr(refresh_module, "_ROWS_A_SLICE", 9)
+    monkeypatch.setattr(engine, "slice_bounds", SliceBounds(rows=9))
     in_many = refresh(many, engine, WEEK)
     assert versions_of(one) == dict.fromkeys(one.tables, 1)
     assert versions_of(many) == dict.fromkeys(many.tables, 4)
@@ -362,17 +362,16 @@ def test_a_range_of_more_rows_than_a_slice_equals_one_slice(
         }
 
 
-def test_a_slice_holds_whole_dates_in_order_and_no_more_rows_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh_module, "_ROWS_A_SLICE", 10)
+def test_a_slice_holds_whole_dates_in_order_and_no_more_rows_than_the_bound() -> None:
     rows = dict(zip(WEEK, [4, 6, 1, 30, 0, 5, 5], strict=True))
-    assert slices_of(WEEK, rows) == [WEEK[:2], WEEK[2:3], WEEK[3:4], WEEK[4:]]
+    assert slices_of(WEEK, rows, SliceBounds(rows=10)) == [WEEK[:2], WEEK[2:3], WEEK[3:4], WEEK[4:]]
 
 
-def test_a_slice_holds_no_more_dates_than_the_bound_and_unknown_rows_fill_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh_module, "_DATES_A_SLICE", 3)
-    assert slices_of(WEEK, {}) == [WEEK[:3], WEEK[3:6], WEEK[6:]]
-    assert slices_of(WEEK[:3], {WEEK[0]: 1, WEEK[1]: None, WEEK[2]: 1}) == [[WEEK[0]], [WEEK[1]], [WEEK[2]]]
-    assert slices_of([], {}) == [[]]
+def test_a_slice_holds_no_more_dates_than_the_bound_and_unknown_rows_fill_it() -> None:
+    three = SliceBounds(dates=3)
+    assert slices_of(WEEK, {}, three) == [WEEK[:3], WEEK[3:6], WEEK[6:]]
+    assert slices_of(WEEK[:3], {WEEK[0]: 1, WEEK[1]: None, WEEK[2]: 1}, three) == [[WEEK[0]], [WEEK[1]], [WEEK[2]]]
+    assert slices_of([], {}, three) == [[]]
 
 
 # Commits and what is told of them.

@@ -89,8 +89,7 @@ class Command:
 
     def run(self, *arguments: str, dies: str | None = None) -> tuple[int, str]:
         process = self.start(*arguments, dies=dies)
-        _, said = process.communicate(timeout=300)
-        return process.returncode, said
+        return process.returncode, ends(process)
 
     def drain(self, engine: SparkEngine) -> list[Batch]:
         """The same stream, in this process."""
@@ -149,6 +148,15 @@ def write_three_days(lake: Lake) -> None:
     )
 
 
+def ends(process: "subprocess.Popen[str]") -> str:
+    """What the process says until it ends, which it must within two minutes."""
+    try:
+        return process.communicate(timeout=120)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
 def says(process: "subprocess.Popen[str]", wanted: str) -> Iterator[str]:
     assert process.stderr
     for line in process.stderr:
@@ -196,7 +204,7 @@ def test_a_signal_ends_the_stream_after_the_batch_in_hand(command: Command, numb
         os.killpg(process.pid, number)  # as a terminal does: Spark's JVM gets it too
     else:
         process.send_signal(number)
-    _, said = process.communicate(timeout=300)
+    said = ends(process)
     assert process.returncode == 0, said
     assert f"{number.name}: the stream ends after the batch in hand" in said
     assert re.search(r"Batch 0: Silver versions 0 to 0, dates 2024-01-01 to 2024-01-03, 5 rows, 1 quarantined", said)
