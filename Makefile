@@ -9,7 +9,7 @@ BIN := .venv/bin
 export GOLD_PARTITIONS_START
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live ui test test-fast test-sail test-spark test-end-to-end lint clean needs
+.PHONY: help demo demo-live ui test test-fast test-sail test-spark test-end-to-end lint screenshots clean needs
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ lint: .venv/.test ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+screenshots: .venv/.test ## make the pictures of docs/ afresh, in a real browser
+	$(BIN)/python -W ignore -m gold_assets_tests.end_to_end.screenshots
 
 clean: ## remove the virtual environment, the demo's data and the instance's state
 	rm -rf .venv "$(GOLD_LAKE_ROOT)" build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

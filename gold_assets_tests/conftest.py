@@ -56,7 +56,7 @@ def new_engine() -> Engine:
     if ENGINE == "spark":
         from gold_assets.engines.spark import SparkEngine
 
-        return SparkEngine()
+        return SparkEngine(conf_file=str(Path(__file__).parent / "engines" / "small_tables.conf"))
     from gold_assets.engines.sail import SailEngine
 
     return SailEngine()

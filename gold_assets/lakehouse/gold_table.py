@@ -14,11 +14,15 @@ from gold_assets.lakehouse.errors import UserError, reason
 from gold_assets.lakehouse.silver import type_name
 from gold_assets.lakehouse.tables import Table
 
-RETENTION = {
-    "delta.deletedFileRetentionDuration": "interval 168 hours",
-    "delta.logRetentionDuration": "interval 720 hours",
-}
-"""Time travel reaches back a week, the log's account of what happened thirty days. VACUUM on Spark obeys the first."""
+FILE_RETENTION = "delta.deletedFileRetentionDuration"
+"""The property that says how far back time travel reaches. VACUUM on Spark obeys it."""
+
+RETENTION_HOURS = 168
+"""A week: what VACUUM keeps for readers and time travel, unless more is asked for."""
+
+LOG_RETENTION = "delta.logRetentionDuration"
+LOG_RETENTION_HOURS = 720
+"""Thirty days: how far back the log tells what happened."""
 
 
 def open_or_create(
@@ -77,7 +81,10 @@ def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
             partition_by=[EVENT_DATE],
             name=table.name,
             description=table.description,
-            configuration=RETENTION,
+            configuration={
+                FILE_RETENTION: f"interval {RETENTION_HOURS} hours",
+                LOG_RETENTION: f"interval {LOG_RETENTION_HOURS} hours",
+            },
         )
     except (DeltaError, OSError) as error:
         if (made := _open(table, uri, fields)) is not None:

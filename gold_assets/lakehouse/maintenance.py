@@ -10,7 +10,6 @@ more than once in that time.
 import datetime as dt
 import json
 import logging
-import random
 import re
 import time
 from collections import defaultdict
@@ -23,24 +22,19 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
-from gold_assets.engines import CommitConflict, Engine
+from gold_assets.engines import Engine
+from gold_assets.lakehouse.commit_races import until_committed
 from gold_assets.lakehouse.dates import EVENT_DATE, contiguous, days
 from gold_assets.lakehouse.delta_log import DeltaLog
 from gold_assets.lakehouse.errors import UserError, reason
+from gold_assets.lakehouse.gold_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
 from gold_assets.lakehouse.refresh import STAMP, Lake
 from gold_assets.lakehouse.tables import TABLES, Table
 
 logger = logging.getLogger(__name__)
 
-RETENTION_HOURS = 168
-"""A week: what VACUUM keeps for readers and time travel, unless more is asked for."""
-
-_FILE_RETENTION = "delta.deletedFileRetentionDuration"
-_LOG_RETENTION = "delta.logRetentionDuration"
-_LOG_RETENTION_HOURS = 720
 _BYTES_A_COMMIT = 1 << 30
 _COMMITS_A_CHECKPOINT = 10
-_ATTEMPTS = 8
 _HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week": 168}
 
 
@@ -234,23 +228,14 @@ def _commits(dates: list[dt.date], files: Mapping[dt.date | None, list[int]]) ->
 
 
 def _order(table: Table, delta_table: DeltaTable, engine: Engine, dates: list[dt.date]) -> None:
-    for attempt in range(1, _ATTEMPTS + 1):
+    def commit_once() -> None:
         delta_table.update_incremental()
         out_of_order = dates_out_of_order(delta_table, table.zorder_by)
-        if not (todo := [date for date in dates if date in out_of_order]):
-            return
-        try:
+        if todo := [date for date in dates if date in out_of_order]:
             engine.optimize(delta_table, todo, table.zorder_by, _stamp(table, delta_table, out_of_order))
             delta_table.update_incremental()
-            return
-        except CommitConflict as conflict:
-            if attempt == _ATTEMPTS:
-                raise UserError(
-                    f"{table.name} at {delta_table.table_uri} lost {_ATTEMPTS} commit races in a row to other writers "
-                    f"({reason(conflict)}): let one process write Gold at a time, then run again"
-                ) from conflict
-            logger.warning("%s: another writer committed first, ordering again (attempt %d)", table.name, attempt + 1)
-            time.sleep(random.uniform(0, 0.1 * 2**attempt))
+
+    until_committed(table.name, delta_table.table_uri, commit_once)
 
 
 def _stamp(table: Table, delta_table: DeltaTable, out_of_order: Collection[dt.date]) -> str:
@@ -266,7 +251,7 @@ def _vacuum(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Asked
     """The retention, and the size of each file that was, or would be, deleted by its path below the table."""
     hours = asked.retention_hours
     if hours >= RETENTION_HOURS:
-        hours = max(hours, _hours(delta_table, _FILE_RETENTION, RETENTION_HOURS))
+        hours = max(hours, _hours(delta_table, FILE_RETENTION, RETENTION_HOURS))
         if not asked.dry_run:
             _raise_retention(delta_table, hours)
     stored = _stored_files(delta_table)
@@ -284,10 +269,10 @@ def _vacuum(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Asked
 def _raise_retention(delta_table: DeltaTable, hours: int) -> None:
     """Let the table's properties promise what VACUUM keeps: a checkpoint forgets removed files after that time."""
     properties = {}
-    if _hours(delta_table, _FILE_RETENTION, RETENTION_HOURS) < hours:
-        properties[_FILE_RETENTION] = f"interval {hours} hours"
-    if _hours(delta_table, _LOG_RETENTION, _LOG_RETENTION_HOURS) < hours:
-        properties[_LOG_RETENTION] = f"interval {hours} hours"
+    if _hours(delta_table, FILE_RETENTION, RETENTION_HOURS) < hours:
+        properties[FILE_RETENTION] = f"interval {hours} hours"
+    if _hours(delta_table, LOG_RETENTION, LOG_RETENTION_HOURS) < hours:
+        properties[LOG_RETENTION] = f"interval {hours} hours"
     if properties:
         delta_table.alter.set_table_properties(properties)
 

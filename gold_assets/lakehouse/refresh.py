@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import logging
-import random
 import re
 import threading
 import time
@@ -20,8 +19,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from gold_assets.engines import CommitConflict, Engine, SliceBounds
+from gold_assets.engines import Engine, SliceBounds
 from gold_assets.lakehouse import contract
+from gold_assets.lakehouse.commit_races import until_committed
 from gold_assets.lakehouse.dates import contiguous, predicate
 from gold_assets.lakehouse.delta_log import Commit, DeltaLog
 from gold_assets.lakehouse.errors import UserError, reason
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 STAMP = "gold_assets"
 """The key in a commit's ``userMetadata`` under which a refresh says what it did."""
 
-_ATTEMPTS = 8
 _UNADDRESSABLE = re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}")
 _FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
 
@@ -222,26 +221,20 @@ def _replace(
         "and_null": and_null,
     }
     uri = target.table_uri
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            target.update_incremental()  # a commit is checked against those since the version it began from
-            silver_rows = engine.read(silver.uri, silver.version, where)
-            rows = _with_columns_of(target, table.of(silver_rows, broken_dates))
-            engine.replace(target, rows, where, json.dumps({STAMP: stamp}))
-            break
-        except CommitConflict as conflict:
-            if attempt == _ATTEMPTS:
-                raise UserError(
-                    f"{table.name} at {uri} lost {_ATTEMPTS} commit races in a row to other writers ({reason(conflict)}): "
-                    "let one process write Gold at a time, then run again; nothing was half-written."
-                ) from conflict
-            logger.warning("%s: another writer committed first, computing again (attempt %d)", table.name, attempt + 1)
-            time.sleep(random.uniform(0, 0.1 * 2**attempt))
-        except _FAILURES as error:
-            raise UserError(
-                f"{table.name} could not be written to {uri} ({reason(error)}): mend that and run again; "
-                "readers still see the version before."
-            ) from error
+
+    def commit_once() -> None:
+        target.update_incremental()  # a commit is checked against those since the version it began from
+        silver_rows = engine.read(silver.uri, silver.version, where)
+        rows = _with_columns_of(target, table.of(silver_rows, broken_dates))
+        engine.replace(target, rows, where, json.dumps({STAMP: stamp}))
+
+    try:
+        until_committed(table.name, uri, commit_once)
+    except _FAILURES as error:
+        raise UserError(
+            f"{table.name} could not be written to {uri} ({reason(error)}): mend that and run again; "
+            "readers still see the version before."
+        ) from error
     commit = _own_commit(target, refresh_id)
     counts: dict[str | None, int] = {}
     for added in commit.adds:

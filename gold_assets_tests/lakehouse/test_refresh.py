@@ -15,7 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from gold_assets.engines import CommitConflict, Engine, SliceBounds
-from gold_assets.lakehouse import refresh as refresh_module
+from gold_assets.lakehouse import commit_races
 from gold_assets.lakehouse.dates import days
 from gold_assets.lakehouse.delta_log import Commit, DeltaLog
 from gold_assets.lakehouse.errors import UserError
@@ -482,7 +482,7 @@ def test_a_race_that_is_always_lost_ends_in_one_sentence_and_changes_nothing(
         tries[str(table.metadata().name)] += 1
         raise CommitConflict("another was first")
 
-    monkeypatch.setattr(refresh_module, "_ATTEMPTS", 3)
+    monkeypatch.setattr(commit_races, "ATTEMPTS", 3)
     with pytest.raises(UserError, match="lost 3 commit races in a row"):
         refresh(lake, Wrapped(engine, lose), [MONDAY])
     assert tries == dict.fromkeys(lake.tables, 3)

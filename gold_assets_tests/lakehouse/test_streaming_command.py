@@ -89,7 +89,8 @@ class Command:
 
     def run(self, *arguments: str, dies: str | None = None) -> tuple[int, str]:
         process = self.start(*arguments, dies=dies)
-        return process.returncode, ends(process)
+        said = ends(process)
+        return process.returncode, said
 
     def drain(self, engine: SparkEngine) -> list[Batch]:
         """The same stream, in this process."""
