@@ -40,13 +40,15 @@ def test_maintenance_beside_refreshes_and_a_backfill_takes_its_turn_and_gold_is_
             _MAINTAIN,
             (*_MATERIALIZE, "--partition", str(TUESDAY)),
         ]
-        asked = [
-            subprocess.Popen([str(BIN / "dagster"), *command], env=env, cwd=REPOSITORY, stderr=subprocess.PIPE)
-            for command in commands
-        ]
-        for process in asked:
-            _, errors = process.communicate(timeout=500)
-            assert process.returncode == 0, errors.decode()[-3000:]
+        asked = []
+        for number, command in enumerate(commands):
+            with (tmp_path / f"{number}.log").open(
+                "wb"
+            ) as said:  # a pipe that nobody empties would hold the slot for ever
+                process = subprocess.Popen([str(BIN / "dagster"), *command], env=env, cwd=REPOSITORY, stderr=said)
+                asked.append(process)
+        for number, process in enumerate(asked):
+            assert process.wait(timeout=500) == 0, (tmp_path / f"{number}.log").read_text()[-3000:]
         turns = sorted(turn(instance, run.run_id) for run in instance.get_runs())
     assert len(turns) == 4
     assert all(ended <= started for (_, ended), (started, _) in itertools.pairwise(turns)), turns
