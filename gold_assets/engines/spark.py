@@ -53,7 +53,7 @@ _LOCAL = {
     "spark.driver.bindAddress": "127.0.0.1",
     # A JVM that lives for a run spends most of its time on compiling itself; Spark's default collector is made for large heaps.
     # The quick compiler's code cache is small by default, and once it is full nothing is compiled any more.
-    "spark.driver.extraJavaOptions": ("-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC"),
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
     # Without native Hadoop each local file costs a chmod process, and its checksum file another.
     "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
 }

@@ -3,8 +3,9 @@
 The stream is the clock and the checkpoint. Delta's source moves its offset with every commit of Silver that is not an
 OPTIMIZE: appends, and with ``skipChangeCommits`` also updates, deletes of whole days and rows that moved to another
 date, so each of them is in a batch. The batch's rows are never read. Which dates it touched is in Silver's log, between
-the offset of the batch before and Silver's newest version; where there is no batch before, or the log no longer reaches
-back to it, every date is touched. A batch that crashed has no commit in the checkpoint and is done again.
+the offset of the batch before and Silver's newest version; where there is no batch before, every date is touched, and
+where the log no longer reaches back to it the stream says so. A batch that crashed has no commit in the checkpoint and is
+done again.
 """
 
 import datetime as dt
@@ -139,6 +140,11 @@ class Checkpoint:
     def __init__(self, uri: str) -> None:
         self.uri = uri
 
+    @property
+    def start_over(self) -> str:
+        """What to do where the stream cannot go on from here."""
+        return f"delete the folder {self.uri} and start again, which refreshes every date and loses nothing"
+
     def has_done_a_batch(self) -> bool:
         """Whether a batch is done: the first one makes every table."""
         return bool(self._names("commits"))
@@ -186,25 +192,27 @@ def _check(checkpoint: Checkpoint, lake: Lake) -> None:
     if offset is None:
         logger.info("There is no checkpoint at %s yet: every date is refreshed", checkpoint.uri)
         return
-    start_over = f"delete the folder {checkpoint.uri} and start again, which refreshes every date and loses nothing"
     if offset.table_id != silver.table_id:
         raise UserError(_is_another_table(checkpoint, lake))
     if offset.next_version > silver.version + 1:
         raise UserError(
             f"The checkpoint at {checkpoint.uri} has seen version {offset.next_version - 1} of Silver at {silver.uri}, "
-            f"whose newest is {silver.version}: where Silver was put back to an older state, {start_over}."
+            f"whose newest is {silver.version}: where Silver was put back to an older state, {checkpoint.start_over}."
         )
+    if not checkpoint.has_done_a_batch():
+        return
     for name, uri in lake.tables.items():
-        if checkpoint.has_done_a_batch() and not _exists(uri):
+        if not _exists(uri):
             raise UserError(
-                f"{name} is not at {uri}, and the checkpoint at {checkpoint.uri} says that it is made: {start_over}."
+                f"{name} is not at {uri}, and the checkpoint at {checkpoint.uri} says that it is made: "
+                f"{checkpoint.start_over}."
             )
 
 
 def _is_another_table(checkpoint: Checkpoint, lake: Lake) -> str:
     return (
         f"The checkpoint at {checkpoint.uri} follows another table than Silver at {lake.silver}: where Silver was made "
-        f"anew, delete the folder {checkpoint.uri} and start again, which refreshes every date and loses nothing; "
+        f"anew, {checkpoint.start_over}; "
         "otherwise correct GOLD_SOURCE_PATH or GOLD_CHECKPOINT_PATH."
     )
 
@@ -212,7 +220,7 @@ def _is_another_table(checkpoint: Checkpoint, lake: Lake) -> str:
 def _is_cut(checkpoint: Checkpoint, lake: Lake) -> str:
     return (
         f"The log of Silver at {lake.silver} no longer reaches back to where the checkpoint at {checkpoint.uri} stands: "
-        f"delete the folder {checkpoint.uri} and start again, which refreshes every date and loses nothing."
+        f"{checkpoint.start_over}."
     )
 
 
@@ -252,8 +260,8 @@ def _follow(batches: "_Batches", interval: str | None) -> bool:
             ) from error
         if batches.done == done_before and batches.restarted:
             raise UserError(
-                f"Silver at {batches.lake.silver} has lost or changed columns, which a stream cannot follow: delete the "
-                f"folder {batches.checkpoint.uri} and start again, which refreshes every date and loses nothing."
+                f"Silver at {batches.lake.silver} has lost or changed columns, which a stream cannot follow: "
+                f"{batches.checkpoint.start_over}."
             ) from None
         batches.restarted = True
         return False
@@ -357,12 +365,12 @@ class _Batches:
 
     def _touched(self, silver: Silver, changes: SilverChanges) -> set[dt.date | None]:
         """The dates that a batch has to refresh, None among them where rows without a date were touched."""
-        if changes.after >= 0 and changes.complete:
-            return set(changes.last)
-        if changes.after >= 0:
+        if changes.after < 0:
+            # Also what only a table made from Silver still has.
+            return {None, *silver.rows_by_date(), *gold_dates(self.lake)}
+        if not changes.complete:
             raise UserError(_is_cut(self.checkpoint, self.lake))
-        # Also what only a table made from Silver still has.
-        return {None, *silver.rows_by_date(), *gold_dates(self.lake)}
+        return set(changes.last)
 
 
 def _rows(silver: Silver, dates: Iterable[dt.date]) -> int | None:

@@ -42,9 +42,8 @@ def test_maintenance_beside_refreshes_and_a_backfill_takes_its_turn_and_gold_is_
         ]
         asked = []
         for number, command in enumerate(commands):
-            with (tmp_path / f"{number}.log").open(
-                "wb"
-            ) as said:  # a pipe that nobody empties would hold the slot for ever
+            # Not a pipe: one that nobody empties would hold the slot for ever.
+            with (tmp_path / f"{number}.log").open("wb") as said:
                 process = subprocess.Popen([str(BIN / "dagster"), *command], env=env, cwd=REPOSITORY, stderr=said)
                 asked.append(process)
         for number, process in enumerate(asked):
