@@ -5,13 +5,11 @@ the logs alone; the others compare rows by the SQL of ``reconciliation`` and sha
 """
 
 import datetime as dt
-import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -33,13 +31,8 @@ SILVER = "silver_transactions"
 
 Severity = Literal["error", "warning"]
 
-_Part = TypeVar("_Part")
-_Answer = TypeVar("_Answer")
-
 _DAY = dt.timedelta(days=1)
 _ROWS_SHOWN = 20
-_SLICES_AT_A_TIME = min(4, os.cpu_count() or 1)
-"""What bounds the memory, together with the size of a slice."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +184,10 @@ class Inspection:
         by_basis: dict[_Basis, list[dt.date | None]] = defaultdict(list)
         for date in dates:
             by_basis[self.basis(table, date)].append(date)
-        parts = [(basis, part) for basis, together in by_basis.items() for part in self._slices(together)]
         reconciled: dict[dt.date | None, _Reconciled] = {}
-        for found in _side_by_side(lambda part: self._reconcile_slice(table, gold, *part), parts):
-            reconciled |= found
+        for basis, together in by_basis.items():
+            for part in self._slices(together):
+                reconciled |= self._reconcile_slice(table, gold, basis, part)
         self._reconciled[table.name] |= reconciled
         return reconciled
 
@@ -247,9 +240,8 @@ class Inspection:
     def by_slices(self, ask: Callable[[list[dt.date]], Mapping[Any, Any]]) -> dict[Any, Any]:
         """What ``ask`` answers for all the dates, asked slice by slice."""
         answers: dict[Any, Any] = {}
-        parts = [_split(part)[0] for part in self._slices(self.dates)]
-        for answer in _side_by_side(ask, parts):
-            answers |= answer
+        for part in self._slices(self.dates):
+            answers |= ask(_split(part)[0])
         return answers
 
     def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
@@ -684,11 +676,6 @@ def _open(uri: str) -> DeltaTable | None:
         raise UserError(
             f"The table at {uri} cannot be opened ({reason(error)}): see that the place is a Delta table."
         ) from error
-
-
-def _side_by_side(work: Callable[[_Part], _Answer], parts: Sequence[_Part]) -> Iterator[_Answer]:
-    with ThreadPoolExecutor(max_workers=_SLICES_AT_A_TIME) as pool:
-        yield from pool.map(work, parts)
 
 
 def _dates_with_files(table: DeltaTable) -> set[dt.date]:

@@ -342,8 +342,7 @@ def _by_date(rows: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
 
 
 def _query(sql: str, **tables: DeltaTable) -> list[dict[str, Any]]:
-    # One thread: slices are asked side by side, which costs less than to shuffle each between threads.
-    builder = QueryBuilder({"datafusion.execution.target_partitions": "1"})
+    builder = QueryBuilder()
     for name, table in tables.items():
         builder.register(name, table)
     try:
