@@ -1,7 +1,8 @@
 """How long a tick of the sensor takes with nothing new, by the length of Silver's log and its number of dates.
 
 ``python -m benchmarks.tick`` prints the median for each. Silver's log is as its writers leave it: a commit for each small append,
-and the last checkpoint up to a hundred commits ago. Only the log is written, for the tick reads nothing else.
+and the last checkpoint up to a hundred commits ago. Only the log is written, for the tick reads nothing else. With ``--s3`` it is
+in a bucket of a real S3 server on loopback, and the requests of a tick are counted.
 """
 
 import argparse
@@ -9,7 +10,6 @@ import datetime as dt
 import itertools
 import json
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import dagster as dg
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
+from benchmarks.places import place
 from gold_assets.automation.micro_batch import Cursor, tick
 from gold_assets.lakehouse.refresh import Lake
 from gold_assets.lakehouse.tables import TABLES
@@ -31,14 +32,20 @@ def main() -> None:
     parser.add_argument("--commits", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--dates", type=int, nargs="+", default=[365, 3_650])
     parser.add_argument("--times", type=int, default=21)
+    parser.add_argument("--s3", action="store_true")
     given = parser.parse_args()
-    print(f"{'commits':>9}{'dates':>8}{'median s':>11}{'worst s':>10}")
-    with tempfile.TemporaryDirectory() as scratch, dg.DagsterInstance.local_temp(scratch) as instance:
+    print(f"{'commits':>9}{'dates':>8}{'median s':>11}{'worst s':>10}{'requests':>10}")
+    with place(on_s3=given.s3) as there, dg.DagsterInstance.local_temp() as instance:
         for commits, dates in itertools.product(given.commits, given.dates):
-            silver = f"{scratch}/silver_{commits}_{dates}"
-            _write_log(silver, commits, dates)
-            seconds = _ticks(instance, silver, dates, given.times)
-            print(f"{commits:>9,}{dates:>8,}{statistics.median(seconds):>11.3f}{max(seconds):>10.3f}", flush=True)
+            name = f"silver_{commits}_{dates}"
+            _write_log(str(there.folder / name), commits, dates)
+            before = there.requests()
+            seconds = _ticks(instance, f"{there.root}/{name}", dates, given.times)
+            requests = (there.requests() - before) / (given.times + 1)
+            print(
+                f"{commits:>9,}{dates:>8,}{statistics.median(seconds):>11.3f}{max(seconds):>10.3f}{requests:>10.1f}",
+                flush=True,
+            )
 
 
 def _ticks(instance: dg.DagsterInstance, silver: str, dates: int, times: int) -> list[float]:

@@ -1,14 +1,16 @@
 """Settings from the environment, read in one place. Every one is optional and has a default under GOLD_LAKE_ROOT."""
 
 import datetime as dt
+import json
 import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gold_assets.lakehouse import storage
 from gold_assets.lakehouse.errors import UserError
 from gold_assets.lakehouse.refresh import Lake
 from gold_assets.lakehouse.tables import TABLES
@@ -40,6 +42,7 @@ class Settings(BaseSettings):
     spark_remote: str | None = None
     spark_conf: str | None = None
     spark_jars: str | None = None
+    storage_options: SecretStr | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +73,24 @@ class Settings(BaseSettings):
             taken[place] = setting
         return self
 
+    def store_options(self) -> dict[str, str]:
+        """GOLD_STORAGE_OPTIONS as a store's environment variables by name. Raises ``UserError``, which shows none of them."""
+        if self.storage_options is None:
+            return {}
+        form = """a JSON object of a store's environment variables, such as {"AWS_ENDPOINT_URL": "https://…"}"""
+        try:
+            options = json.loads(self.storage_options.get_secret_value())
+        except ValueError:
+            options = None
+        if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
+            raise UserError(f"GOLD_STORAGE_OPTIONS is no such text as expected, {form}: correct it or unset it.")
+        if unknown := storage.unknown_options(options):
+            raise UserError(
+                f"GOLD_STORAGE_OPTIONS names {', '.join(unknown)}, expected {form}, with names that begin with AWS_, AZURE_ or "
+                "GOOGLE_: correct it or unset it."
+            )
+        return options
+
     @cached_property
     def lake(self) -> Lake:
         """Where Silver and the tables made from it are."""
@@ -80,15 +101,20 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings of this process. Raises ``UserError`` with one sentence where a value makes no sense."""
+    """The settings of this process, whose environment gets what GOLD_STORAGE_OPTIONS says.
+
+    Raises ``UserError`` with one sentence where a value makes no sense.
+    """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         setting = "GOLD_" + str(first["loc"][0]).upper()
         raise UserError(
             f"{setting} is {first['input']!r}, expected {_expected(first)}: correct it or unset it."
         ) from None
+    storage.use(settings.store_options())
+    return settings
 
 
 def _expected(error: object) -> str:

@@ -24,6 +24,7 @@ class Lakehouse(dg.ConfigurableResource):
     silver: str
     tables: dict[str, str]
     engine: str
+    checkpoint: str | None = None
     spark_master: str | None = None
     spark_remote: str | None = None
     spark_conf: str | None = None
@@ -35,6 +36,7 @@ class Lakehouse(dg.ConfigurableResource):
         return cls(
             silver=settings.lake.silver,
             tables=dict(settings.lake.tables),
+            checkpoint=settings.checkpoint_path,
             engine=settings.engine,
             spark_master=settings.spark_master,
             spark_remote=settings.spark_remote,
@@ -60,6 +62,7 @@ class Lakehouse(dg.ConfigurableResource):
             remote=self.spark_remote,
             conf_file=self.spark_conf,
             jars=self.spark_jars,
+            places=[self.silver, *self.tables.values(), *([self.checkpoint] if self.checkpoint else [])],
             open=_open_with_dagster,
         )
 

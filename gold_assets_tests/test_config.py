@@ -70,3 +70,38 @@ def test_a_value_that_makes_no_sense_is_one_sentence(
         load_settings()
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_storage_options_are_in_the_environment_where_every_engine_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "before")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://before")
+    monkeypatch.setenv("GOLD_STORAGE_OPTIONS", '{"aws_endpoint_url": "http://127.0.0.1:9000", "AWS_ALLOW_HTTP": "true"}')
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "false")
+    load_settings()
+    found = {name: os.environ[name] for name in ("AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP", "AWS_REGION")}
+    assert found == {"AWS_ENDPOINT_URL": "http://127.0.0.1:9000", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "before"}
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("{'AWS_SECRET_ACCESS_KEY': 'hush-hush'}", "GOLD_STORAGE_OPTIONS is no such text as expected, a JSON object"),
+        ('{"AWS_SECRET_ACCESS_KEY": ["hush-hush"]}', "GOLD_STORAGE_OPTIONS is no such text as expected, a JSON object"),
+        ('{"secret": "hush-hush"}', "GOLD_STORAGE_OPTIONS names secret, expected a JSON object"),
+    ],
+)
+def test_storage_options_that_make_no_sense_are_one_sentence_that_does_not_show_them(
+    monkeypatch: pytest.MonkeyPatch, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv("GOLD_STORAGE_OPTIONS", value)
+    with pytest.raises(UserError) as raised:
+        load_settings()
+    assert sentence in str(raised.value)
+    assert "hush" not in str(raised.value)
+    assert "hush" not in repr(raised.value.__cause__)
+
+
+def test_a_setting_never_shows_the_storage_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOLD_STORAGE_OPTIONS", '{"AWS_SECRET_ACCESS_KEY": "hush-hush"}')
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
+    assert "hush" not in repr(load_settings())

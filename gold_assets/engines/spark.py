@@ -96,6 +96,7 @@ class SparkEngine:
         remote: the address of a running Spark Connect server (``sc://…``), used in place of ``master``.
         conf_file: further Spark settings, in the form of ``spark-defaults.conf``.
         jars: a local folder with the Delta JARs; by default they come by coordinates.
+        places: where the lake's tables are; an object store among them needs Hadoop's connector to it.
         open: makes the session from its settings.
 
     Raises ``UserError`` on first use, within a minute, where Java, the JARs, the master or the server are missing.
@@ -107,6 +108,7 @@ class SparkEngine:
         remote: str | None = None,
         conf_file: str | None = None,
         jars: str | None = None,
+        places: Collection[str] = (),
         open: Open = open_session,
     ) -> None:
         # Spark sorts by date and spills: what is large for one process is not for it, and each commit costs seconds.
@@ -115,6 +117,7 @@ class SparkEngine:
         self.remote = remote
         self._conf_file = conf_file
         self._jars = jars
+        self._schemes = {urlsplit(spark_path(place)).scheme for place in places}
         self._open = open
         self._starting = threading.Lock()
         self._session: SparkSession | None = None
@@ -132,7 +135,9 @@ class SparkEngine:
         if self.remote:
             return {**own, **_SESSION, "spark.remote": self.remote}
         conf = {"spark.app.name": "gold_assets", "spark.master": self._master, **_DELTA}
-        conf |= runtime.delta_jars_in(self._jars) if self._jars else runtime.delta_coordinates()
+        conf |= runtime.jars_in(self._jars) if self._jars else runtime.coordinates(self._schemes)
+        if "s3a" in self._schemes:
+            conf |= runtime.s3_settings()
         if self._master.startswith("local"):
             conf |= _LOCAL
         joined = {key: f"{conf[key]},{own[key]}" for key in _JOINED if key in conf and key in own}
@@ -217,7 +222,7 @@ class SparkEngine:
                 "correct GOLD_SPARK_REMOTE or mend the server."
             ) from error
         if _DELTA["spark.sql.extensions"] not in extensions:
-            packages = runtime.delta_coordinates()["spark.jars.packages"]
+            packages = runtime.coordinates(self._schemes)["spark.jars.packages"]
             raise UserError(
                 f"The Spark Connect server at {remote} knows no Delta tables: start it with --packages {packages} and "
                 + " ".join(f"--conf {key}={value}" for key, value in _DELTA.items())
@@ -231,6 +236,8 @@ def spark_path(uri: str) -> str:
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return f"file://{unquote(parts.path)}"
+    if parts.scheme == "s3":
+        return f"s3a{uri.removeprefix('s3')}"  # Hadoop's one connector to S3
     if "://" in uri:
         return uri
     return f"file://{Path(uri).absolute()}"

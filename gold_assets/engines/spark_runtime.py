@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,6 +28,22 @@ _SHIPPED_WITH_PYSPARK = (
     "org.apache.*:*,com.fasterxml.*:*,org.slf4j:*,org.xerial.snappy:*,com.github.luben:*,org.locationtech.*:*"
 )
 """What delta-spark depends on and pyspark brings: 74 of 87 MB, copied at every start if it were resolved again."""
+
+_CONNECTORS = {
+    "s3a": "org.apache.hadoop:hadoop-aws",
+    "abfss": "org.apache.hadoop:hadoop-azure",
+    "gs": "org.apache.hadoop:hadoop-gcp",
+}
+"""Hadoop's connectors to object stores, of the version of Hadoop that pyspark brings."""
+
+_S3_CREDENTIALS = ",".join(
+    (
+        "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider",
+        "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+        "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
+    )
+)
+"""What Spark has taken from the driver's environment, for its executors too; else what AWS's own tools would find."""
 
 
 def check_java() -> None:
@@ -63,21 +79,39 @@ def check_versions() -> None:
             )
 
 
-def delta_coordinates() -> dict[str, str]:
-    """The Spark settings that fetch the Delta JARs made for the installed pyspark and delta-spark."""
+def coordinates(schemes: Collection[str] = ()) -> dict[str, str]:
+    """The Spark settings that fetch the JARs: Delta's, made for the installed pyspark, and the connectors to stores."""
     spark = ".".join(pyspark.__version__.split(".")[:2])
+    connectors = [f"{_CONNECTORS[scheme]}:{_hadoop_version()}" for scheme in sorted(schemes) if scheme in _CONNECTORS]
     return {
-        "spark.jars.packages": f"io.delta:delta-spark_{spark}_2.13:{_delta_version()}",
+        "spark.jars.packages": ",".join([f"io.delta:delta-spark_{spark}_2.13:{_delta_version()}", *connectors]),
         "spark.jars.excludes": _SHIPPED_WITH_PYSPARK,
     }
 
 
-def delta_jars_in(folder: str) -> dict[str, str]:
+def s3_settings() -> dict[str, str]:
+    """Hadoop's settings for the S3 that the environment's AWS variables name. Spark takes the keys themselves from there."""
+    settings = {"spark.hadoop.fs.s3a.aws.credentials.provider": _S3_CREDENTIALS}
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        virtual = os.environ.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() == "true"
+        settings["spark.hadoop.fs.s3a.endpoint"] = endpoint
+        settings["spark.hadoop.fs.s3a.path.style.access"] = str(not virtual).lower()
+    if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        settings["spark.hadoop.fs.s3a.endpoint.region"] = region
+    return settings
+
+
+def _hadoop_version() -> str:
+    (jar,) = (Path(pyspark.__file__).parent / "jars").glob("hadoop-client-api-*.jar")
+    return jar.stem.removeprefix("hadoop-client-api-")
+
+
+def jars_in(folder: str) -> dict[str, str]:
     """The Spark settings that take the Delta JARs from a local folder, for machines without a registry."""
     jars = sorted(Path(folder).expanduser().absolute().glob("*.jar"))
     missing = [name for name in ("delta-spark", "delta-storage") if not any(name in jar.name for jar in jars)]
     if missing:
-        wanted = delta_coordinates()["spark.jars.packages"]
+        wanted = coordinates()["spark.jars.packages"]
         raise UserError(
             f"The folder of Spark's JARs, {folder}, holds no {' and no '.join(missing)} JAR: put {wanted} and what it "
             "depends on there, or unset GOLD_SPARK_JARS to have them fetched."

@@ -2,6 +2,8 @@
 
 import re
 
+from gold_assets.lakehouse.storage import without_secrets
+
 
 class UserError(Exception):
     """A failure that the person who runs the project can cause and mend. Its text is the whole message."""
@@ -9,10 +11,11 @@ class UserError(Exception):
 
 def reason(error: Exception) -> str:
     """What a library says of a failure, on one line, to stand inside a sentence."""
-    lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip()]
+    text = without_secrets(str(error))
+    lines = [line.strip().removeprefix(": ") for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("An error occurred while calling")]  # py4j, of any failure
     if not lines:
         return type(error).__name__
     said = lines[0].rstrip(".!")
-    cause = re.search(r'message: "([^"]+)"', str(error))  # delta-rs, of what the operating system answered
+    cause = re.search(r'message: "([^"]+)"', text)  # delta-rs, of what the operating system answered
     return said if cause is None or cause[1] in said else f"{said}: {cause[1]}"

@@ -27,9 +27,10 @@ class DagsterDev:
         self.home = folder / "dagster_home"
         self.home.mkdir(parents=True)
         shutil.copy(_PROJECT / "dagster_home" / "dagster.yaml", self.home)
-        self.lake: Lake = Settings(lake_root=str(folder / "lake")).lake
+        settings = {"GOLD_LAKE_ROOT": str(folder / "lake")} | settings
+        self.lake: Lake = Settings(lake_root=settings["GOLD_LAKE_ROOT"]).lake
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GOLD_", "DAGSTER_"))}
-        self.env = inherited | {"DAGSTER_HOME": str(self.home), "GOLD_LAKE_ROOT": str(folder / "lake")} | settings
+        self.env = inherited | {"DAGSTER_HOME": str(self.home)} | settings
         self.url = ""
         """Where its user interface is, while it runs."""
         self._output = (folder / "dagster_dev.log").open("wb")

@@ -96,4 +96,4 @@ def test_a_connect_server_without_delta_is_named(lake: Lake, tmp_path: Path) -> 
         sentence = process.refresh(tmp_path, [MONDAY])
     assert sentence is not None
     assert sentence.startswith(f"The Spark Connect server at {remote} knows no Delta tables: start it with --packages")
-    assert runtime.delta_coordinates()["spark.jars.packages"] in sentence
+    assert runtime.coordinates()["spark.jars.packages"] in sentence

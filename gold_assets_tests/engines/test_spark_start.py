@@ -66,7 +66,7 @@ def test_a_pyspark_that_does_not_match_delta_spark_is_named(monkeypatch: pytest.
 
 
 def test_the_coordinates_are_those_of_the_installed_versions() -> None:
-    assert runtime.delta_coordinates()["spark.jars.packages"] == "io.delta:delta-spark_4.2_2.13:4.4.0"
+    assert runtime.coordinates()["spark.jars.packages"] == "io.delta:delta-spark_4.2_2.13:4.4.0"
 
 
 def test_jars_that_cannot_be_resolved_name_the_repository(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_jars_that_cannot_be_resolved_name_the_repository(tmp_path: Path) -> Non
 
 
 def test_a_half_filled_local_maven_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    group, artifact, version = runtime.delta_coordinates()["spark.jars.packages"].split(":")
+    group, artifact, version = runtime.coordinates()["spark.jars.packages"].split(":")
     half = tmp_path / ".m2" / "repository" / group.replace(".", "/") / artifact / version
     half.mkdir(parents=True)
     (half / f"{artifact}-{version}.pom").write_text(

@@ -1,0 +1,43 @@
+"""A lake in a bucket of a real S3 server."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from gold_assets.lakehouse.refresh import Lake
+from gold_assets.lakehouse.tables import TABLES
+from gold_assets_tests.object_store.s3_server import S3Server, executable
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The server, for all tests."""
+    if executable() is None:
+        pytest.skip("versitygw is missing: make test builds it where Go is installed")
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server, which this process finds by its environment."""
+    for name, value in s3_server.env.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def lake(s3: S3Server) -> Lake:
+    """Places in a new bucket."""
+    return new_lake(s3)
+
+
+def new_lake(server: S3Server) -> Lake:
+    """Places in a new bucket for Silver and the tables made from it, with nothing there."""
+    bucket = server.make_bucket(f"lake-{next(_numbers)}")
+    return Lake(f"{bucket}/silver", {table.name: f"{bucket}/gold/{table.name}" for table in TABLES})

@@ -1,0 +1,152 @@
+"""The promises hold on an object store as they do in a folder."""
+
+import datetime as dt
+import threading
+import time
+from typing import Any
+
+import dagster as dg
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gold_assets.check import examine
+from gold_assets.engines import Engine
+from gold_assets.lakehouse.checks import CHECKS, Inspection, Limits
+from gold_assets.lakehouse.dates import days
+from gold_assets.lakehouse.errors import UserError
+from gold_assets.lakehouse.maintenance import maintain
+from gold_assets.lakehouse.refresh import Lake, refresh
+from gold_assets.lakehouse.tables import TABLES, USER_SPEND_SUMMARY
+from gold_assets_tests.automation.daemon import Daemon
+from gold_assets_tests.corruptions import good_lake
+from gold_assets_tests.lakehouse.test_any_silver import Step, doubles, follow, silver_rows, steps
+from gold_assets_tests.object_store.conftest import new_lake
+from gold_assets_tests.object_store.s3_server import S3Server
+from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.truth import assert_gold_is_true, rows_of
+
+pytestmark = pytest.mark.sail
+
+THREE_DAYS = days(MONDAY, WEDNESDAY)
+LIMITS = Limits(first_date=MONDAY, last_date=WEDNESDAY)
+
+
+@settings(max_examples=4)
+@given(first=silver_rows(doubles, most=12), history=st.lists(steps, min_size=2, max_size=5), data=st.data())
+def test_gold_equals_the_truth_after_each_step_of_any_history(
+    first: list[dict[str, Any]], history: list[Step], data: st.DataObject, engine: Engine, s3: S3Server
+) -> None:
+    follow(history, data, new_lake(s3), engine, first)
+
+
+def test_every_check_is_green_on_a_good_lake_and_finds_a_changed_digit(lake: Lake, engine: Engine) -> None:
+    good_lake(lake, engine)
+    assert examine(Inspection(lake, THREE_DAYS, LIMITS), CHECKS).exit_code == 0
+    DeltaTable(lake.tables["user_spend_summary"]).update(
+        {"total_spend": "total_spend + 0.0001"}, predicate="event_date = '2024-01-02' AND user_id = 'ann'"
+    )
+    report = examine(Inspection(lake, THREE_DAYS, LIMITS), CHECKS)
+    failed = {(found.check.table, found.check.name, found.date) for found in report.failed("error")}
+    assert ("user_spend_summary", "reconciles", TUESDAY) in failed
+    assert report.exit_code == 1
+
+
+def test_maintenance_keeps_the_content_and_deletes_what_nobody_needs(lake: Lake, engine: Engine, s3: S3Server) -> None:
+    for name in ("ann", "bob", "eve"):
+        write_silver(lake, [high_risk_row(user_id=name, event_date=date) for date in THREE_DAYS] + [row(user_id=" ")])
+        refresh(lake, engine, THREE_DAYS)
+    spend = lake.tables["user_spend_summary"]
+    stored = s3.objects(spend)
+    done = maintain(lake, engine, today=dt.date(2024, 2, 1), retention_hours=0, allow_short_retention=True)
+    assert done["user_spend_summary"].ordered == tuple(THREE_DAYS)
+    assert len({name for name in s3.objects(spend) if name.endswith(".parquet")}) == len(THREE_DAYS) < len(stored)
+    assert_gold_is_true(lake)
+    again = maintain(lake, engine, today=dt.date(2024, 2, 1))
+    assert not any(table.ordered for table in again.values())
+
+
+def test_a_store_that_goes_away_in_the_middle_of_a_refresh_loses_nothing(
+    lake: Lake, engine: Engine, s3: S3Server
+) -> None:
+    month = days(MONDAY, MONDAY + dt.timedelta(days=30))
+    write_silver(lake, [row(event_date=date) for date in month] + [high_risk_row(), row(user_id=None)])
+    refresh(lake, engine, month)
+    write_silver(lake, [row(user_id="late", event_date=date) for date in month])
+    started = time.monotonic()
+    killer = threading.Timer(0.25, s3.kill)
+    killer.start()
+    try:
+        with pytest.raises(UserError) as raised:
+            while True:  # until it is hit
+                refresh(lake, engine, month)
+        killer.join()
+    finally:
+        killer.join()
+        s3.start()
+    assert "\n" not in str(raised.value)
+    assert time.monotonic() - started < 120
+    refresh(lake, engine, month)
+    assert_gold_is_true(lake)
+
+
+def test_racing_writers_lose_nothing(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row()])
+    writers = [
+        threading.Thread(target=write_silver, args=(lake, [row(user_id=f"user {n}", event_date=TUESDAY)]))
+        for n in range(8)
+    ]
+    for writer in writers:
+        writer.start()
+    refreshes = [threading.Thread(target=refresh, args=(lake, engine, [MONDAY, TUESDAY])) for _ in range(3)]
+    for each in refreshes:
+        each.start()
+    for thread in (*writers, *refreshes):
+        thread.join()
+    assert rows_of(lake.silver).num_rows == 9
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    assert_gold_is_true(lake)
+
+
+def test_the_requests_of_a_refresh_and_of_a_tick_do_not_grow_with_silvers_history(
+    lake: Lake, engine: Engine, s3: S3Server
+) -> None:
+    daemon = Daemon(lake, dg.DagsterInstance.ephemeral())
+
+    def requests_of_refresh_and_tick() -> tuple[int, int]:
+        before = s3.requests()
+        refresh(lake, engine, [MONDAY])
+        between = s3.requests()
+        daemon.tick()
+        return between - before, s3.requests() - between
+
+    def grow(commits: int) -> None:
+        for n in range(commits):
+            write_silver(lake, [row(user_id=f"user {n}", event_date=TUESDAY)])
+        DeltaTable(lake.silver).create_checkpoint()
+
+    write_silver(lake, [row()])
+    grow(5)
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    daemon.tick()
+    daemon.end_all()
+    daemon.tick()
+    few = requests_of_refresh_and_tick()
+    grow(60)
+    daemon.tick()
+    daemon.end_all()
+    daemon.tick()
+    many = requests_of_refresh_and_tick()
+    assert many[0] <= few[0] + 4
+    assert many[1] <= few[1] + 2
+
+
+def test_a_place_that_holds_something_else_is_not_written_to(lake: Lake, engine: Engine, s3: S3Server) -> None:
+    write_silver(lake, [row()])
+    write_deltalake(lake.tables["high_risk_txns"], rows_of(lake.silver))
+    before = s3.objects(lake.tables["high_risk_txns"])
+    with pytest.raises(UserError, match="high_risk_txns"):
+        refresh(lake, engine, [MONDAY], tables=TABLES)
+    assert s3.objects(lake.tables["high_risk_txns"]) == before
+    assert not s3.objects(lake.tables[USER_SPEND_SUMMARY.name])
