@@ -75,7 +75,9 @@ def test_a_value_that_makes_no_sense_is_one_sentence(
 def test_storage_options_are_in_the_environment_where_every_engine_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "before")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://before")
-    monkeypatch.setenv("GOLD_STORAGE_OPTIONS", '{"aws_endpoint_url": "http://127.0.0.1:9000", "AWS_ALLOW_HTTP": "true"}')
+    monkeypatch.setenv(
+        "GOLD_STORAGE_OPTIONS", '{"aws_endpoint_url": "http://127.0.0.1:9000", "AWS_ALLOW_HTTP": "true"}'
+    )
     monkeypatch.setenv("AWS_ALLOW_HTTP", "false")
     load_settings()
     found = {name: os.environ[name] for name in ("AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP", "AWS_REGION")}

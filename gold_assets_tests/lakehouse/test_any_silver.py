@@ -207,9 +207,7 @@ def test_gold_equals_the_truth_after_each_step_of_any_history(
     follow(history, data, new_lake(tmp_path), engine, first)
 
 
-def follow(
-    history: list[Step], data: st.DataObject, lake: Lake, engine: Engine, first: list[dict[str, Any]]
-) -> None:
+def follow(history: list[Step], data: st.DataObject, lake: Lake, engine: Engine, first: list[dict[str, Any]]) -> None:
     """Take the steps one by one, and refresh what each of them, or several, touched: then Gold is true."""
     pending = _append(first)(lake)
     for step in history:

@@ -47,6 +47,8 @@ def test_gold_follows_though_the_store_goes_away_in_the_middle(dagster_dev: Dags
         finally:
             s3.start()
         wait_until_true(dagster_dev)
-    logged = [path for path in dagster_dev.home.rglob("*") if path.is_file() and SECRET_KEY.encode() in path.read_bytes()]
+    logged = [
+        path for path in dagster_dev.home.rglob("*") if path.is_file() and SECRET_KEY.encode() in path.read_bytes()
+    ]
     assert not logged
     assert SECRET_KEY not in dagster_dev.output

@@ -1,6 +1,5 @@
 """What a store refuses, and a store that is not there, is one sentence that shows no secret; what it had stays whole."""
 
-
 import pytest
 from deltalake import DeltaTable
 
