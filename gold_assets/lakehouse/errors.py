@@ -2,7 +2,7 @@
 
 import re
 
-from gold_assets.lakehouse.storage import without_secrets
+from gold_assets.lakehouse import storage
 
 
 class UserError(Exception):
@@ -11,7 +11,9 @@ class UserError(Exception):
 
 def reason(error: Exception) -> str:
     """What a library says of a failure, on one line, to stand inside a sentence."""
-    text = without_secrets(str(error))
+    text = storage.without_secrets(str(error))
+    if (of_a_store := storage.explanation(text)) is not None:
+        return of_a_store
     lines = [line.strip().removeprefix(": ") for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("An error occurred while calling")]  # py4j, of any failure
     if not lines:

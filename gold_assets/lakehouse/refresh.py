@@ -266,4 +266,8 @@ def _own_commit(target: DeltaTable, refresh_id: str) -> Commit:
     for commit in DeltaLog(target).commits_backwards(target.version()):
         if commit.user_metadata.get(STAMP, {}).get("refresh_id") == refresh_id:
             return commit
-    raise RuntimeError(f"the commit of refresh {refresh_id} is not in the log of {target.table_uri}")
+    raise UserError(
+        f"A commit to {target.table_uri} is no longer in its log, so another writer has overwritten it, as happens on a store "
+        "without conditional put, and where Spark and another process write at once: let one process write Gold at a time, "
+        "then run again."
+    )

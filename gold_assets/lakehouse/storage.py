@@ -1,4 +1,4 @@
-"""Object stores: where credentials come from, and that they are never shown.
+"""Object stores: where credentials come from, that they are never shown, and what a store means by its answers.
 
 delta-rs, Sail and Spark all read the environment's ``AWS_*``, ``AZURE_*`` and ``GOOGLE_*`` variables, so the environment is
 the one place from which all three get them.
@@ -30,3 +30,38 @@ def without_secrets(text: str) -> str:
         if _OPTION.fullmatch(name) and _SECRET.search(name) and len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, "***")
     return text
+
+
+_WRONG_CREDENTIALS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed", "XAdminUserNotFound"}
+_OLD_CREDENTIALS = {"ExpiredToken", "RequestExpired", "TokenRefreshRequired", "InvalidToken"}
+_METADATA_SERVICE = "169.254.169.254"
+"""Whom a machine of the cloud asks for its role; asked last, where no other credentials were found."""
+
+
+def explanation(text: str) -> str | None:
+    """What a store's client says of a failure, in a few words that can stand inside a sentence; None where it is not a store's."""
+    request = re.search(r"Error performing (\w+) (\S+?)[?\s]", text)
+    if request is None:
+        return None
+    method, url = request[1], request[2]
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    status = re.search(r"\b([45]\d\d) [A-Z]\w+", text)
+    answer = code[1] if code else status[0] if status else ""
+    if _METADATA_SERVICE in url:
+        return "there are no credentials for the store in the environment, in a profile or in a role of this machine"
+    if answer == "NoSuchBucket":
+        return f"the store has no such bucket: NoSuchBucket at {url}"
+    if answer in _WRONG_CREDENTIALS:
+        return f"the store takes the credentials for wrong: {answer}"
+    if answer in _OLD_CREDENTIALS:
+        return f"the credentials for the store have expired: {answer}"
+    if status and status[1] in ("401", "403"):
+        return f"the credentials have no permission for {method} {url}: {answer}"
+    if answer == "NotImplemented" and method == "PUT":
+        return "the store refuses a conditional put (If-None-Match), without which commits could overwrite each other"
+    if answer:
+        return f"the store answered {method} {url} with {answer}"
+    if "URL scheme is not allowed" in text:
+        return f"{url} has no TLS, which AWS_ALLOW_HTTP=true would allow"
+    cause = [line.strip(" \u21b3") for line in re.sub("\x1b\\[\\d+m", "", text).splitlines() if line.strip()][-1]
+    return f"the store does not answer at {url}: {cause}"

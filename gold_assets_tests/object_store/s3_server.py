@@ -68,7 +68,6 @@ class S3Server:
                 "--quiet",
                 *self._options,
                 "posix",
-                "--nometa",
                 str(self._buckets),
             ],
             stdout=subprocess.DEVNULL,
