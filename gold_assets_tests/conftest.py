@@ -6,6 +6,7 @@ functions to classic or to Connect once per process. Tests marked ``sail`` or ``
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +16,9 @@ from gold_assets.engines import Engine
 from gold_assets.lakehouse.refresh import Lake
 from gold_assets.lakehouse.tables import TABLES
 from gold_assets_tests.corruptions import good_lake
+
+SMALL_TABLES = str(Path(__file__).parent / "engines" / "small_tables.conf")
+"""Spark settings for tables of a few rows."""
 
 ENGINE = os.environ.get("GOLD_ENGINE") or "sail"
 
@@ -56,10 +60,27 @@ def new_engine() -> Engine:
     if ENGINE == "spark":
         from gold_assets.engines.spark import SparkEngine
 
-        return SparkEngine(conf_file=str(Path(__file__).parent / "engines" / "small_tables.conf"))
+        return SparkEngine(conf_file=SMALL_TABLES)
     from gold_assets.engines.sail import SailEngine
 
     return SailEngine()
+
+
+@contextmanager
+def compiled_queries(engine: Engine) -> Iterator[None]:
+    """Where Spark interprets its queries, for tables of a few rows, let it compile them while the block runs, for a large one."""
+    if ENGINE == "spark":
+        conf = engine.session.conf  # type: ignore[attr-defined]
+        interpreted = {
+            name: conf.get(name) for name in ("spark.sql.codegen.wholeStage", "spark.sql.codegen.factoryMode")
+        }
+        conf.set("spark.sql.codegen.wholeStage", "true")
+        conf.set("spark.sql.codegen.factoryMode", "FALLBACK")
+        yield
+        for name, value in interpreted.items():
+            conf.set(name, value)
+    else:
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,9 @@ _LOCAL = {
     # A JVM that lives for a run spends most of its time on compiling itself; Spark's default collector is made for large heaps.
     # The quick compiler's code cache is small by default, and once it is full nothing is compiled any more.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
-    # Without native Hadoop each local file costs a chmod process, and its checksum file another.
+}
+_LOCAL_FILES = {
+    # Without native Hadoop each local file costs a chmod process, and its checksum file another. S3A's buffers cannot do so.
     "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
 }
 _JOINED = ("spark.jars.packages", "spark.jars.excludes", "spark.jars", "spark.sql.extensions")
@@ -136,10 +138,12 @@ class SparkEngine:
             return {**own, **_SESSION, "spark.remote": self.remote}
         conf = {"spark.app.name": "gold_assets", "spark.master": self._master, **_DELTA}
         conf |= runtime.jars_in(self._jars) if self._jars else runtime.coordinates(self._schemes)
-        if "s3a" in self._schemes:
-            conf |= runtime.s3_settings()
         if self._master.startswith("local"):
             conf |= _LOCAL
+        if "s3a" in self._schemes:
+            conf |= runtime.s3_settings()
+        elif self._master.startswith("local"):
+            conf |= _LOCAL_FILES
         joined = {key: f"{conf[key]},{own[key]}" for key in _JOINED if key in conf and key in own}
         return {**conf, **own, **joined, **_SESSION}
 

@@ -24,9 +24,7 @@ _CONNECT_SERVER_SECONDS = 20
 _SILENCE_SECONDS = 45
 """How long resolving the JARs may say nothing before it counts as hung."""
 
-_SHIPPED_WITH_PYSPARK = (
-    "org.apache.*:*,com.fasterxml.*:*,org.slf4j:*,org.xerial.snappy:*,com.github.luben:*,org.locationtech.*:*"
-)
+_SHIPPED_WITH_PYSPARK = "org.apache.hadoop:hadoop-client-*,org.apache.logging.*:*,org.apache.parquet:*,org.apache.spark:*,com.fasterxml.*:*,org.slf4j:*,org.xerial.snappy:*,com.github.luben:*,org.locationtech.*:*"
 """What delta-spark depends on and pyspark brings: 74 of 87 MB, copied at every start if it were resolved again."""
 
 _CONNECTORS = {

@@ -10,10 +10,8 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.dates import days
 from gold_assets.lakehouse.refresh import Lake, refresh
 from gold_assets.lakehouse.tables import TABLES
-from gold_assets.sample import complete_journey
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.engines.processes import OtherProcess, engine_process
 from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
@@ -71,11 +69,6 @@ def refresh_on_both(folder: Path, engine: Engine, sail: OtherProcess, dates: Seq
     refresh(here, engine, dates)
     assert sail.refresh(folder / "sail", list(dates), silver=here.silver) is None
     assert_same_rows(here, there)
-
-
-def test_both_engines_leave_the_same_rows_of_the_real_year(tmp_path: Path, engine: Engine, sail: OtherProcess) -> None:
-    complete_journey.write_silver(lake_in(tmp_path).silver)
-    refresh_on_both(tmp_path, engine, sail, days(complete_journey.FIRST_DATE, complete_journey.LAST_DATE))
 
 
 @settings(max_examples=5, phases=[Phase.generate])  # an example takes seconds, and a shrink would take hundreds

@@ -10,6 +10,7 @@ from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.lakehouse.dates import days
 from gold_assets.lakehouse.refresh import Lake
+from gold_assets_tests.conftest import SMALL_TABLES
 from gold_assets_tests.engines.processes import engine_process, free_port, listens, spark_process
 from gold_assets_tests.silver import MONDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
@@ -64,7 +65,10 @@ def connect_server(*settings: str) -> Iterator[str]:
 def test_a_backfill_runs_on_a_standalone_cluster(lake: Lake, tmp_path: Path) -> None:
     write_three_days(lake)
     conf = tmp_path / "spark.conf"
-    conf.write_text("spark.driver.host 127.0.0.1\nspark.driver.bindAddress 127.0.0.1\nspark.sql.shuffle.partitions 2\n")
+    conf.write_text(
+        Path(SMALL_TABLES).read_text() + "spark.driver.host 127.0.0.1\nspark.driver.bindAddress 127.0.0.1\n"
+        "spark.databricks.delta.snapshotPartitions 1\n"
+    )
     with (
         standalone_cluster(tmp_path) as master,
         engine_process("spark", master=master, conf_file=str(conf)) as process,
@@ -77,7 +81,7 @@ def test_a_backfill_runs_on_a_standalone_cluster(lake: Lake, tmp_path: Path) -> 
 def test_a_backfill_runs_on_a_connect_server_without_java_here(lake: Lake, tmp_path: Path) -> None:
     write_three_days(lake)
     nowhere = {"JAVA_HOME": str(tmp_path / "no java"), "PATH": "/nonexistent"}
-    settings = [f"{key}={value}" for key, value in SparkEngine().conf().items()]
+    settings = [f"{key}={value}" for key, value in SparkEngine(conf_file=SMALL_TABLES).conf().items()]
     with connect_server(*settings) as remote, engine_process("spark", env=nowhere, remote=remote) as process:
         assert process.refresh(tmp_path, days(MONDAY, WEDNESDAY)) is None
         assert_gold_is_true(lake)

@@ -10,8 +10,12 @@ from gold_assets.engines import Engine
 from gold_assets.lakehouse.dates import days
 from gold_assets.lakehouse.refresh import Lake, Refreshed, refresh
 from gold_assets.sample import complete_journey
-from gold_assets_tests.conftest import lake_in
+from gold_assets_tests.conftest import compiled_queries, lake_in
+from gold_assets_tests.engines.processes import engine_process
+from gold_assets_tests.engines.test_engines_agree import assert_same_rows
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
+
+YEAR = days(complete_journey.FIRST_DATE, complete_journey.LAST_DATE)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 @pytest.fixture(scope="module")
 def refreshed(lake: Lake, engine: Engine) -> Refreshed:
-    return refresh(lake, engine, days(complete_journey.FIRST_DATE, complete_journey.LAST_DATE))
+    with compiled_queries(engine):
+        return refresh(lake, engine, YEAR)
 
 
 def test_every_gold_table_equals_the_truth_on_the_real_year(lake: Lake, refreshed: Refreshed) -> None:
@@ -40,3 +45,10 @@ def test_the_real_year_has_its_known_high_risk_rows_on_every_date(lake: Lake, re
 
 def test_no_real_row_is_quarantined(lake: Lake, refreshed: Refreshed) -> None:
     assert DeltaTable(lake.tables["quarantined_txns"]).count() == 0
+
+
+@pytest.mark.spark
+def test_both_engines_leave_the_same_rows_of_the_real_year(lake: Lake, refreshed: Refreshed, tmp_path: Path) -> None:
+    with engine_process("sail") as sail:
+        assert sail.refresh(tmp_path, list(YEAR), silver=lake.silver) is None
+    assert_same_rows(lake, lake_in(tmp_path))

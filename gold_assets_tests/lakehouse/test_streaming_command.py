@@ -19,6 +19,7 @@ from gold_assets.lakehouse.dates import days
 from gold_assets.lakehouse.refresh import Lake
 from gold_assets.lakehouse.streaming import Batch, write_to_gold
 from gold_assets.lakehouse.tables import TABLES
+from gold_assets_tests.conftest import SMALL_TABLES
 from gold_assets_tests.engines.processes import clean_environment
 from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
@@ -69,6 +70,7 @@ class Command:
         )
         self._env = clean_environment() | {
             "GOLD_LAKE_ROOT": str(root),
+            "GOLD_SPARK_CONF": SMALL_TABLES,
             "GOLD_PARTITIONS_START": str(MONDAY),
             "GOLD_PARTITIONS_END": str(WEDNESDAY),
             "DAGSTER_HOME": str(self.home),

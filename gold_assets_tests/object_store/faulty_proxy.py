@@ -1,7 +1,11 @@
-"""What stands between a client and a store, and fails as networks and lesser stores do."""
+"""What stands between a client and a store, and fails as networks and lesser stores do.
+
+It runs in a process of its own: delta-rs holds the interpreter while it waits for some of a store's answers.
+"""
 
 import http.client
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,63 +45,62 @@ def dropped(request: BaseHTTPRequestHandler) -> bool:
     return True
 
 
-class DroppedNowAndThen:
-    """Every third connection ends without an answer, and each answer is slow."""
+_requests = 0
 
-    def __init__(self) -> None:
-        self._requests = 0
 
-    def __call__(self, request: BaseHTTPRequestHandler) -> bool:
-        self._requests += 1
-        time.sleep(0.05)
-        return self._requests % 3 == 0 and dropped(request)
+def now_and_then(request: BaseHTTPRequestHandler) -> bool:
+    """Every answer is slow, and every third connection ends without one."""
+    global _requests
+    _requests += 1
+    time.sleep(0.01)
+    return _requests % 3 == 0 and dropped(request)
 
 
 @contextmanager
 def faulty_proxy(endpoint: str, fault: Fault) -> Iterator[str]:
     """A proxy to the store at ``endpoint`` until the block ends. Gives its own address."""
-    to = urlsplit(endpoint).netloc
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if fault(self):
-                return
-            # The signature covers the host that the client asked for, so it is passed on as it is.
-            store = http.client.HTTPConnection(to, timeout=60)
-            try:
-                store.request(self.command, self.path, body, dict(self.headers))
-                answer = store.getresponse()
-                content = answer.read()
-                self.send_response(answer.status)
-                for name, value in answer.getheaders():
-                    if name.lower() not in ("transfer-encoding", "content-length", "connection", "date", "server"):
-                        self.send_header(name, value)
-                length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
-                if length is not None:
-                    self.send_header("Content-Length", length)
-                self.end_headers()
-                self.wfile.write(content)
-            finally:
-                store.close()
-
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = pass_on
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__, urlsplit(endpoint).netloc, fault.__name__], stdout=subprocess.PIPE, text=True
+    )
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        assert process.stdout
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        process.kill()
+        process.wait()
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    store: str
+    fault: Fault
+
+    def pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if type(self).fault(self):
+            return
+        # The signature covers the host that the client asked for, so it is passed on as it is.
+        store = http.client.HTTPConnection(self.store, timeout=60)
+        try:
+            store.request(self.command, self.path, body, dict(self.headers))
+            answer = store.getresponse()
+            content = answer.read()
+        finally:
+            store.close()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "content-length", "connection", "date", "server"):
+                self.send_header(name, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
+        if length is not None:
+            self.send_header("Content-Length", length)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = pass_on  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def _refuse(request: BaseHTTPRequestHandler, status: int, code: str, message: str) -> None:
@@ -108,3 +111,10 @@ def _refuse(request: BaseHTTPRequestHandler, status: int, code: str, message: st
     request.end_headers()
     if request.command != "HEAD":
         request.wfile.write(body)
+
+
+if __name__ == "__main__":
+    _Proxy.store, _Proxy.fault = sys.argv[1], staticmethod(globals()[sys.argv[2]])
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Proxy) as server:
+        print(server.server_address[1], flush=True)
+        server.serve_forever()

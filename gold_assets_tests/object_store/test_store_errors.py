@@ -26,7 +26,6 @@ def sentence_of(lake: Lake, engine: Engine) -> str:
     with pytest.raises(UserError) as raised:
         refresh(lake, engine, [MONDAY])
     sentence = str(raised.value)
-    print(sentence)
     assert "\n" not in sentence
     assert sentence.endswith(".")
     assert SECRET_KEY not in sentence
@@ -70,6 +69,7 @@ def test_a_store_that_may_not_be_written_to_is_said(
     with faulty_proxy(s3.env["AWS_ENDPOINT_URL"], faults.forbidden_writes) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         assert "permission" in sentence_of(silver, engine)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.env["AWS_ENDPOINT_URL"])
     assert not any(DeltaTable.is_deltatable(place) for place in silver.tables.values())
 
 
@@ -94,7 +94,7 @@ def test_a_store_without_conditional_put_is_said_and_not_written_to(
 def test_a_slow_connection_that_drops_now_and_then_is_tried_again(
     silver: Lake, engine: Engine, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with faulty_proxy(s3.env["AWS_ENDPOINT_URL"], faults.DroppedNowAndThen()) as endpoint:
+    with faulty_proxy(s3.env["AWS_ENDPOINT_URL"], faults.now_and_then) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         refresh(silver, engine, [MONDAY])
         assert_gold_is_true(silver)

@@ -1,0 +1,49 @@
+"""Spark on S3, through the command that a user runs: stream, refresh and maintenance, the checkpoint in the bucket too."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from gold_assets.config import Settings
+from gold_assets_tests.engines.processes import clean_environment
+from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
+from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.truth import assert_gold_is_true
+
+pytestmark = pytest.mark.spark
+
+
+def test_write_to_gold_and_maintenance_keep_gold_true_on_s3(s3: S3Server, tmp_path: Path) -> None:
+    root = s3.make_bucket("spark")
+    lake = Settings(lake_root=root).lake
+    inherited = {name: value for name, value in clean_environment().items() if not name.startswith("DAGSTER_")}
+
+    def drain() -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "gold_assets.stream", "--optimize"],
+            capture_output=True,
+            text=True,
+            env=inherited | {"GOLD_LAKE_ROOT": root},
+            cwd=tmp_path,
+            timeout=400,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        assert SECRET_KEY not in said
+        return said
+
+    write_silver(lake, [row(event_date=date) for date in (MONDAY, TUESDAY)] + [high_risk_row(), row(user_id=None)])
+    drain()
+    assert_gold_is_true(lake)
+    assert "checkpoints/write_to_gold/commits/0" in s3.objects(root)
+    operations = [commit["operation"] for commit in DeltaTable(lake.tables["user_spend_summary"]).history()]
+    assert "OPTIMIZE" in operations
+
+    DeltaTable(lake.silver).delete("event_date = '2024-01-02'")
+    write_silver(lake, [row(user_id="late"), row(event_date=WEDNESDAY)])
+    assert "dates 2024-01-01 to 2024-01-03" in drain()
+    assert_gold_is_true(lake)
+    assert not list(tmp_path.iterdir()), "something was written beside the bucket"
