@@ -4,6 +4,7 @@ GOLD_LAKE_ROOT ?= data
 export GOLD_LAKE_ROOT
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 # What the demo made known, when there is one: where its dates begin.
 -include $(GOLD_LAKE_ROOT)/demo.mk
 export GOLD_PARTITIONS_START
@@ -26,20 +27,20 @@ ui: .venv/.demo ## start the Dagster UI and daemon on what the demo made
 test: needs lint test-sail test-spark test-end-to-end ## run everything: lint, both engines, end to end
 
 test-fast: .venv/.test ## run the inner loop: the embedded engine, no end-to-end tests
-	$(BIN)/pytest -q -m "not end_to_end and not spark"
+	$(PYTEST) -q -m "not end_to_end and not spark and not s3"
 
-test-sail: .venv/.test
-	$(BIN)/pytest -m "not end_to_end and not spark"
+test-sail: .venv/.test .venv/.s3
+	$(PYTEST) -m "not end_to_end and not spark"
 
 # Of the lower floor, those tests run on both engines in which an engine takes part.
-ON_SPARK := $(addprefix gold_assets_tests/, engines $(addprefix lakehouse/test_, \
+ON_SPARK := $(addprefix gold_assets_tests/, engines object_store $(addprefix lakehouse/test_, \
 	contract.py maintenance.py real_data.py refresh.py streaming.py streaming_command.py transformations.py))
 
-test-spark: .venv/.test
-	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(BIN)/pytest -m "not end_to_end and not sail" $(ON_SPARK); fi
+test-spark: .venv/.test .venv/.s3
+	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) -m "not end_to_end and not sail" $(ON_SPARK); fi
 
-test-end-to-end: .venv/.test
-	@if command -v chromium >/dev/null; then set -x; $(BIN)/pytest -m end_to_end; else set -x; $(BIN)/pytest -m "end_to_end and not browser"; fi
+test-end-to-end: .venv/.test .venv/.s3
+	@if command -v chromium >/dev/null; then set -x; $(PYTEST) -m end_to_end; else set -x; $(PYTEST) -m "end_to_end and not browser"; fi
 
 lint: .venv/.test ## check style and types
 	$(BIN)/ruff check .
@@ -58,6 +59,7 @@ needs:
 	@missing=""; \
 	command -v java >/dev/null || missing="$$missing\nJava is missing, so the tests on Spark are left out: install a JDK 17 or newer (Debian: apt-get install openjdk-17-jre-headless)."; \
 	command -v chromium >/dev/null || missing="$$missing\nChromium is missing, so the tests in a browser are left out: install it (Debian: apt-get install chromium)."; \
+	command -v go >/dev/null || missing="$$missing\nGo is missing, so the tests on an S3 server are left out: install Go 1.24 or newer (https://go.dev/dl/), which builds the server."; \
 	if [ -n "$$missing" ]; then printf "$$missing\n\n"; [ "$$CI" != true ]; fi
 
 .venv/bin/python:
@@ -71,3 +73,8 @@ needs:
 .venv/.test: setup.cfg constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@ .venv/.demo
+
+# The S3 server that the tests start, built once where Go is.
+.venv/.s3: | .venv/bin/python
+	@if command -v go >/dev/null; then set -x; \
+	GOBIN="$(CURDIR)/$(BIN)" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0; touch $@; fi

@@ -27,7 +27,7 @@ from gold_assets_tests.object_store.s3_server import S3Server
 from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
-pytestmark = pytest.mark.sail
+pytestmark = [pytest.mark.sail, pytest.mark.s3]
 
 THREE_DAYS = days(MONDAY, WEDNESDAY)
 LIMITS = Limits(first_date=MONDAY, last_date=WEDNESDAY)

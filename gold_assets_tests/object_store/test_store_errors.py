@@ -13,7 +13,7 @@ from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
 from gold_assets_tests.silver import MONDAY, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
-pytestmark = pytest.mark.sail
+pytestmark = [pytest.mark.sail, pytest.mark.s3]
 
 
 @pytest.fixture
