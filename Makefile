@@ -6,7 +6,7 @@ export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
 # What the demo made known, when there is one: where its dates begin.
--include $(GOLD_LAKE_ROOT)/demo.mk
+-include $(DAGSTER_HOME)/demo.mk
 export GOLD_PARTITIONS_START
 
 .DEFAULT_GOAL := help

@@ -52,7 +52,8 @@ def build_silver(settings: Settings) -> tuple[dt.date, dt.date]:
         write_silver(settings.source_path, weeks=weeks, extra_rows=bad_rows(year))
     dates = [date for date in pin_silver(settings.source_path).rows_by_date() if date is not None]
     first, last = min(dates), max(dates)
-    Path(settings.lake_root, "demo.mk").write_text(f"GOLD_PARTITIONS_START ?= {first}\n")
+    if home := os.environ.get("DAGSTER_HOME"):  # for the make targets
+        Path(home, "demo.mk").write_text(f"GOLD_PARTITIONS_START ?= {first}\n")
     return first, last
 
 
