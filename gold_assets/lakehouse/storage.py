@@ -21,6 +21,8 @@ def unknown_options(options: Mapping[str, str]) -> list[str]:
 
 def use(options: Mapping[str, str]) -> None:
     """Put a store's options into the environment of this process and of those that it starts; they win over what is there."""
+    # Where there is an AWS_ENDPOINT_URL, delta-rs would look for keys in the environment alone, and for no profile or role.
+    os.environ.setdefault("AWS_FORCE_CREDENTIAL_LOAD", "true")
     os.environ.update({name.upper(): value for name, value in options.items()})
 
 
@@ -34,12 +36,14 @@ def without_secrets(text: str) -> str:
 
 _WRONG_CREDENTIALS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed", "XAdminUserNotFound"}
 _OLD_CREDENTIALS = {"ExpiredToken", "RequestExpired", "TokenRefreshRequired", "InvalidToken"}
-_METADATA_SERVICE = "169.254.169.254"
-"""Whom a machine of the cloud asks for its role; asked last, where no other credentials were found."""
+_NO_CREDENTIALS = re.compile(r"while loading credentials|Error performing \w+ http://169\.254\.169\.254/")
+"""A machine of the cloud asks that address for its role, when no other credentials were found."""
 
 
 def explanation(text: str) -> str | None:
     """What a store's client says of a failure, in a few words that can stand inside a sentence; None where it is not a store's."""
+    if _NO_CREDENTIALS.search(text):
+        return "there are no credentials for the store in the environment, in a profile or in a role of this machine"
     request = re.search(r"Error performing (\w+) (\S+?)[?\s]", text)
     if request is None:
         return None
@@ -47,8 +51,6 @@ def explanation(text: str) -> str | None:
     code = re.search(r"<Code>(\w+)</Code>", text)
     status = re.search(r"\b([45]\d\d) [A-Z]\w+", text)
     answer = code[1] if code else status[0] if status else ""
-    if _METADATA_SERVICE in url:
-        return "there are no credentials for the store in the environment, in a profile or in a role of this machine"
     if answer == "NoSuchBucket":
         return f"the store has no such bucket: NoSuchBucket at {url}"
     if answer in _WRONG_CREDENTIALS:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gold_assets.lakehouse import storage
 from gold_assets.lakehouse.refresh import Lake
 from gold_assets.lakehouse.tables import TABLES
 from gold_assets_tests.object_store.s3_server import S3Server, executable
@@ -28,6 +29,7 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """The server, which this process finds by its environment."""
     for name, value in s3_server.env.items():
         monkeypatch.setenv(name, value)
+    storage.use({})
     return s3_server
 
 

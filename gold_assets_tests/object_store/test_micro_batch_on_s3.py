@@ -1,5 +1,6 @@
 """A real daemon, and a lake on a store that goes away and comes back."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,14 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.sail, pytest.mark.s3]
 
 @pytest.fixture
 def dagster_dev(tmp_path: Path, s3: S3Server) -> Iterator[DagsterDev]:
-    settings = {"GOLD_PARTITIONS_START": "2024-01-01", "GOLD_PARTITIONS_END": "2024-01-31"}
-    dagster_dev = DagsterDev(tmp_path, GOLD_LAKE_ROOT=s3.make_bucket("micro-batches"), **settings)
+    settings = {
+        "GOLD_LAKE_ROOT": s3.make_bucket("micro-batches"),
+        "GOLD_PARTITIONS_START": "2024-01-01",
+        "GOLD_PARTITIONS_END": "2024-01-31",
+        "GOLD_STORAGE_OPTIONS": json.dumps(s3.env),
+        "AWS_SECRET_ACCESS_KEY": "not the one of this store",
+    }
+    dagster_dev = DagsterDev(tmp_path, **settings)
     write_silver(dagster_dev.lake, [row(), high_risk_row(event_date=TUESDAY), row(user_id=None)])
     with dagster_dev:
         yield dagster_dev

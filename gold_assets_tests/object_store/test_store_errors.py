@@ -1,15 +1,18 @@
 """What a store refuses, and a store that is not there, is one sentence that shows no secret; what it had stays whole."""
 
+from pathlib import Path
+
 import pytest
 from deltalake import DeltaTable
 
 from gold_assets.engines import Engine
 from gold_assets.lakehouse.errors import UserError
 from gold_assets.lakehouse.refresh import Lake, refresh
+from gold_assets_tests.conftest import new_engine
 from gold_assets_tests.engines.processes import free_port
 from gold_assets_tests.object_store import faulty_proxy as faults
 from gold_assets_tests.object_store.faulty_proxy import faulty_proxy
-from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
+from gold_assets_tests.object_store.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from gold_assets_tests.silver import MONDAY, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
@@ -46,6 +49,22 @@ def test_wrong_credentials_are_said_and_not_shown(
     sentence = sentence_of(silver, engine)
     assert "credentials" in sentence
     assert "a-wrong-secret" not in sentence
+
+
+def test_the_credentials_of_a_profile_are_found(
+    s3: S3Server, lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    profile = tmp_path / "credentials"
+    profile.write_text(f"[gold]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
+    monkeypatch.setenv("AWS_PROFILE", "gold")
+    write_silver(lake, [row()])
+    engine = new_engine()
+    refresh(lake, engine, [MONDAY])
+    engine.close()
+    assert_gold_is_true(lake)
 
 
 def test_missing_credentials_are_said(silver: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
