@@ -36,7 +36,9 @@ def without_secrets(text: str) -> str:
 
 _WRONG_CREDENTIALS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed", "XAdminUserNotFound"}
 _OLD_CREDENTIALS = {"ExpiredToken", "RequestExpired", "TokenRefreshRequired", "InvalidToken"}
-_NO_CREDENTIALS = re.compile(r"while loading credentials|Error performing \w+ http://169\.254\.169\.254/")
+_NO_CREDENTIALS = re.compile(
+    r"while loading credentials|no credentials found|Error performing \w+ http://169\.254\.169\.254/"
+)
 """A machine of the cloud asks that address for its role, when no other credentials were found."""
 
 
