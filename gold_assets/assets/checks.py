@@ -11,6 +11,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from dagster._core.storage.event_log.base import PartitionKeyFilter
 
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
+from gold_assets.assets.metadata import table_of
 from gold_assets.assets.silver import SILVER
 from gold_assets.config import load_settings
 from gold_assets.lakehouse.checks import (
@@ -166,14 +167,8 @@ def _metadata(finding: Finding) -> dict[str, dg.MetadataValue]:
         else:
             metadata[name] = dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.text(value)
     if finding.rows:
-        records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in finding.rows]
-        columns = [dg.TableColumn(name) for name in finding.rows[0]]
-        metadata["rows"] = dg.MetadataValue.table(records, dg.TableSchema(columns))
+        metadata["rows"] = table_of(finding.rows)
     return metadata
-
-
-def _cell(value: object) -> str | int | float | bool | None:
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
 def _targets(

@@ -68,7 +68,7 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
     }
     metadata[last]["picture"] = picture_of(table, gold, pictured, numbers)
     if numbers:
-        metadata[last]["example_rows"] = _table(example_rows(table, gold, max(numbers)))
+        metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(numbers)))
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
     metadata[last]["dagster/column_lineage"] = column_lineage(gold, table, SILVER)
     return metadata
@@ -90,8 +90,10 @@ def _numbers(table: Table, date: dt.date, refreshed: Refreshed, numbers: Mapping
     }
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table([dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows])
+def table_of(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """The rows, of which there is one at least, as a table of the UI."""
+    records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name) for name in rows[0]]))
 
 
 def _cell(value: Any) -> str | int | float | bool | None:

@@ -69,7 +69,7 @@ class DeltaLog:
         return dates
 
     def commit(self, version: int) -> Commit:
-        """The commit that made ``version``, read line by line."""
+        """The commit that made ``version``, read line by line. Raises ``UnknownDate`` where a file does not tell its date."""
         commit = Commit(version)
         for action in self._actions(version):
             if "add" in action:
@@ -131,7 +131,7 @@ def _file_action(action: dict[str, Any]) -> FileAction:
     if rows is not None and vector is not None:
         rows -= vector["cardinality"]
     return FileAction(
-        date=(action.get("partitionValues") or {}).get(EVENT_DATE),
+        date=_date_of(action),
         data_change=action["dataChange"],
         path=action["path"],
         size_bytes=action.get("size") or 0,
