@@ -4,7 +4,6 @@ Exit code 0: Silver is drained, or the stream was asked to stop; 1: something to
 """
 
 import argparse
-import datetime as dt
 import functools
 import logging
 import os
@@ -30,14 +29,9 @@ from dotenv import load_dotenv
 from gold_assets.config import load_settings
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.streaming import Batch, write_to_gold
+from gold_assets.lakehouse.streaming import Batch, follow
 from gold_assets.lakehouse.tables import (
-    HIGH_RISK_TXNS,
-    PRODUCT_USAGE_METRICS,
-    QUARANTINED_TXNS,
     TABLES,
-    USER_SPEND_SUMMARY,
-    Table,
 )
 
 logger = logging.getLogger(__name__)
@@ -83,15 +77,10 @@ def _run(asked: argparse.Namespace, stop: threading.Event) -> None:
     lakehouse = Lakehouse.from_settings(settings.model_copy(update={"engine": "spark"}))
     engine = lakehouse.started_engine()
     assert isinstance(engine, SparkEngine)
-    tables = lakehouse.tables
-    follow = functools.partial(
-        write_to_gold,
-        lakehouse.silver,
-        tables[USER_SPEND_SUMMARY.name],
-        tables[PRODUCT_USAGE_METRICS.name],
-        tables[HIGH_RISK_TXNS.name],
+    follow_silver = functools.partial(
+        follow,
+        lakehouse.lake,
         settings.checkpoint_path,
-        tables[QUARANTINED_TXNS.name],
         engine=engine,
         optimize=asked.optimize,
         interval=asked.interval,
@@ -101,7 +90,7 @@ def _run(asked: argparse.Namespace, stop: threading.Event) -> None:
     try:
         # Started in the main thread, pyspark takes SIGINT for itself, and then cancels the batch in hand.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            following = pool.submit(follow)
+            following = pool.submit(follow_silver)
             # Python runs a signal's handler when the main thread wakes, and not every signal wakes it.
             while not wait([following], timeout=1).done:
                 pass
@@ -126,6 +115,7 @@ def _stop_at_signals() -> threading.Event:
 def _report(instance: dg.DagsterInstance, batch: Batch) -> None:
     """Tell Dagster what a batch did, with the provenance by which the UI knows that Gold is in sync with Silver."""
     # These modules read the settings when they are loaded, so after the .env file.
+    from gold_assets.assets.metadata import refreshed_numbers
     from gold_assets.assets.silver import SILVER, new_data_versions
     from gold_assets.partitions import daily_partitions
 
@@ -145,7 +135,7 @@ def _report(instance: dg.DagsterInstance, batch: Batch) -> None:
                     table.name,
                     partition=str(date),
                     description="Refreshed by gold-stream",
-                    metadata=_metadata(batch, table, date),
+                    metadata={**refreshed_numbers(table, date, batch.refreshed), "stream_batch": batch.id},
                     # What a run stores of its inputs.
                     tags={
                         CODE_VERSION_TAG: table.code_version,
@@ -167,17 +157,6 @@ def _reporter() -> Callable[[Batch], None] | None:
         logger.info("DAGSTER_HOME is not set: nothing is reported to Dagster")
         return None
     return functools.partial(_report, dg.DagsterInstance.get())
-
-
-def _metadata(batch: Batch, table: Table, date: dt.date) -> dict[str, int | float]:
-    written = batch.refreshed.dates[table.name][date]
-    return {
-        "dagster/partition_row_count": written.rows,
-        "silver_version": batch.refreshed.silver_version,
-        "table_version": written.table_version,
-        "seconds": round(written.seconds, 3),
-        "stream_batch": batch.id,
-    }
 
 
 if __name__ == "__main__":

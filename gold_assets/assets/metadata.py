@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -64,7 +65,7 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
     numbers = numbers_by_date(table, gold, looked_at)
     pictured = {date for date in looked_at if date in written or date >= min([*numbers, last])}
     metadata: dict[dt.date, dict[str, Any]] = {
-        date: _numbers(table, date, refreshed, numbers.get(date, {})) for date in written
+        date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written
     }
     metadata[last]["picture"] = picture_of(table, gold, pictured, numbers)
     if numbers:
@@ -74,7 +75,10 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
     return metadata
 
 
-def _numbers(table: Table, date: dt.date, refreshed: Refreshed, numbers: Mapping[str, float]) -> dict[str, int | float]:
+def refreshed_numbers(
+    table: Table, date: dt.date, refreshed: Refreshed, numbers: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, int | float]:
+    """What a refresh did to a date of a table, and ``numbers`` of the date's rows, as they are plotted."""
     written = refreshed.dates[table.name][date]
     silver_rows = refreshed.silver_rows.get(date, 0)
     shares = {}

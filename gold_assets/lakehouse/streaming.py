@@ -37,6 +37,7 @@ from gold_assets.lakehouse.tables import (
     HIGH_RISK_TXNS,
     PRODUCT_USAGE_METRICS,
     QUARANTINED_TXNS,
+    TABLES,
     USER_SPEND_SUMMARY,
 )
 
@@ -87,20 +88,13 @@ def write_to_gold(
     on_refreshed: Callable[[Batch], None] | None = None,
     stop: threading.Event | None = None,
 ) -> set[dt.date]:
-    """Keep Gold true to Silver by Structured Streaming, and return the dates that were refreshed.
+    """``follow`` of Silver by the three Gold tables and the quarantine.
 
     Args:
         source_path: Silver. It may be appended to, updated, deleted from, optimized and vacuumed as its owner likes.
-        checkpoint_path: where Spark keeps how far the stream came. Without it the stream starts with every date.
         bad_records_path: the quarantine, which gets a batch's bad rows in the same batch.
-        engine: Spark on this machine or on a cluster; Spark Connect cannot run the stream's batches here.
-        optimize: at the end, OPTIMIZE ZORDER BY the refreshed dates that lie before today.
-        interval: how often to look for new commits, such as ``30 seconds``, for good; by default drain Silver and end.
-        on_refreshed: called after each batch that refreshed a date, before the batch counts as done. It is called again
-            for a batch that is done again after a crash.
-        stop: once set, the stream ends after the batch in hand.
 
-    Raises ``UserError`` where Silver, a table's place or the checkpoint is not what it must be, or a write fails.
+    The rest is as ``follow`` has it.
     """
     lake = Lake(
         source_path,
@@ -111,6 +105,40 @@ def write_to_gold(
             QUARANTINED_TXNS.name: bad_records_path,
         },
     )
+    return follow(
+        lake,
+        checkpoint_path,
+        engine=engine,
+        optimize=optimize,
+        interval=interval,
+        on_refreshed=on_refreshed,
+        stop=stop,
+    )
+
+
+def follow(
+    lake: Lake,
+    checkpoint_path: str,
+    *,
+    engine: SparkEngine,
+    optimize: bool = False,
+    interval: str | None = None,
+    on_refreshed: Callable[[Batch], None] | None = None,
+    stop: threading.Event | None = None,
+) -> set[dt.date]:
+    """Keep the lake's tables true to Silver by Structured Streaming, and return the dates that were refreshed.
+
+    Args:
+        checkpoint_path: where Spark keeps how far the stream came. Without it the stream starts with every date.
+        engine: Spark on this machine or on a cluster; Spark Connect cannot run the stream's batches here.
+        optimize: at the end, OPTIMIZE ZORDER BY the refreshed dates that lie before today.
+        interval: how often to look for new commits, such as ``30 seconds``, for good; by default drain Silver and end.
+        on_refreshed: called after each batch that refreshed a date, before the batch counts as done. It is called again
+            for a batch that is done again after a crash.
+        stop: once set, the stream ends after the batch in hand.
+
+    Raises ``UserError`` where Silver, a table's place or the checkpoint is not what it must be, or a write fails.
+    """
     if engine.remote is not None:
         raise UserError(
             f"The stream needs Spark in this process or on a cluster, and GOLD_SPARK_REMOTE is {engine.remote}: unset it, "
@@ -119,10 +147,10 @@ def write_to_gold(
     checkpoint = Checkpoint(checkpoint_path)
     _check(checkpoint, lake)
     batches = _Batches(lake, engine, checkpoint, on_refreshed or (lambda batch: None), stop or threading.Event())
-    while not _follow(batches, interval):
+    while not _run_until_it_ends(batches, interval):
         logger.info("Silver's columns have changed: the stream starts again with the new ones")
     if optimize and batches.dates:
-        maintain(lake, engine, dates=batches.dates, vacuum=False)
+        maintain(lake, engine, batches.tables, batches.dates, vacuum=False)
     return batches.dates
 
 
@@ -231,7 +259,7 @@ def _exists(uri: str) -> bool:
         raise UserError(f"{uri} cannot be opened ({reason(error)}): check the path and its permissions.") from error
 
 
-def _follow(batches: "_Batches", interval: str | None) -> bool:
+def _run_until_it_ends(batches: "_Batches", interval: str | None) -> bool:
     """Run the stream until it ends. False where Silver's columns changed, so that it must start again to see them."""
     done_before = batches.done
     try:
@@ -287,6 +315,7 @@ class _Batches:
         stop: threading.Event,
     ) -> None:
         self.lake = lake
+        self.tables = [table for table in TABLES if table.name in lake.tables]
         self.checkpoint = checkpoint
         self.stop = stop
         self.dates: set[dt.date] = set()
@@ -338,7 +367,7 @@ class _Batches:
             logger.info("Batch %d: Silver versions %d to %d changed no date", batch_id, after + 1, silver.version)
             return
         dates = sorted(date for date in touched if date is not None)
-        refreshed = refresh(self.lake, self._engine, dates, silver.version)
+        refreshed = refresh(self.lake, self._engine, dates, silver.version, self.tables)
         quarantined = sum(written.rows for written in refreshed.dates[QUARANTINED_TXNS.name].values())
         batch = Batch(
             id=batch_id,
