@@ -158,9 +158,9 @@ def quarantined_rows(silver: DataFrame, broken_dates: Collection[dt.date] | None
     Where ``broken_dates`` is given, it names every date that has a broken row: the others are not read.
     """
     broken = [F.when(rule.is_broken(silver), F.lit(rule.name)) for rule in RULES]
+    is_broken = ~F.coalesce(_all_rules_hold(silver), F.lit(False))
     if broken_dates is not None:
         silver = silver.filter(predicate(broken_dates, and_null=True))
-    is_broken = ~F.coalesce(_all_rules_hold(silver), F.lit(False))
     return silver.filter(is_broken).withColumn(VIOLATIONS, F.array_compact(F.array(*broken)))
 
 

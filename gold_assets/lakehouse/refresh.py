@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from gold_assets.lakehouse.commit_races import until_committed
 from gold_assets.lakehouse.dates import contiguous, predicate
 from gold_assets.lakehouse.delta_log import Commit, DeltaLog
 from gold_assets.lakehouse.errors import UserError, reason
-from gold_assets.lakehouse.gold_table import open_or_create
+from gold_assets.lakehouse.gold_table import declared_fields, open_or_create
 from gold_assets.lakehouse.silver import Silver, pin_silver, type_name
 from gold_assets.lakehouse.tables import QUARANTINED_TXNS, TABLES, Table
 
@@ -221,11 +221,13 @@ def _replace(
         "and_null": and_null,
     }
     uri = target.table_uri
+    # Known without asking the engine, which would plan the query, and read Silver's log, for the answer.
+    has = {field.name for field in declared_fields(table, silver.fields)}
 
     def commit_once() -> None:
         target.update_incremental()  # a commit is checked against those since the version it began from
         silver_rows = engine.read(silver.uri, silver.version, where)
-        rows = _with_columns_of(target, table.of(silver_rows, broken_dates))
+        rows = _with_columns_of(target, table.of(silver_rows, broken_dates), has)
         engine.replace(target, rows, where, json.dumps({STAMP: stamp}))
 
     try:
@@ -243,14 +245,13 @@ def _replace(
     return {date: WrittenDate(counts.get(str(date), 0), commit.version, share) for date in dates}
 
 
-def _with_columns_of(target: DeltaTable, rows: DataFrame) -> DataFrame:
-    """The rows in the table's column order. A column that only the table has, because Silver lost it, is NULL."""
+def _with_columns_of(target: DeltaTable, rows: DataFrame, has: Collection[str]) -> DataFrame:
+    """The rows, which have the columns ``has``, in the table's order. What only the table has, because Silver lost it, is NULL."""
     # Delta keeps its schema in Spark's own notation.
     fields = StructType.fromJson(json.loads(target.schema().to_json())).fields
-    have = set(rows.columns)
     return rows.select(
         *(
-            _column(field.name) if field.name in have else F.lit(None).cast(field.dataType).alias(field.name)
+            _column(field.name) if field.name in has else F.lit(None).cast(field.dataType).alias(field.name)
             for field in fields
         )
     )
