@@ -24,7 +24,7 @@ LOG_RETENTION = "delta.logRetentionDuration"
 LOG_RETENTION_HOURS = 720
 """Thirty days: how far back the log tells what happened."""
 
-_COMMITS_A_CHECKPOINT = 10
+COMMITS_A_CHECKPOINT = 10
 """As Spark has it by default; delta-rs lets a hundred commits pass, each of which costs an object store two requests to open the table."""
 
 
@@ -87,7 +87,7 @@ def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
             configuration={
                 FILE_RETENTION: f"interval {RETENTION_HOURS} hours",
                 LOG_RETENTION: f"interval {LOG_RETENTION_HOURS} hours",
-                "delta.checkpointInterval": str(_COMMITS_A_CHECKPOINT),
+                "delta.checkpointInterval": str(COMMITS_A_CHECKPOINT),
             },
         )
     except (DeltaError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Maintenance that pays for itself: OPTIMIZE ZORDER BY where files changed, and VACUUM.
+"""Maintenance that pays for itself: OPTIMIZE ZORDER BY where files changed, VACUUM, checkpoints, log clean-up.
 
 What was last ordered is known from the table's own log. A commit of ours says in its ``userMetadata`` from which version
 it started and which dates were out of order then; the dates whose files it added are in order since. So the commits down
@@ -28,6 +28,7 @@ from gold_assets.lakehouse.dates import EVENT_DATE, contiguous, days
 from gold_assets.lakehouse.delta_log import DeltaLog
 from gold_assets.lakehouse.errors import UserError, reason
 from gold_assets.lakehouse.gold_table import (
+    COMMITS_A_CHECKPOINT,
     FILE_RETENTION,
     LOG_RETENTION,
     LOG_RETENTION_HOURS,
@@ -111,11 +112,9 @@ def maintain(
         retention_hours: below 168 only with ``allow_short_retention``, since readers and time travel lose their files.
         dry_run: change nothing; the result says what would be ordered and deleted.
 
-    The log needs no care here: a table's properties let each engine make checkpoints and remove expired entries while it
-    commits.
-
-    Raises ``UserError`` before anything is done where the retention is too short. A table that fails does not stop the
-    others: at the end ``MaintenanceFailed`` names each.
+    A table whose log has grown gets a checkpoint, and the log's expired entries are removed. Raises ``UserError`` before
+    anything is done where the retention is too short. A table that fails does not stop the others: at the end
+    ``MaintenanceFailed`` names each.
     """
     if retention_hours < 0 or (retention_hours < RETENTION_HOURS and not allow_short_retention):
         raise UserError(
@@ -190,6 +189,8 @@ def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Ask
     retention_hours = asked.retention_hours
     if asked.vacuum:
         retention_hours, deleted = _vacuum(table, delta_table, engine, asked)
+    if not asked.dry_run:
+        _look_after_log(delta_table)
     after = _live_files(delta_table)
     maintained = Maintained(
         files_before=sum(map(len, before.values())),
@@ -286,6 +287,13 @@ def _hours(delta_table: DeltaTable, name: str, default: int) -> int:
     value = delta_table.metadata().configuration.get(name, "")
     found = re.fullmatch(r"(?:interval\s+)?(\d+)\s+(second|minute|hour|day|week)s?", value.strip().lower())
     return -int(-int(found[1]) * _HOURS_PER[found[2]] // 1) if found else default
+
+
+def _look_after_log(delta_table: DeltaTable) -> None:
+    """Whoever opens the table reads its last checkpoint and the commits after it: keep those few."""
+    if delta_table.version() - DeltaLog(delta_table).last_checkpoint() >= COMMITS_A_CHECKPOINT:
+        delta_table.create_checkpoint()
+        delta_table.cleanup_metadata()
 
 
 def _live_files(delta_table: DeltaTable) -> dict[dt.date | None, list[int]]:

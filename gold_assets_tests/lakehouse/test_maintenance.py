@@ -382,20 +382,25 @@ def test_the_file_of_a_date_that_another_writer_replaced_is_a_conflict(gold: Lak
     assert_content_is_true(gold)
 
 
-def test_a_long_log_has_checkpoints_and_loses_its_expired_entries(gold: Lake, engine: Engine) -> None:
+def test_a_long_log_gets_a_checkpoint_and_loses_its_expired_entries(gold: Lake, engine: Engine) -> None:
     log = Path(gold.tables[SPEND]) / "_delta_log"
-    for n in range(24):
-        if n == 12:
-            long_ago = time.time() - A_MONTH_AGO
-            for entry in log.iterdir():
-                if entry.name[:20] <= f"{8:020}":
-                    os.utime(entry, (long_ago, long_ago))
-        write_silver(gold, [row(user_id=f"user {n}")])
-        refresh_again(gold, engine, MONDAY)
-    newest = spend(gold).version()
-    assert newest - json.loads((log / "_last_checkpoint").read_text())["version"] < 10
+    nothing = rows_of(gold.tables[SPEND]).slice(0, 0)
+    spend(gold).create_checkpoint()
+    checkpoint = spend(gold).version()
+    for _ in range(10):
+        write_deltalake(gold.tables[SPEND], nothing, mode="append")
+    long_ago = time.time() - A_MONTH_AGO
+    for entry in log.iterdir():
+        if entry.name[:20] <= f"{checkpoint + 1:020}":
+            os.utime(entry, (long_ago, long_ago))
+    order(gold, engine, zorder=False)
+    assert json.loads((log / "_last_checkpoint").read_text())["version"] == spend(gold).version()
     commits = [int(path.name[:20]) for path in log.glob("*.json")]
     assert 0 not in commits
-    assert max(commits) == newest
-    assert DeltaTable(gold.tables[SPEND], version=12).version() == 12
+    assert DeltaTable(gold.tables[SPEND], version=checkpoint + 2).version() == checkpoint + 2
     assert_content_is_true(gold)
+
+
+def test_a_short_log_is_left_alone(gold: Lake, engine: Engine) -> None:
+    order(gold, engine, zorder=False)
+    assert not (Path(gold.tables[SPEND]) / "_delta_log" / "_last_checkpoint").exists()
