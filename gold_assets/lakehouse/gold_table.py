@@ -24,9 +24,6 @@ LOG_RETENTION = "delta.logRetentionDuration"
 LOG_RETENTION_HOURS = 720
 """Thirty days: how far back the log tells what happened."""
 
-COMMITS_A_CHECKPOINT = 10
-"""As Spark has it by default; delta-rs lets a hundred commits pass, each of which costs an object store two requests to open the table."""
-
 
 def open_or_create(
     tables: Sequence[Table], places: Mapping[str, str], silver_fields: Sequence[Field]
@@ -87,7 +84,6 @@ def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
             configuration={
                 FILE_RETENTION: f"interval {RETENTION_HOURS} hours",
                 LOG_RETENTION: f"interval {LOG_RETENTION_HOURS} hours",
-                "delta.checkpointInterval": str(COMMITS_A_CHECKPOINT),
             },
         )
     except (DeltaError, OSError) as error:

@@ -27,19 +27,14 @@ from gold_assets.lakehouse.commit_races import until_committed
 from gold_assets.lakehouse.dates import EVENT_DATE, contiguous, days
 from gold_assets.lakehouse.delta_log import DeltaLog
 from gold_assets.lakehouse.errors import UserError, reason
-from gold_assets.lakehouse.gold_table import (
-    COMMITS_A_CHECKPOINT,
-    FILE_RETENTION,
-    LOG_RETENTION,
-    LOG_RETENTION_HOURS,
-    RETENTION_HOURS,
-)
+from gold_assets.lakehouse.gold_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
 from gold_assets.lakehouse.refresh import STAMP, Lake
 from gold_assets.lakehouse.tables import TABLES, Table
 
 logger = logging.getLogger(__name__)
 
 _BYTES_A_COMMIT = 1 << 30
+_COMMITS_A_CHECKPOINT = 10
 _HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week": 168}
 
 
@@ -291,7 +286,7 @@ def _hours(delta_table: DeltaTable, name: str, default: int) -> int:
 
 def _look_after_log(delta_table: DeltaTable) -> None:
     """Whoever opens the table reads its last checkpoint and the commits after it: keep those few."""
-    if delta_table.version() - DeltaLog(delta_table).last_checkpoint() >= COMMITS_A_CHECKPOINT:
+    if delta_table.version() - DeltaLog(delta_table).last_checkpoint() >= _COMMITS_A_CHECKPOINT:
         delta_table.create_checkpoint()
         delta_table.cleanup_metadata()
 
