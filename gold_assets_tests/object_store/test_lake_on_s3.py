@@ -138,7 +138,8 @@ def test_the_requests_of_a_refresh_and_of_a_tick_do_not_grow_with_silvers_histor
     daemon.end_all()
     daemon.tick()
     many = requests_of_refresh_and_tick()
-    assert many[0] <= few[0] + 4
+    # The tables' own logs have grown by a commit each, up to their next checkpoint.
+    assert many[0] <= few[0] + 8 * len(TABLES)
     assert many[1] <= few[1] + 2
 
 
