@@ -30,9 +30,7 @@ from gold_assets.config import load_settings
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.lakehouse.errors import UserError
 from gold_assets.lakehouse.streaming import Batch, follow
-from gold_assets.lakehouse.tables import (
-    TABLES,
-)
+from gold_assets.lakehouse.tables import TABLES
 
 logger = logging.getLogger(__name__)
 

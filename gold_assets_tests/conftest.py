@@ -76,9 +76,11 @@ def compiled_queries(engine: Engine) -> Iterator[None]:
         }
         conf.set("spark.sql.codegen.wholeStage", "true")
         conf.set("spark.sql.codegen.factoryMode", "FALLBACK")
-        yield
-        for name, value in interpreted.items():
-            conf.set(name, value)
+        try:
+            yield
+        finally:
+            for name, value in interpreted.items():
+                conf.set(name, value)
     else:
         yield
 
