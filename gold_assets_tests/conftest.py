@@ -22,6 +22,10 @@ SMALL_TABLES = str(Path(__file__).parent / "engines" / "small_tables.conf")
 
 ENGINE = os.environ.get("GOLD_ENGINE") or "sail"
 
+# A lake of the user's own, or the window that the demo made known to make, is none of the tests' business.
+for _setting in [name for name in os.environ if name.startswith(("GOLD_", "DAGSTER_")) and name != "GOLD_ENGINE"]:
+    del os.environ[_setting]
+
 hypothesis.settings.register_profile(
     "gold_assets",
     max_examples=24 if ENGINE == "sail" else 6,

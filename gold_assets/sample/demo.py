@@ -19,7 +19,7 @@ from gold_assets.lakehouse.refresh import STAMP
 from gold_assets.lakehouse.silver import pin_silver
 from gold_assets.lakehouse.tables import TABLES, USER_SPEND_SUMMARY
 from gold_assets.sample.bad_rows import bad_rows
-from gold_assets.sample.complete_journey import transactions, weeks_until, write_silver
+from gold_assets.sample.complete_journey import transactions, write_silver
 
 _LOGS_ERRORS_ONLY = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
@@ -44,12 +44,12 @@ def main() -> int:
 
 
 def build_silver(settings: Settings) -> tuple[dt.date, dt.date]:
-    """Build Silver where there is none, ending yesterday or in the six days before; return its first and last date."""
+    """Build Silver where there is none, ending yesterday; return its first and last date."""
     if not DeltaTable.is_deltatable(settings.source_path):
-        weeks = weeks_until(dt.datetime.now(dt.timezone.utc).date() - dt.timedelta(days=1))
-        year = transactions(weeks)
+        yesterday = dt.datetime.now(dt.timezone.utc).date() - dt.timedelta(days=1)
+        year = transactions(until=yesterday)
         print(f"Building Silver from {year.num_rows:,} real transactions at {settings.source_path}")
-        write_silver(settings.source_path, weeks=weeks, extra_rows=bad_rows(year))
+        write_silver(settings.source_path, until=yesterday, extra_rows=bad_rows(year))
     dates = [date for date in pin_silver(settings.source_path).rows_by_date() if date is not None]
     first, last = min(dates), max(dates)
     if home := os.environ.get("DAGSTER_HOME"):  # for the make targets

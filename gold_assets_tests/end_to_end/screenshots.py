@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from gold_assets.sample.bad_rows import bad_rows
-from gold_assets.sample.complete_journey import LAST_DATE, transactions, weeks_until
+from gold_assets.sample.complete_journey import transactions
 from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.end_to_end.browser import (
     button,
@@ -28,8 +28,7 @@ from gold_assets_tests.end_to_end.command_line import REPOSITORY
 
 PICTURES = REPOSITORY / "docs" / "pictures"
 # Up to now: Dagster 1.13 plots the newest partitions as if a window had no end.
-WEEKS = weeks_until(dt.datetime.now(dt.timezone.utc).date() - dt.timedelta(days=1))
-LAST = LAST_DATE + dt.timedelta(weeks=WEEKS)
+LAST = dt.datetime.now(dt.timezone.utc).date() - dt.timedelta(days=1)
 FIRST = LAST - dt.timedelta(days=59)
 WRONG = LAST - dt.timedelta(days=12)
 SPEND = "user_spend_summary"
@@ -49,7 +48,7 @@ def main() -> None:
 
 
 def _write_silver(dev: DagsterDev) -> None:
-    year = transactions(WEEKS)
+    year = transactions(until=LAST)
     recent = year.filter(pc.greater_equal(year["event_date"], FIRST))
     write_deltalake(dev.lake.silver, recent, partition_by=["event_date"])
     write_deltalake(dev.lake.silver, bad_rows(recent), mode="append")
@@ -100,7 +99,7 @@ def _failed_check(page: Page, dev: DagsterDev) -> None:
 
 def _sensor(page: Page, dev: DagsterDev) -> None:
     before = runs(dev)
-    year = transactions(WEEKS)
+    year = transactions(until=LAST)
     late = year.filter(pc.equal(year["event_date"], WRONG)).slice(0, 100)
     write_deltalake(dev.lake.silver, late, mode="append")
     turn_on(page, "micro_batch_sensor")
