@@ -37,11 +37,13 @@ def test_event_date_is_the_utc_date_of_event_ts(year: pa.Table) -> None:
 
 @pytest.mark.parametrize("until", [dt.date(2026, 11, 23) + dt.timedelta(days=n) for n in range(7)])
 def test_moved_by_whole_weeks_the_year_ends_on_any_date_and_loses_no_row(year: pa.Table, until: dt.date) -> None:
-    moved = complete_journey.transactions(until=until)
-    by_weekday = "SELECT dayofweek(event_date), count(*) FROM {} GROUP BY 1 ORDER BY 1"
-    assert duckdb.sql(by_weekday.format("moved")).fetchall() == duckdb.sql(by_weekday.format("year")).fetchall()
-    dates = "SELECT max(event_date), count(DISTINCT event_date), max(event_date) - min(event_date) < 372 FROM moved"
-    assert duckdb.sql(dates).fetchall() == [(until, complete_journey.DATES, True)]
+    with duckdb.connect() as db:
+        db.register("year", year)
+        db.register("moved", complete_journey.transactions(until=until))
+        by_weekday = "SELECT dayofweek(event_date), count(*) FROM {} GROUP BY 1 ORDER BY 1"
+        assert db.sql(by_weekday.format("moved")).fetchall() == db.sql(by_weekday.format("year")).fetchall()
+        dates = "SELECT max(event_date), count(DISTINCT event_date), max(event_date) - min(event_date) < 372 FROM moved"
+        assert db.sql(dates).fetchall() == [(until, complete_journey.DATES, True)]
 
 
 def test_a_copy_has_the_same_purchases_by_new_users(tmp_path: Path) -> None:
