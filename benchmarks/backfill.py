@@ -6,7 +6,8 @@ process of its own, make the tables from it:
 - ``gold_assets on Sail`` and ``on Spark``: ``refresh`` of all dates, contract and quarantine on board;
 - ``DuckDB + delta-rs``: the three tables and the quarantine by the same contract, a query and a write each;
 - ``DuckDB + delta-rs, bare``: the three tables of every row, no contract, no quarantine;
-- ``PySpark + Delta, plain``: the three tables of every row on a local Spark with its default settings.
+- ``PySpark + Delta``: the same job as ``DuckDB + delta-rs``, on a local Spark with its default settings;
+- ``PySpark + Delta, bare``: the three tables of every row there, no contract, no quarantine.
 
 Seconds are the job's alone, once the engine runs; process seconds include the start and the imports.
 """
@@ -15,19 +16,28 @@ from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.contenders import compare, measure, parser, table
 
-_RISK_AND_RATIO = "risk_level = 'high' AND usage_cost_ratio < 0.2"
-_CONTRACT = r"""coalesce(
-    trim(user_id, e' \t\r\n') <> '' AND trim(product_id, e' \t\r\n') <> ''
-    AND isfinite(amount) AND abs(amount) < 1e14
-    AND (usage_cost_ratio IS NULL OR isfinite(usage_cost_ratio))
+_RULES = """coalesce(
+    {user_id} <> '' AND {product_id} <> ''
+    AND abs(amount) < 1e14
+    AND (usage_cost_ratio IS NULL OR abs(usage_cost_ratio) < {infinity})
     AND (risk_level IS NULL OR risk_level IN ('low', 'medium', 'high'))
     AND event_date IS NOT NULL, false)"""
-_SPEND = """SELECT user_id, sum(amount::DECIMAL(18, 4))::DECIMAL(28, 4) AS total_spend, count(*) AS transaction_count,
-    event_date FROM silver WHERE {valid} GROUP BY ALL"""
-_PRODUCTS = """SELECT product_id, avg(usage_cost_ratio) AS avg_usage_cost_ratio, count(usage_cost_ratio) AS rated_count,
-    count(*) AS transaction_count, event_date FROM silver WHERE {valid} GROUP BY ALL"""
-_HIGH_RISK = f"SELECT *, true AS is_high_risk FROM silver WHERE {_RISK_AND_RATIO} AND {{valid}}"
-_BARE = (_SPEND, _PRODUCTS, _HIGH_RISK)
+_CONTRACT_IN_DUCKDB = _RULES.format(
+    user_id=r"trim(user_id, e' \t\r\n')", product_id=r"trim(product_id, e' \t\r\n')", infinity="'Infinity'::DOUBLE"
+)
+_CONTRACT_IN_SPARK = _RULES.format(
+    user_id=r"trim(BOTH ' \t\r\n' FROM user_id)",
+    product_id=r"trim(BOTH ' \t\r\n' FROM product_id)",
+    infinity="double('Infinity')",
+)
+_TABLES = (
+    """SELECT user_id, CAST(sum(CAST(amount AS DECIMAL(18, 4))) AS DECIMAL(28, 4)) AS total_spend,
+        count(*) AS transaction_count, event_date FROM silver WHERE {valid} GROUP BY ALL""",
+    """SELECT product_id, avg(usage_cost_ratio) AS avg_usage_cost_ratio, count(usage_cost_ratio) AS rated_count,
+        count(*) AS transaction_count, event_date FROM silver WHERE {valid} GROUP BY ALL""",
+    """SELECT *, true AS is_high_risk FROM silver WHERE risk_level = 'high' AND usage_cost_ratio < 0.2 AND {valid}""",
+)
+_QUARANTINE = "SELECT *, {broken} AS violations FROM silver WHERE NOT {valid}"
 
 
 def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
@@ -54,8 +64,13 @@ def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
 
 def job_queries(*, bare: bool) -> list[str]:
     """DuckDB's queries over a view ``silver``: the three tables and the quarantine; only the tables where ``bare``."""
-    queries = [query.format(valid="true" if bare else _CONTRACT) for query in _BARE]
-    return queries if bare else [*queries, f"SELECT *, ['broken'] AS violations FROM silver WHERE NOT {_CONTRACT}"]
+    return _queries(_CONTRACT_IN_DUCKDB, "['broken']", bare=bare)
+
+
+def _queries(contract: str, broken: str, *, bare: bool) -> list[str]:
+    if bare:
+        return [query.format(valid="true") for query in _TABLES]
+    return [query.format(valid=contract, broken=broken) for query in (*_TABLES, _QUARANTINE)]
 
 
 def duckdb_by_hand(silver: str, out: str, *, bare: bool) -> None:
@@ -74,8 +89,8 @@ def duckdb_by_hand(silver: str, out: str, *, bare: bool) -> None:
     measure(job)
 
 
-def plain_pyspark(silver: str, out: str) -> None:
-    """A local Spark as its quick start says: default settings, a write for each table."""
+def pyspark_by_hand(silver: str, out: str, *, bare: bool) -> None:
+    """A local Spark as its quick start says: default settings, a query and a write for each table."""
     from delta import configure_spark_with_delta_pip
     from pyspark.sql import SparkSession
 
@@ -88,9 +103,8 @@ def plain_pyspark(silver: str, out: str) -> None:
 
     def job() -> None:
         spark.read.format("delta").load(silver).createOrReplaceTempView("silver")
-        for number, query in enumerate(_BARE):
-            sql = query.format(valid="true").replace("::DECIMAL(18, 4))::DECIMAL(28, 4)", "::DECIMAL(18, 4))")
-            spark.sql(sql).write.format("delta").partitionBy("event_date").save(f"{out}/{number}")
+        for number, query in enumerate(_queries(_CONTRACT_IN_SPARK, "array('broken')", bare=bare)):
+            spark.sql(query).write.format("delta").partitionBy("event_date").save(f"{out}/{number}")
 
     measure(job)
     spark.stop()
@@ -101,7 +115,8 @@ CONTENDERS = {
     "gold_assets on Spark": lambda silver, out: gold_assets_on("spark", silver, out),
     "DuckDB + delta-rs": lambda silver, out: duckdb_by_hand(silver, out, bare=False),
     "DuckDB + delta-rs, bare": lambda silver, out: duckdb_by_hand(silver, out, bare=True),
-    "PySpark + Delta, plain": plain_pyspark,
+    "PySpark + Delta": lambda silver, out: pyspark_by_hand(silver, out, bare=False),
+    "PySpark + Delta, bare": lambda silver, out: pyspark_by_hand(silver, out, bare=True),
 }
 
 

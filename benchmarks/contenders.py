@@ -65,6 +65,11 @@ def compare(
                 if name in anew:
                     shutil.rmtree(out, ignore_errors=True)
                 measured.append(run(module, "--contender", name, "--silver", silver, "--out", str(out)))
+    return medians(rounds)
+
+
+def medians(rounds: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """By contender, the median of each of its measures."""
     return {
         name: {key: statistics.median(row[key] for row in measured) for key in measured[0]}
         for name, measured in rounds.items()

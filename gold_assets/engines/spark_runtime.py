@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyspark
+from filelock import FileLock
 from packaging.requirements import Requirement
 
 from gold_assets.lakehouse.errors import UserError
@@ -26,6 +27,9 @@ _SILENCE_SECONDS = 45
 
 _SHIPPED_WITH_PYSPARK = "org.apache.hadoop:hadoop-client-*,org.apache.logging.*:*,org.apache.parquet:*,org.apache.spark:*,com.fasterxml.*:*,org.slf4j:*,org.xerial.snappy:*,com.github.luben:*,org.locationtech.*:*"
 """What delta-spark depends on and pyspark brings: 74 of 87 MB, copied at every start if it were resolved again."""
+
+_IVY = str(Path.home() / ".ivy2.5.2")
+"""Where Spark keeps fetched JARs by default, but for the home that the environment names."""
 
 _CONNECTORS = {
     "s3a": "org.apache.hadoop:hadoop-aws",
@@ -84,6 +88,7 @@ def coordinates(schemes: Collection[str] = ()) -> dict[str, str]:
     return {
         "spark.jars.packages": ",".join([f"io.delta:delta-spark_{spark}_2.13:{_delta_version()}", *connectors]),
         "spark.jars.excludes": _SHIPPED_WITH_PYSPARK,
+        "spark.jars.ivy": _IVY,
     }
 
 
@@ -122,11 +127,15 @@ def fetch_jars(conf: Mapping[str, str]) -> None:
 
     Spark would fetch them while its JVM starts, and all that Python hears of a failure there is that the JVM ended.
     """
-    packages = conf.get("spark.jars.packages", "")
-    cache = Path(conf.get("spark.jars.ivy") or Path.home() / ".ivy2.5.2") / "jars"
+    if not (packages := conf.get("spark.jars.packages")):
+        return
+    ivy = Path(conf.get("spark.jars.ivy", _IVY))
     names = [package.strip().replace(":", "_", 1).replace(":", "-") + ".jar" for package in packages.split(",")]
-    if packages and not all((cache / name).exists() for name in names):
-        explain_start(conf)
+    ivy.mkdir(parents=True, exist_ok=True)
+    # Ivy's folder is not made for two who fetch at once.
+    with FileLock(ivy / "gold_assets.lock"):
+        if not all((ivy / "jars" / name).exists() for name in names):
+            explain_start(conf)
 
 
 def explain_start(conf: Mapping[str, str]) -> None:

@@ -56,16 +56,22 @@ SILVER_COLUMNS = (
 )
 
 
-def money(transactions: DataFrame) -> Expression:
-    """``amount`` as DECIMAL(18,4); defined for valid rows.
+def money_sum(transactions: DataFrame) -> Expression:
+    """The sum of ``amount`` over valid rows, each as DECIMAL(18,4), as an exact DECIMAL(28,4). An aggregate.
 
     A double is rounded half away from zero at the fourth decimal. The rounding is IEEE arithmetic on whole units, not a
     cast from double to decimal, because engines disagree on that cast: Spark goes through the shortest decimal text.
     """
     if isinstance(transactions.schema["amount"].dataType, DecimalType):
-        return F.col("amount").cast("decimal(18,4)")
-    units = F.round(_units(F.col("amount")), 0).cast("bigint")
-    return (units.cast("decimal(18,0)") * F.lit(_UNIT).cast("decimal(5,4)")).cast("decimal(18,4)")
+        return F.sum(F.col("amount").cast("decimal(18,4)")).cast("decimal(28,4)")
+    amount = _units(F.col("amount"))
+    whole = amount.cast("bigint")
+    # What the cast cut off is exact, and from a half on its double is a whole unit.
+    units = whole + ((amount - whole) * F.lit(2.0)).cast("bigint")
+    # In two halves of 32 bits, whose sums fit into a bigint: Spark takes many times as long to add decimals.
+    high, low = F.sum(F.shiftright(units, 32)), F.sum(units.bitwiseAND(F.lit(2**32 - 1)))
+    sum_of_units = high.cast("decimal(20,0)") * F.lit(2**32).cast("decimal(10,0)") + low.cast("decimal(20,0)")
+    return (sum_of_units * F.lit(_UNIT).cast("decimal(5,4)")).cast("decimal(28,4)")
 
 
 def _units(amount: Expression) -> Expression:

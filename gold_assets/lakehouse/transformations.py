@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gold_assets.lakehouse.contract import money
+from gold_assets.lakehouse.contract import money_sum
 from gold_assets.lakehouse.dates import EVENT_DATE
 
 HIGH_RISK_RATIO = 0.2
@@ -17,9 +17,8 @@ def user_spend_summary(transactions: DataFrame) -> DataFrame:
     DECIMAL, so the total does not depend on the order of the rows.
     """
     return (
-        transactions.withColumn("amount", money(transactions))
-        .groupBy("user_id", EVENT_DATE)
-        .agg(F.sum("amount").cast("decimal(28,4)").alias("total_spend"), F.count("*").alias("transaction_count"))
+        transactions.groupBy("user_id", EVENT_DATE)
+        .agg(money_sum(transactions).alias("total_spend"), F.count("*").alias("transaction_count"))
         .select("user_id", "total_spend", "transaction_count", EVENT_DATE)
     )
 

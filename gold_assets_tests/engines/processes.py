@@ -104,6 +104,23 @@ def spark_process(program: str, *arguments: str, port: int) -> Iterator[None]:
             process.wait()
 
 
+@contextmanager
+def connect_server(*settings: str) -> Iterator[str]:
+    """A Spark Connect server with these settings, ``name=value`` each, until the block ends: its address."""
+    port = free_port()
+    arguments = [f"spark.connect.grpc.binding.port={port}", "spark.connect.grpc.binding.address=127.0.0.1", *settings]
+    with spark_process(
+        "spark-submit",
+        *(part for setting in arguments for part in ("--conf", setting)),
+        "--class",
+        "org.apache.spark.sql.connect.service.SparkConnectServer",
+        "spark-internal",
+        port=port,
+    ):
+        yield f"sc://127.0.0.1:{port}"
+    assert not listens(port)
+
+
 def free_port() -> int:
     with socket.socket() as any_port:
         any_port.bind(("127.0.0.1", 0))

@@ -11,7 +11,7 @@ from gold_assets.engines.spark import SparkEngine
 from gold_assets.lakehouse.dates import days
 from gold_assets.lakehouse.refresh import Lake
 from gold_assets_tests.conftest import SMALL_TABLES
-from gold_assets_tests.engines.processes import engine_process, free_port, listens, spark_process
+from gold_assets_tests.engines.processes import connect_server, engine_process, free_port, listens, spark_process
 from gold_assets_tests.silver import MONDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
@@ -43,22 +43,6 @@ def standalone_cluster(folder: Path) -> Iterator[str]:
         ),
     ):
         yield master
-    assert not listens(port)
-
-
-@contextmanager
-def connect_server(*settings: str) -> Iterator[str]:
-    port = free_port()
-    arguments = [f"spark.connect.grpc.binding.port={port}", "spark.connect.grpc.binding.address=127.0.0.1", *settings]
-    with spark_process(
-        "spark-submit",
-        *(part for setting in arguments for part in ("--conf", setting)),
-        "--class",
-        "org.apache.spark.sql.connect.service.SparkConnectServer",
-        "spark-internal",
-        port=port,
-    ):
-        yield f"sc://127.0.0.1:{port}"
     assert not listens(port)
 
 

@@ -256,5 +256,5 @@ def fetched_jars() -> list[Path]:
     runtime.fetch_jars(conf)
     names = ("delta-", "unitycatalog-", "RoaringBitmap", "shims", "jsr305")
     return [
-        jar for jar in (Path.home() / ".ivy2.5.2" / "jars").glob("*.jar") if any(name in jar.name for name in names)
+        jar for jar in Path(conf["spark.jars.ivy"], "jars").glob("*.jar") if any(name in jar.name for name in names)
     ]
