@@ -47,6 +47,8 @@ _LOCAL = {
     "spark.sql.adaptive.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+    # The shuffle stays on this machine, where writing it as it is takes less than compressing it.
+    "spark.shuffle.compress": "false",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",

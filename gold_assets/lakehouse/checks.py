@@ -21,7 +21,8 @@ from gold_assets.lakehouse.dates import EVENT_DATE, contiguous
 from gold_assets.lakehouse.errors import UserError, reason
 from gold_assets.lakehouse.gold_table import declared_fields
 from gold_assets.lakehouse.provenance import MadeFrom, made_from
-from gold_assets.lakehouse.reconciliation import Comparison, Number, SilverCounts, Unreadable
+from gold_assets.lakehouse.query import Unreadable
+from gold_assets.lakehouse.reconciliation import Comparison, Number, SilverCounts
 from gold_assets.lakehouse.refresh import Lake, slices_of
 from gold_assets.lakehouse.silver import Silver, pin_silver, type_name
 from gold_assets.lakehouse.tables import GOLD_TABLES, QUARANTINED_TXNS, TABLES, Table
@@ -32,6 +33,8 @@ SILVER = "silver_transactions"
 Severity = Literal["error", "warning"]
 
 _DAY = dt.timedelta(days=1)
+_SLICE = SliceBounds(rows=4_000_000)
+"""How much of Silver is compared at once: what a query holds in memory, however many dates are asked for."""
 _ROWS_SHOWN = 20
 
 
@@ -231,7 +234,7 @@ class Inspection:
     def soundness(self, table: Table) -> Mapping[dt.date, Mapping[str, int]]:
         """Gold's rows by date and what is wrong with them; what a comparison came by is not read again."""
         known = {date: found.comparison.soundness for date, found in self._reconciled[table.name].items()}
-        if table.key and all(date in known for date in self.dates):
+        if all(date in known for date in self.dates):
             return {date: known[date] for date in self.dates if known[date]}
         gold = self.gold(table)
         assert gold is not None
@@ -246,9 +249,7 @@ class Inspection:
 
     def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
         dated, undated = _split(dates)
-        cut: list[list[dt.date | None]] = [
-            list(part) for part in slices_of(dated, self._rows_by_date, SliceBounds()) if part
-        ]
+        cut: list[list[dt.date | None]] = [list(part) for part in slices_of(dated, self._rows_by_date, _SLICE) if part]
         return [*cut, [None]] if undated else cut
 
     @cached_property

@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -28,6 +27,7 @@ from gold_assets.lakehouse.dates import EVENT_DATE, contiguous, days
 from gold_assets.lakehouse.delta_log import DeltaLog
 from gold_assets.lakehouse.errors import UserError, reason
 from gold_assets.lakehouse.gold_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
+from gold_assets.lakehouse.query import as_table
 from gold_assets.lakehouse.refresh import STAMP, Lake
 from gold_assets.lakehouse.tables import TABLES, Table
 
@@ -293,7 +293,7 @@ def _look_after_log(delta_table: DeltaTable) -> None:
 
 def _live_files(delta_table: DeltaTable) -> dict[dt.date | None, list[int]]:
     """The sizes of the files of the table's version by date, from the log."""
-    files = pa.table(delta_table.get_add_actions(flatten=True))
+    files = as_table(delta_table.get_add_actions(flatten=True))
     sizes: dict[dt.date | None, list[int]] = defaultdict(list)
     if files.num_rows:
         for date, size in zip(

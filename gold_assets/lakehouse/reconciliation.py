@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 
 from gold_assets.lakehouse.dates import EVENT_DATE, predicate
-from gold_assets.lakehouse.errors import UserError, reason
+from gold_assets.lakehouse.query import query
 from gold_assets.lakehouse.silver import type_name
 from gold_assets.lakehouse.tables import (
     HIGH_RISK_TXNS,
@@ -34,12 +33,9 @@ _SPEND_AS_DOUBLE = """CAST(sum(CAST(TRY_CAST(round(amount * 1e4) AS BIGINT) AS D
     * CAST('0.0001' AS DECIMAL(4, 4))"""
 _SPEND_AS_DECIMAL = "sum(TRY_CAST(amount AS DECIMAL(38, 4)))"
 _IS_HIGH_RISK = "risk_level = 'high' AND usage_cost_ratio < 0.2"
+_NOT_HIGH_RISK = f"CASE WHEN {_IS_HIGH_RISK} AND is_high_risk THEN 0 ELSE 1 END"
 _AVERAGES_AGREE_TO = "1e-12"
 """Relative to the mean size of what is averaged: the order of a floating-point sum is free."""
-
-
-class Unreadable(UserError):
-    """Rows of a table could not be read."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ def silver_counts(silver: DeltaTable, dates: Collection[dt.date], *, undated: bo
     """Rows and broken rows by date; where ``undated``, of the rows without a date, under None."""
     where = predicate(dates, and_null=undated)
     valid = f"count(*) FILTER (WHERE {_rules_hold(silver)})"
-    rows = _query(
+    rows = query(
         f"SELECT {EVENT_DATE}, count(*) AS n, {valid} AS valid FROM silver WHERE {where} GROUP BY 1", silver=silver
     )
     return {row[EVENT_DATE]: SilverCounts(row["n"], row["n"] - row["valid"]) for row in rows}
@@ -75,7 +71,7 @@ def silver_counts(silver: DeltaTable, dates: Collection[dt.date], *, undated: bo
 def row_counts(table: DeltaTable, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, int]:
     """Rows by date, as ``silver_counts``."""
     where = predicate(dates, and_null=undated)
-    rows = _query(f"SELECT {EVENT_DATE}, count(*) AS n FROM t WHERE {where} GROUP BY 1", t=table)
+    rows = query(f"SELECT {EVENT_DATE}, count(*) AS n FROM t WHERE {where} GROUP BY 1", t=table)
     return {row[EVENT_DATE]: row["n"] for row in rows}
 
 
@@ -94,14 +90,14 @@ def compare(
     ``broken_dates`` names every date with a row that breaks the contract: the others are spared the test.
     """
     pairs = _pairs(table, silver, gold, predicate(dates, and_null=undated), broken_dates)
-    totals, soundness = TOTALS[table.name], _soundness(table) if table.key else {}
+    totals, soundness = TOTALS[table.name], _soundness(table)
     select = ", ".join(f"{expression} AS {name}" for name, expression in {**totals, **soundness}.items())
     sql = f"SELECT {EVENT_DATE}, {select}, count(*) FILTER (WHERE NOT agrees) AS differing FROM ({pairs}) GROUP BY 1"
     return {
         row[EVENT_DATE]: Comparison(
             {name: row[name] for name in totals}, row["differing"], {name: row[name] for name in soundness}
         )
-        for row in _query(sql, silver=silver, gold=gold)
+        for row in query(sql, silver=silver, gold=gold)
     }
 
 
@@ -125,12 +121,10 @@ def soundness(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dic
     if table.key:
         key, senses = table.key[0], _senses(table)
         gold_rows = f"SELECT {EVENT_DATE}, {key}, count(*) AS gold_rows, {senses} FROM gold WHERE {predicate(dates)} GROUP BY 1, 2"
-        select = ", ".join(f"{expression} AS {name}" for name, expression in _soundness(table).items())
     else:
-        gold_rows = f"SELECT * FROM gold WHERE {predicate(dates)}"
-        meets_rule = f"coalesce({_IS_HIGH_RISK} AND is_high_risk, false)"
-        select = f"count(*) AS rows, count(*) FILTER (WHERE NOT {meets_rule}) AS rows_not_high_risk"
-    rows = _query(f"SELECT {EVENT_DATE}, {select} FROM ({gold_rows}) GROUP BY 1", gold=gold)
+        gold_rows = f"SELECT {EVENT_DATE}, 1 AS gold_rows, {_NOT_HIGH_RISK} AS gold_not_high_risk FROM gold WHERE {predicate(dates)}"
+    select = ", ".join(f"{expression} AS {name}" for name, expression in _soundness(table).items())
+    rows = query(f"SELECT {EVENT_DATE}, {select} FROM ({gold_rows}) GROUP BY 1", gold=gold)
     return {row.pop(EVENT_DATE): row for row in rows}
 
 
@@ -143,7 +137,14 @@ def _senses(table: Table) -> str:
 
 
 def _soundness(table: Table) -> dict[str, str]:
-    """Totals over the keys of Gold: its rows, and by name what is wrong with how many."""
+    """Totals over the keys or rows of Gold: its rows, and by name what is wrong with how many."""
+    if table is HIGH_RISK_TXNS:
+        return {
+            "rows": "coalesce(sum(gold_rows), 0)",
+            "rows_not_high_risk": "coalesce(sum(gold_not_high_risk), 0)",
+        }
+    if not table.key:
+        return {}
     return {
         "rows": "coalesce(sum(gold_rows), 0)",
         "keys_more_than_once": "count(*) FILTER (WHERE gold_rows > 1)",
@@ -158,7 +159,7 @@ def broken_rules(quarantine: DeltaTable, dates: Collection[dt.date]) -> dict[dt.
     broken = f"SELECT unnest(violations) AS rule, {columns} FROM quarantine WHERE {predicate(dates)}"
     number = f"row_number() OVER (PARTITION BY {EVENT_DATE}, rule ORDER BY user_id, product_id)"
     count = f"count(*) OVER (PARTITION BY {EVENT_DATE}, rule)"
-    rows = _query(
+    rows = query(
         f"SELECT * FROM (SELECT {count} AS rows, {number} AS number, * FROM ({broken})) WHERE number = 1 ORDER BY rule",
         quarantine=quarantine,
     )
@@ -169,7 +170,7 @@ def duplicate_rows(silver: DeltaTable, dates: Collection[dt.date]) -> dict[dt.da
     """By date, how many rows of Silver are a copy, in every column, of one before."""
     columns = ", ".join(_quoted(field.name) for field in _comparable(silver).values())
     counted = f"SELECT {columns}, count(*) AS copies FROM silver WHERE {predicate(dates)} GROUP BY {columns}"
-    rows = _query(f"SELECT {EVENT_DATE}, sum(copies) - count(*) AS n FROM ({counted}) GROUP BY 1", silver=silver)
+    rows = query(f"SELECT {EVENT_DATE}, sum(copies) - count(*) AS n FROM ({counted}) GROUP BY 1", silver=silver)
     return {row[EVENT_DATE]: row["n"] for row in rows}
 
 
@@ -282,10 +283,12 @@ def _row_pairs(silver: DeltaTable, gold: DeltaTable, table: Table, where: str, o
     selects = [
         ", ".join(_quoted(name) if name in side else f"NULL AS {_quoted(name)}" for name in names) for side in sides
     ]
+    fault = _NOT_HIGH_RISK if table is HIGH_RISK_TXNS and "is_high_risk" in _comparable(gold) else "0"
     return f"""
-        SELECT {of_both}, sum(s) AS silver_rows, sum(g) AS gold_rows, sum(s) = sum(g) AS agrees FROM (
-            SELECT {selects[0]}, 1 AS s, 0 AS g FROM silver WHERE {of_silver}
-            UNION ALL SELECT {selects[1]}, 0 AS s, 1 AS g FROM gold WHERE {where}
+        SELECT {of_both}, sum(s) AS silver_rows, sum(g) AS gold_rows, sum(fault) AS gold_not_high_risk,
+            sum(s) = sum(g) AS agrees FROM (
+            SELECT {selects[0]}, 1 AS s, 0 AS g, 0 AS fault FROM silver WHERE {of_silver}
+            UNION ALL SELECT {selects[1]}, 0 AS s, 1 AS g, {fault} AS fault FROM gold WHERE {where}
         ) GROUP BY {of_both}"""
 
 
@@ -326,7 +329,7 @@ def _comparable(table: DeltaTable) -> dict[str, Any]:
 
 def _some_of_each_date(sql: str, **tables: DeltaTable) -> dict[Any, list[dict[str, Any]]]:
     number = f"row_number() OVER (PARTITION BY {EVENT_DATE})"
-    rows = _query(
+    rows = query(
         f"SELECT * FROM (SELECT *, {number} AS number FROM ({sql})) WHERE number <= {_EXAMPLES_A_DATE}", **tables
     )
     return _by_date(rows)
@@ -336,22 +339,10 @@ def _by_date(rows: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
     by_date: dict[Any, list[dict[str, Any]]] = {}
     for row in rows:
         row.pop("number")
-        row.pop("agrees", None)
+        for ours in ("agrees", "gold_not_high_risk"):
+            row.pop(ours, None)
         by_date.setdefault(row[EVENT_DATE], []).append(row)
     return by_date
-
-
-def _query(sql: str, **tables: DeltaTable) -> list[dict[str, Any]]:
-    builder = QueryBuilder()
-    for name, table in tables.items():
-        builder.register(name, table)
-    try:
-        return pa.table(builder.execute(sql).read_all()).to_pylist()
-    except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        places = " and ".join(table.table_uri for table in tables.values())
-        raise Unreadable(
-            f"Rows of {places} cannot be read ({reason(error)}): see that the files are there and whole, then check again."
-        ) from error
 
 
 def _quoted(name: str) -> str:

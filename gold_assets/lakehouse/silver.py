@@ -12,6 +12,7 @@ from deltalake.schema import ArrayType, PrimitiveType
 from gold_assets.lakehouse.contract import SILVER_COLUMNS, SilverColumn
 from gold_assets.lakehouse.dates import EVENT_DATE
 from gold_assets.lakehouse.errors import UserError, reason
+from gold_assets.lakehouse.query import as_table
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Silver:
 
         Rows that deletion vectors hide are among them.
         """
-        files = pa.table(self.table.get_add_actions(flatten=True))
+        files = as_table(self.table.get_add_actions(flatten=True))
         rows: dict[dt.date | None, int | None] = defaultdict(int)
         if files.num_rows == 0:
             return {}

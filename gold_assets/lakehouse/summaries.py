@@ -5,11 +5,10 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
-import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 
 from gold_assets.lakehouse.dates import EVENT_DATE, predicate
-from gold_assets.lakehouse.errors import UserError, reason
+from gold_assets.lakehouse.query import query
 from gold_assets.lakehouse.tables import (
     HIGH_RISK_TXNS,
     PRODUCT_USAGE_METRICS,
@@ -47,10 +46,10 @@ _ROWS_SHOWN = 5
 def numbers_by_date(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, float]]:
     """For each of the ``dates`` that has rows: ``rows``, and what the table's rows add up to."""
     select = ", ".join(f"{sql} AS {name}" for name, sql in _NUMBERS.get(table.name, {}).items())
-    rows = _query(
-        gold,
+    rows = query(
         f"SELECT {EVENT_DATE}, count(*) AS rows{', ' if select else ''}{select} FROM gold "
         f"WHERE {predicate(dates)} GROUP BY {EVENT_DATE} ORDER BY {EVENT_DATE}",
+        gold=gold,
     )
     return {
         row.pop(EVENT_DATE): {
@@ -65,7 +64,7 @@ def numbers_by_date(table: Table, gold: DeltaTable, dates: Collection[dt.date]) 
 def example_rows(table: Table, gold: DeltaTable, date: dt.date) -> list[dict[str, Any]]:
     """A few rows of the date, those with the largest numbers first."""
     order = _WORTH_SEEING_FIRST.get(table.name, "1")
-    return _query(gold, f"SELECT * FROM gold WHERE {predicate([date])} ORDER BY {order} LIMIT {_ROWS_SHOWN}")
+    return query(f"SELECT * FROM gold WHERE {predicate([date])} ORDER BY {order} LIMIT {_ROWS_SHOWN}", gold=gold)
 
 
 def ratios(gold: DeltaTable, dates: Collection[dt.date], steps: int) -> list[tuple[float, int]]:
@@ -74,20 +73,10 @@ def ratios(gold: DeltaTable, dates: Collection[dt.date], steps: int) -> list[tup
     Of each bin the lower end and the count. What is below 0 or above 1 is in the first or the last.
     """
     bin_of = f"greatest(0, least({steps - 1}, floor(avg_usage_cost_ratio * {steps})))"
-    rows = _query(
-        gold,
+    rows = query(
         f"SELECT CAST({bin_of} AS INT) AS bin, count(*) AS n FROM gold "
         f"WHERE ({predicate(dates)}) AND avg_usage_cost_ratio IS NOT NULL GROUP BY 1",
+        gold=gold,
     )
     counts = {row["bin"]: row["n"] for row in rows}
     return [(number / steps, counts.get(number, 0)) for number in range(steps)]
-
-
-def _query(gold: DeltaTable, sql: str) -> list[dict[str, Any]]:
-    try:
-        return pa.table(QueryBuilder().register("gold", gold).execute(sql).read_all()).to_pylist()
-    except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        raise UserError(
-            f"Rows of {gold.table_uri} cannot be read back ({reason(error)}): see that its files are there and whole, "
-            "then materialize again."
-        ) from error

@@ -5,16 +5,15 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable
 
 from gold_assets import check
 from gold_assets.config import Settings, load_settings
 from gold_assets.lakehouse.delta_log import DeltaLog
 from gold_assets.lakehouse.errors import UserError
+from gold_assets.lakehouse.query import query
 from gold_assets.lakehouse.refresh import STAMP
 from gold_assets.lakehouse.silver import pin_silver
 from gold_assets.lakehouse.tables import TABLES, USER_SPEND_SUMMARY
@@ -89,21 +88,17 @@ def print_outcome(settings: Settings) -> None:
     print(f"\n{'table':<24}{'rows':>11}{'dates':>7}{'Silver version':>16}  path")
     for table in TABLES:
         path = settings.lake.tables[table.name]
-        [counted] = _query("SELECT count(*) AS rows, count(DISTINCT event_date) AS dates FROM t", path)
         delta_table = DeltaTable(path)
+        [counted] = query("SELECT count(*) AS rows, count(DISTINCT event_date) AS dates FROM t", t=delta_table)
         stamp = DeltaLog(delta_table).commit(delta_table.version()).user_metadata[STAMP]
         made = f"{counted['rows']:>11,}{counted['dates']:>7}{stamp['silver_version']:>16}"
         print(f"{table.name:<24}{made}  {path}")
     print("\nThe five largest spenders' days:")
     top = "SELECT * FROM t ORDER BY total_spend DESC, user_id LIMIT 5"
-    for row in _query(top, settings.lake.tables[USER_SPEND_SUMMARY.name]):
+    for row in query(top, t=DeltaTable(settings.lake.tables[USER_SPEND_SUMMARY.name])):
         print(
             f"  user {row['user_id']:>5} on {row['event_date']}: {row['total_spend']:>12,.2f} in {row['transaction_count']} transactions"
         )
-
-
-def _query(sql: str, path: str) -> list[dict[str, Any]]:
-    return pa.table(QueryBuilder().register("t", DeltaTable(path)).execute(sql).read_all()).to_pylist()
 
 
 if __name__ == "__main__":
