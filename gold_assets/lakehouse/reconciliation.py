@@ -302,7 +302,7 @@ def _rules_hold(silver: DeltaTable) -> str:
     is_money = _IS_MONEY_AS_DECIMAL if _is_decimal(silver) else _IS_MONEY_AS_DOUBLE
     return f"""{_is_present("user_id")} AND {_is_present("product_id")} AND {is_money}
         AND (usage_cost_ratio IS NULL OR abs(usage_cost_ratio) < CAST('Infinity' AS DOUBLE))
-        AND (risk_level IS NULL OR risk_level IN ('low', 'medium', 'high')) AND {EVENT_DATE} IS NOT NULL"""
+        AND coalesce(risk_level, 'low') IN ('low', 'medium', 'high') AND {EVENT_DATE} IS NOT NULL"""
 
 
 def _unpruned(condition: str) -> str:
