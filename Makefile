@@ -32,12 +32,14 @@ test-fast: .venv/.test ## run the inner loop: the embedded engine, no end-to-end
 test-sail: .venv/.test .venv/.s3
 	$(PYTEST) -m "not end_to_end and not spark"
 
-# Of the lower floor, those tests run on both engines in which an engine takes part.
-ON_SPARK := $(addprefix gold_assets_tests/, engines object_store $(addprefix lakehouse/test_, \
-	contract.py maintenance.py real_data.py refresh.py streaming.py streaming_command.py transformations.py))
+# Of the lower floor, those tests run on both engines in which an engine takes part. The long ones come first, so that the
+# two workers end together.
+ON_SPARK := $(addprefix gold_assets_tests/, $(addprefix lakehouse/test_, streaming_command.py streaming.py) object_store \
+	$(addprefix lakehouse/test_, refresh.py maintenance.py) engines \
+	$(addprefix lakehouse/test_, real_data.py contract.py transformations.py))
 
 test-spark: .venv/.test .venv/.s3
-	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) -m "not end_to_end and not sail" $(ON_SPARK); fi
+	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) --no-loadscope-reorder -m "not end_to_end and not sail" $(ON_SPARK); fi
 
 test-end-to-end: .venv/.test .venv/.s3
 	@if command -v chromium >/dev/null; then set -x; $(PYTEST) -m end_to_end; else set -x; $(PYTEST) -m "end_to_end and not browser"; fi

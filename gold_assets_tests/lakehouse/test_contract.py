@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pytest
 from pyspark.sql import DataFrame
 
 from gold_assets.engines import Engine
@@ -21,9 +20,19 @@ def silver_of(lake: Lake, engine: Engine, rows: list[dict[str, Any]], schema: pa
     return engine.read(lake.silver, write_silver(lake, rows, schema=schema).version())
 
 
-@pytest.mark.parametrize(
-    ("changes", "rule"),
-    [
+def judged(
+    lake: Lake, engine: Engine, cases: list[dict[str, Any]], schema: pa.Schema = SCHEMA
+) -> list[tuple[bool, list[str] | None]]:
+    """Of a row with each of these changes, whether it is valid, and which violations the quarantine tells of it."""
+    numbered = [row(**changes, case=number) for number, changes in enumerate(cases)]
+    silver = silver_of(lake, engine, numbered, with_type("case", pa.int64(), schema))
+    valid = {found["case"] for found in contract.valid_rows(silver).collect()}
+    quarantined = {found["case"]: found["violations"] for found in contract.quarantined_rows(silver).collect()}
+    return [(number in valid, quarantined.get(number)) for number in range(len(cases))]
+
+
+def test_a_row_that_breaks_one_rule_is_quarantined_under_its_name(lake: Lake, engine: Engine) -> None:
+    broken: list[tuple[dict[str, Any], str]] = [
         ({"user_id": None}, "user_id_is_missing"),
         ({"user_id": ""}, "user_id_is_missing"),
         ({"user_id": "  "}, "user_id_is_missing"),
@@ -44,15 +53,9 @@ def silver_of(lake: Lake, engine: Engine, rows: list[dict[str, Any]], schema: pa
         ({"risk_level": ""}, "risk_level_is_unknown"),
         ({"risk_level": "high "}, "risk_level_is_unknown"),
         ({"event_date": None}, "event_date_is_missing"),
-    ],
-    ids=str,
-)
-def test_a_row_that_breaks_one_rule_is_quarantined_under_its_name(
-    lake: Lake, engine: Engine, changes: dict[str, Any], rule: str
-) -> None:
-    silver = silver_of(lake, engine, [row(**changes), row()])
-    assert [bad["violations"] for bad in contract.quarantined_rows(silver).collect()] == [[rule]]
-    assert contract.valid_rows(silver).count() == 1
+    ]
+    found = judged(lake, engine, [changes for changes, _ in broken])
+    assert list(zip(broken, found, strict=True)) == [((changes, rule), (False, [rule])) for changes, rule in broken]
 
 
 def test_a_row_that_breaks_every_rule_names_them_all_in_order(lake: Lake, engine: Engine) -> None:
@@ -63,9 +66,8 @@ def test_a_row_that_breaks_every_rule_names_them_all_in_order(lake: Lake, engine
     assert len(contract.RULES) == 6
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_an_odd_row_that_breaks_no_rule_is_valid(lake: Lake, engine: Engine) -> None:
+    odd: list[dict[str, Any]] = [
         {"usage_cost_ratio": None},
         {"risk_level": None},
         {"usage_cost_ratio": None, "risk_level": None},
@@ -82,38 +84,29 @@ def test_a_row_that_breaks_every_rule_names_them_all_in_order(lake: Lake, engine
         {"user_id": "日本"},
         {"user_id": "NULL"},
         {"product_id": "x" * 10_000},
-    ],
-    ids=lambda changes: ascii(changes)[:40],
-)
-def test_an_odd_row_that_breaks_no_rule_is_valid(lake: Lake, engine: Engine, changes: dict[str, Any]) -> None:
-    silver = silver_of(lake, engine, [row(**changes)])
-    assert contract.valid_rows(silver).count() == 1
-    assert contract.quarantined_rows(silver).count() == 0
+    ]
+    found = judged(lake, engine, odd)
+    assert list(zip(odd, found, strict=True)) == [(changes, (True, None)) for changes in odd]
 
 
 LIMIT = Decimal("99999999999999.9999")
 
 
-@pytest.mark.parametrize(
-    ("amount", "fits"),
-    [
-        (LIMIT, True),
-        (-LIMIT, True),
-        (LIMIT + Decimal("0.0000499"), True),
-        (LIMIT + Decimal("0.00005"), False),
-        (-LIMIT - Decimal("0.00005"), False),
-        (Decimal(10) ** 14, False),
-        (Decimal(10) ** 20, False),
-        (Decimal("0.00005"), True),
-        (None, False),
-    ],
-)
-def test_a_decimal_amount_fits_where_it_rounds_into_decimal_18_4(
-    lake: Lake, engine: Engine, amount: Decimal | None, fits: bool
-) -> None:
-    silver = silver_of(lake, engine, [row(amount=amount)], with_type("amount", pa.decimal128(38, 8)))
-    assert contract.valid_rows(silver).count() == fits
-    assert contract.quarantined_rows(silver).count() == (not fits)
+def test_a_decimal_amount_fits_where_it_rounds_into_decimal_18_4(lake: Lake, engine: Engine) -> None:
+    fits = {
+        LIMIT: True,
+        -LIMIT: True,
+        LIMIT + Decimal("0.0000499"): True,
+        LIMIT + Decimal("0.00005"): False,
+        -LIMIT - Decimal("0.00005"): False,
+        Decimal(10) ** 14: False,
+        Decimal(10) ** 20: False,
+        Decimal("0.00005"): True,
+        None: False,
+    }
+    found = judged(lake, engine, [{"amount": amount} for amount in fits], with_type("amount", pa.decimal128(38, 8)))
+    expected = [(fit, None if fit else ["amount_is_not_money"]) for fit in fits.values()]
+    assert list(zip(fits, found, strict=True)) == list(zip(fits, expected, strict=True))
 
 
 def test_each_date_has_its_silver_rows_once_valid_or_quarantined(lake: Lake, engine: Engine) -> None:
@@ -162,37 +155,44 @@ def test_a_row_without_a_date_is_never_valid_though_no_date_is_broken(lake: Lake
     assert contract.quarantined_rows(silver, set()).count() == 1
 
 
-@pytest.mark.parametrize(
-    ("amount", "money"),
-    [
-        (2.5, "2.5000"),
-        (0.00005, "0.0001"),
-        (-0.00005, "-0.0001"),
-        (0.00015, "0.0001"),  # the double is 0.000149999999999999993
-        (0.00025, "0.0003"),
-        (0.00004999999999999999, "0.0000"),
-        (1234567.00005, "1234567.0001"),
-        (0.1 + 0.2, "0.3000"),
-        (-0.0, "0.0000"),
-        (5e-324, "0.0000"),
-        (99_999_999_999_999.98, "99999999999999.9872"),
-        (-99_999_999_999_999.98, "-99999999999999.9872"),
-    ],
-)
-def test_a_double_is_rounded_half_away_from_zero_at_the_fourth_decimal(
-    lake: Lake, engine: Engine, amount: float, money: str
-) -> None:
-    silver = silver_of(lake, engine, [row(amount=amount)])
-    (only,) = silver.select(contract.money(silver).alias("money")).collect()
-    assert only["money"] == Decimal(money)
+def sums(lake: Lake, engine: Engine, amounts: list[Any], schema: pa.Schema = SCHEMA) -> dict[Any, Decimal]:
+    """The sum of each amount alone."""
+    silver = silver_of(lake, engine, [row(amount=amount, user_id=repr(amount)) for amount in amounts], schema)
+    found = silver.groupBy("user_id").agg(contract.money_sum(silver).alias("money")).collect()
+    by_name = {one["user_id"]: one["money"] for one in found}
+    return {amount: by_name[repr(amount)] for amount in amounts}
 
 
-@pytest.mark.parametrize(
-    ("amount", "money"), [("1.00005", "1.0001"), ("-1.00005", "-1.0001"), ("1.00004999", "1.0000"), ("7", "7.0000")]
-)
-def test_a_decimal_is_rounded_half_away_from_zero_at_the_fourth_decimal(
-    lake: Lake, engine: Engine, amount: str, money: str
-) -> None:
-    silver = silver_of(lake, engine, [row(amount=Decimal(amount))], with_type("amount", pa.decimal128(38, 8)))
-    (only,) = silver.select(contract.money(silver).alias("money")).collect()
-    assert only["money"] == Decimal(money)
+def test_a_double_is_rounded_half_away_from_zero_at_the_fourth_decimal(lake: Lake, engine: Engine) -> None:
+    money = {
+        2.5: "2.5000",
+        0.00005: "0.0001",
+        -0.00005: "-0.0001",
+        0.00015: "0.0001",  # the double is 0.000149999999999999993
+        0.00025: "0.0003",
+        -0.00025: "-0.0003",
+        0.00004999999999999999: "0.0000",
+        -0.00004999999999999999: "0.0000",
+        1234567.00005: "1234567.0001",
+        -1234567.00005: "-1234567.0001",
+        0.1 + 0.2: "0.3000",
+        -0.0: "0.0000",
+        5e-324: "0.0000",
+        99_999_999_999_999.98: "99999999999999.9872",
+        -99_999_999_999_999.98: "-99999999999999.9872",
+    }
+    assert sums(lake, engine, list(money)) == {amount: Decimal(text) for amount, text in money.items()}
+
+
+def test_a_decimal_is_rounded_half_away_from_zero_at_the_fourth_decimal(lake: Lake, engine: Engine) -> None:
+    money = {"1.00005": "1.0001", "-1.00005": "-1.0001", "1.00004999": "1.0000", "7": "7.0000"}
+    found = sums(lake, engine, list(map(Decimal, money)), with_type("amount", pa.decimal128(38, 8)))
+    assert found == {Decimal(amount): Decimal(text) for amount, text in money.items()}
+
+
+def test_the_largest_amounts_add_up_to_the_last_digit(lake: Lake, engine: Engine) -> None:
+    largest = 99_999_999_999_999.98
+    amounts = [largest] * 300 + [-largest] * 100 + [0.0001] * 7
+    silver = silver_of(lake, engine, [row(amount=amount) for amount in amounts])
+    (only,) = silver.agg(contract.money_sum(silver).alias("money")).collect()
+    assert only["money"] == 200 * Decimal("99999999999999.9872") + Decimal("0.0007")

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import shutil
 import time
 from collections.abc import Collection, Sequence
 from decimal import Decimal
@@ -20,6 +21,7 @@ from gold_assets.lakehouse.errors import UserError
 from gold_assets.lakehouse.maintenance import Maintained, MaintenanceFailed, dates_out_of_order, maintain
 from gold_assets.lakehouse.refresh import Lake, refresh
 from gold_assets.lakehouse.tables import TABLES, USER_SPEND_SUMMARY
+from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.silver import (
     MONDAY,
     TUESDAY,
@@ -36,20 +38,29 @@ LATER = dt.date(2024, 2, 1)
 A_MONTH_AGO = 32 * 86_400
 
 
-@pytest.fixture
-def gold(lake: Lake, engine: Engine) -> Lake:
-    """Three dates of one Gold table, users in no order."""
-    write_three_dates(lake)
-    refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY], tables=[USER_SPEND_SUMMARY])
-    return lake
-
-
-@pytest.fixture
-def all_gold(lake: Lake, engine: Engine) -> Lake:
-    """Three dates of every table."""
+@pytest.fixture(scope="module")
+def three_dates(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Lake:
+    """Three dates of every table, users in no order, to be copied."""
+    lake = lake_in(tmp_path_factory.mktemp("three_dates"))
     write_three_dates(lake)
     refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY])
     return lake
+
+
+@pytest.fixture
+def gold(three_dates: Lake, lake: Lake) -> Lake:
+    """Three dates of one Gold table, users in no order."""
+    shutil.copytree(three_dates.silver, lake.silver)
+    shutil.copytree(three_dates.tables[SPEND], lake.tables[SPEND])
+    return lake
+
+
+@pytest.fixture
+def all_gold(gold: Lake, three_dates: Lake) -> Lake:
+    """Three dates of every table."""
+    for name in gold.tables.keys() - {SPEND}:
+        shutil.copytree(three_dates.tables[name], gold.tables[name])
+    return gold
 
 
 def write_three_dates(lake: Lake) -> None:

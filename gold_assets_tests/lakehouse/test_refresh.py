@@ -435,24 +435,22 @@ def test_schema_plan_and_progress_are_logged(lake: Lake, engine: Engine, caplog:
 # Failure and races.
 
 
-@pytest.mark.parametrize("failing", [table.name for table in TABLES])
-def test_a_crash_between_two_tables_commits_is_healed_by_the_next_refresh(
-    lake: Lake, engine: Engine, failing: str
-) -> None:
+def test_a_crash_between_two_tables_commits_is_healed_by_the_next_refresh(lake: Lake, engine: Engine) -> None:
     write_silver(lake, rows_of_each_kind(MONDAY))
     refresh(lake, engine, [MONDAY])
-    write_silver(lake, rows_of_each_kind(MONDAY))
+    for failing in lake.tables:
+        version = write_silver(lake, rows_of_each_kind(MONDAY)).version()
 
-    def fail(table: DeltaTable) -> None:
-        if table.metadata().name == failing:
-            raise OSError("the disk is gone")
+        def fail(table: DeltaTable, failing: str = failing) -> None:
+            if table.metadata().name == failing:
+                raise OSError("the disk is gone")
 
-    with pytest.raises(UserError, match=f"{failing} could not be written .*the disk is gone"):
-        refresh(lake, Wrapped(engine, fail), [MONDAY])
-    assert {line.split(":")[0] for line in differences(lake)} == {failing}
-    assert_gold_is_true(lake, silver_version=0, tables=[failing])
-    refresh(lake, engine, [MONDAY])
-    assert_gold_is_true(lake)
+        with pytest.raises(UserError, match=f"{failing} could not be written .*the disk is gone"):
+            refresh(lake, Wrapped(engine, fail), [MONDAY])
+        assert {line.split(":")[0] for line in differences(lake)} == {failing}
+        assert_gold_is_true(lake, silver_version=version - 1, tables=[failing])
+        refresh(lake, engine, [MONDAY])
+        assert_gold_is_true(lake)
 
 
 def test_a_lost_race_is_computed_again(lake: Lake, engine: Engine) -> None:

@@ -8,6 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from gold_assets.config import Settings
+from gold_assets_tests.conftest import SMALL_TABLES
 from gold_assets_tests.engines.processes import clean_environment
 from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
 from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
@@ -21,12 +22,12 @@ def test_write_to_gold_and_maintenance_keep_gold_true_on_s3(s3: S3Server, tmp_pa
     lake = Settings(lake_root=root).lake
     inherited = {name: value for name, value in clean_environment().items() if not name.startswith("DAGSTER_")}
 
-    def drain() -> str:
+    def drain(*options: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "gold_assets.stream", "--optimize"],
+            [sys.executable, "-W", "ignore", "-m", "gold_assets.stream", *options],
             capture_output=True,
             text=True,
-            env=inherited | {"GOLD_LAKE_ROOT": root},
+            env=inherited | {"GOLD_LAKE_ROOT": root, "GOLD_SPARK_CONF": SMALL_TABLES},
             cwd=tmp_path,
             timeout=400,
         )
@@ -36,7 +37,7 @@ def test_write_to_gold_and_maintenance_keep_gold_true_on_s3(s3: S3Server, tmp_pa
         return said
 
     write_silver(lake, [row(event_date=date) for date in (MONDAY, TUESDAY)] + [high_risk_row(), row(user_id=None)])
-    drain()
+    drain("--optimize")
     assert_gold_is_true(lake)
     assert "checkpoints/write_to_gold/commits/0" in s3.objects(root)
     operations = [commit["operation"] for commit in DeltaTable(lake.tables["user_spend_summary"]).history()]
