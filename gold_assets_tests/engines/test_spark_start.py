@@ -100,6 +100,23 @@ def test_a_half_filled_local_maven_cache_is_named(monkeypatch: pytest.MonkeyPatc
     assert f"delete the folder {half}" in sentence
 
 
+def test_two_that_fetch_the_jars_at_once_both_get_them(tmp_path: Path) -> None:
+    conf = tmp_path / "spark.conf"
+    conf.write_text(f"spark.jars.ivy {tmp_path}/ivy\n")
+    fetch = f"""
+from gold_assets.engines import spark_runtime
+from gold_assets.engines.spark import SparkEngine
+spark_runtime.fetch_jars(SparkEngine(conf_file={str(conf)!r}).conf())
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", fetch], stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=200)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert list((tmp_path / "ivy" / "jars").glob("io.delta_delta-spark_*.jar"))
+
+
 def test_a_folder_without_the_delta_jars_is_named(tmp_path: Path) -> None:
     (tmp_path / "delta-storage-4.4.0.jar").touch()
     sentence = sentence_of(SparkEngine(jars=str(tmp_path)))
