@@ -41,8 +41,8 @@ def main() -> None:
             write_silver(silver, copies=arguments.copies)
         rounds: dict[str, list[dict[str, float]]] = {_OWN_JVM: [], remote: []}
         for _ in range(1 + arguments.rounds):
-            for name, measured in rounds.items():
-                own = ["--contender", name, "--silver", silver, "--out", f"{scratch}/{len(name)}"]
+            for number, (name, measured) in enumerate(rounds.items()):
+                own = ["--contender", name, "--silver", silver, "--out", f"{scratch}/{number}"]
                 measured.append(run("benchmarks.spark_start", *own))
         print(table(medians({name: measured[1:] for name, measured in rounds.items()}), baseline=_OWN_JVM))
 

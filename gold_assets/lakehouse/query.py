@@ -18,9 +18,9 @@ class Unreadable(UserError):
 def query(sql: str, **tables: DeltaTable) -> list[dict[str, Any]]:
     """The rows that ``sql`` selects from ``tables``, which it names as the arguments do. Raises ``Unreadable``."""
     builder = QueryBuilder()
-    for name, table in tables.items():
-        builder.register(name, table)
     try:
+        for name, table in tables.items():
+            builder.register(name, table)
         as_table(builder.execute(f"SET datafusion.execution.target_partitions = {_PARTITIONS}"))
         return as_table(builder.execute(sql)).to_pylist()
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions

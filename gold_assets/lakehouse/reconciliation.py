@@ -283,7 +283,9 @@ def _row_pairs(silver: DeltaTable, gold: DeltaTable, table: Table, where: str, o
     selects = [
         ", ".join(_quoted(name) if name in side else f"NULL AS {_quoted(name)}" for name in names) for side in sides
     ]
-    fault = _NOT_HIGH_RISK if table is HIGH_RISK_TXNS and "is_high_risk" in _comparable(gold) else "0"
+    fault = "0"
+    if table is HIGH_RISK_TXNS:
+        fault = _NOT_HIGH_RISK if "is_high_risk" in _comparable(gold) else "1"
     return f"""
         SELECT {of_both}, sum(s) AS silver_rows, sum(g) AS gold_rows, sum(fault) AS gold_not_high_risk,
             sum(s) = sum(g) AS agrees FROM (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.engines import Engine
 from gold_assets.lakehouse.checks import CHECKS, Inspection, Limits, run
@@ -98,3 +98,12 @@ def test_a_date_outside_the_window_that_has_no_rows_left_is_none(lake: Lake, eng
     DeltaTable(lake.silver).delete("event_date IS NULL OR event_date = DATE '1970-01-01'")
     refresh(lake, engine, [MONDAY, TUESDAY])
     assert red(lake) == set()
+
+
+def test_high_risk_rows_without_their_mark_are_not_sound(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [high_risk_row(), row(event_date=TUESDAY)])
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    place = lake.tables["high_risk_txns"]
+    unmarked = DeltaTable(place).to_pyarrow_table().drop_columns(["is_high_risk"])
+    write_deltalake(place, unmarked, mode="overwrite", schema_mode="overwrite", partition_by=["event_date"])
+    assert {"high_risk_txns:schema", "high_risk_txns:sound_rows"} <= red(lake)

@@ -224,6 +224,7 @@ def test_each_refreshed_partition_is_reported_and_in_sync_with_silver_until_sigt
     said = ends(process)
     assert process.returncode == 0, said
     assert "SIGTERM: the stream ends after the batch in hand" in said
+    assert_gold_is_true(command.lake)
     assert (command.checkpoint / "commits" / "1").exists(), "the batch in hand did not count as done"
 
     expected = {(table.name, str(date)) for table in TABLES for date in days(MONDAY, WEDNESDAY)}
