@@ -1,6 +1,7 @@
 """Apache Spark with delta-spark: a JVM on this machine, a cluster, or a Spark Connect server. It also commits."""
 
 import datetime as dt
+import os
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -57,12 +58,14 @@ _LOCAL = {
     # The quick compiler's code cache is small by default, and once it is full nothing is compiled any more.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
 }
-_LOCAL_FILES = {
-    # Without native Hadoop each local file costs a chmod process, and its checksum file another. S3A's buffers cannot do so.
-    "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+_JOINED = {
+    "spark.jars.packages": ",",
+    "spark.jars.excludes": ",",
+    "spark.jars": ",",
+    "spark.sql.extensions": ",",
+    "spark.driver.extraClassPath": os.pathsep,
 }
-_JOINED = ("spark.jars.packages", "spark.jars.excludes", "spark.jars", "spark.sql.extensions")
-"""Settings that are lists: what the user's file adds stands beside what Delta needs."""
+"""Settings that are lists, and what parts them: what the user's file adds stands beside what Delta needs."""
 
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 _LAYOUT = {
@@ -138,15 +141,21 @@ class SparkEngine:
         own = runtime.read_properties(self._conf_file) if self._conf_file else {}
         if self.remote:
             return {**own, **_SESSION, "spark.remote": self.remote}
+        on_s3 = "s3a" in self._schemes
+        on_this_machine = self._master.startswith("local")
+        local_files = on_this_machine and not on_s3  # S3A keeps its buffers in Hadoop's own local file system
         conf = {"spark.app.name": "gold_assets", "spark.master": self._master, **_DELTA}
-        conf |= runtime.jars_in(self._jars) if self._jars else runtime.coordinates(self._schemes)
-        if self._master.startswith("local"):
+        if self._jars:
+            conf |= runtime.jars_in(self._jars)
+        else:
+            conf |= runtime.coordinates(self._schemes, local_files=local_files)
+        if on_this_machine:
             conf |= _LOCAL
-        if "s3a" in self._schemes:
+        if on_s3:
             conf |= runtime.s3_settings()
-        elif self._master.startswith("local"):
-            conf |= _LOCAL_FILES
-        joined = {key: f"{conf[key]},{own[key]}" for key in _JOINED if key in conf and key in own}
+        if local_files:
+            conf |= runtime.local_files({**conf, **own})
+        joined = {key: f"{conf[key]}{by}{own[key]}" for key, by in _JOINED.items() if key in conf and key in own}
         return {**conf, **own, **joined, **_SESSION}
 
     def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:

@@ -38,6 +38,11 @@ _CONNECTORS = {
 }
 """Hadoop's connectors to object stores, of the version of Hadoop that pyspark brings."""
 
+_LOCAL_FILE_SYSTEM = "com.globalmentor:hadoop-bare-naked-local-fs:0.1.0"
+"""Hadoop's local file system in plain Java. Without native Hadoop its own starts a chmod process for every file and folder."""
+
+_FILE_SYSTEM = "spark.hadoop.fs.file.impl"
+
 _S3_CREDENTIALS = ",".join(
     (
         "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider",
@@ -81,15 +86,32 @@ def check_versions() -> None:
             )
 
 
-def coordinates(schemes: Collection[str] = ()) -> dict[str, str]:
-    """The Spark settings that fetch the JARs: Delta's, made for the installed pyspark, and the connectors to stores."""
+def coordinates(schemes: Collection[str] = (), *, local_files: bool = False) -> dict[str, str]:
+    """The Spark settings that fetch the JARs: Delta's, made for the installed pyspark, and what reaches the tables' files."""
     spark = ".".join(pyspark.__version__.split(".")[:2])
-    connectors = [f"{_CONNECTORS[scheme]}:{_hadoop_version()}" for scheme in sorted(schemes) if scheme in _CONNECTORS]
+    packages = [f"io.delta:delta-spark_{spark}_2.13:{_delta_version()}"]
+    packages += [f"{_CONNECTORS[scheme]}:{_hadoop_version()}" for scheme in sorted(schemes) if scheme in _CONNECTORS]
+    if local_files:
+        packages.append(_LOCAL_FILE_SYSTEM)
     return {
-        "spark.jars.packages": ",".join([f"io.delta:delta-spark_{spark}_2.13:{_delta_version()}", *connectors]),
+        "spark.jars.packages": ",".join(packages),
         "spark.jars.excludes": _SHIPPED_WITH_PYSPARK,
         "spark.jars.ivy": _IVY,
     }
+
+
+def local_files(conf: Mapping[str, str]) -> dict[str, str]:
+    """The Spark settings for the files of this machine, with the file system that is among the JARs of ``conf``.
+
+    A folder of JARs may lack it; Hadoop's own then does without checksum files, which would be as many processes again.
+    """
+    jars = [*map(Path, conf.get("spark.jars", "").split(",")), *_fetched_jars(conf)]
+    for jar in jars:
+        if _LOCAL_FILE_SYSTEM.split(":")[1] in jar.name:
+            # Spark opens files before it adds its JARs.
+            classes = {"spark.driver.extraClassPath": str(jar)}
+            return {_FILE_SYSTEM: "com.globalmentor.apache.hadoop.fs.NakedLocalFileSystem", **classes}
+    return {_FILE_SYSTEM: "org.apache.hadoop.fs.RawLocalFileSystem"}
 
 
 def s3_settings() -> dict[str, str]:
@@ -127,15 +149,24 @@ def fetch_jars(conf: Mapping[str, str]) -> None:
 
     Spark would fetch them while its JVM starts, and all that Python hears of a failure there is that the JVM ended.
     """
-    if not (packages := conf.get("spark.jars.packages")):
+    if not (jars := _fetched_jars(conf)):
         return
-    ivy = Path(conf.get("spark.jars.ivy", _IVY))
-    names = [package.strip().replace(":", "_", 1).replace(":", "-") + ".jar" for package in packages.split(",")]
+    ivy = _ivy(conf)
     ivy.mkdir(parents=True, exist_ok=True)
     # Ivy's folder is not made for two who fetch at once.
     with FileLock(ivy / "gold_assets.lock"):
-        if not all((ivy / "jars" / name).exists() for name in names):
-            explain_start(conf)
+        if not all(jar.exists() for jar in jars):
+            explain_start({key: value for key, value in conf.items() if key != _FILE_SYSTEM})  # which is to be fetched
+
+
+def _fetched_jars(conf: Mapping[str, str]) -> list[Path]:
+    """Where Spark puts the JARs that ``conf`` names by coordinates."""
+    packages = [package.strip() for package in conf.get("spark.jars.packages", "").split(",") if package.strip()]
+    return [_ivy(conf) / "jars" / f"{package.replace(':', '_', 1).replace(':', '-')}.jar" for package in packages]
+
+
+def _ivy(conf: Mapping[str, str]) -> Path:
+    return Path(conf.get("spark.jars.ivy", _IVY))
 
 
 def explain_start(conf: Mapping[str, str]) -> None:
