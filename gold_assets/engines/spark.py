@@ -153,10 +153,10 @@ class SparkEngine:
             conf |= _LOCAL
         if on_s3:
             conf |= runtime.s3_settings()
+        made = _joined(conf, own)
         if local_files:
-            conf |= runtime.local_files({**conf, **own})
-        joined = {key: f"{conf[key]}{by}{own[key]}" for key, by in _JOINED.items() if key in conf and key in own}
-        return {**conf, **own, **joined, **_SESSION}
+            made = _joined(runtime.local_files(made), made)
+        return {**made, **_SESSION}
 
     def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:
         rows = self.session.read.format("delta").option("versionAsOf", version).load(spark_path(uri))
@@ -256,6 +256,12 @@ def spark_path(uri: str) -> str:
     if "://" in uri:
         return uri
     return f"file://{Path(uri).absolute()}"
+
+
+def _joined(ours: Mapping[str, str], users: Mapping[str, str]) -> dict[str, str]:
+    """Both settings, the user's before ours, but for the lists."""
+    lists = {key: f"{ours[key]}{by}{users[key]}" for key, by in _JOINED.items() if key in ours and key in users}
+    return {**ours, **users, **lists}
 
 
 def _sql_name(table: DeltaTable) -> str:

@@ -222,6 +222,7 @@ def test_the_users_settings_come_before_ours_and_their_lists_stand_beside_deltas
     conf.write_text(
         "spark.sql.shuffle.partitions 16\nspark.jars.packages org.example:more:1.0\n"
         "spark.sql.extensions org.example.More\nspark.sql.session.timeZone Europe/Madrid\n"
+        "spark.driver.extraClassPath /more/classes\n"
     )
     made = SparkEngine(conf_file=str(conf)).conf()
     assert made["spark.sql.shuffle.partitions"] == "16"
@@ -229,6 +230,15 @@ def test_the_users_settings_come_before_ours_and_their_lists_stand_beside_deltas
     assert made["spark.jars.packages"].endswith(",org.example:more:1.0")
     assert made["spark.sql.extensions"] == "io.delta.sql.DeltaSparkSessionExtension,org.example.More"
     assert made["spark.sql.session.timeZone"] == "UTC"
+    file_system, theirs = made["spark.driver.extraClassPath"].split(os.pathsep)
+    assert "hadoop-bare-naked-local-fs" in file_system
+    assert theirs == "/more/classes"
+
+
+def test_a_file_system_of_the_users_comes_before_ours(tmp_path: Path) -> None:
+    conf = tmp_path / "spark.conf"
+    conf.write_text("spark.hadoop.fs.file.impl org.example.Files\n")
+    assert SparkEngine(conf_file=str(conf)).conf()["spark.hadoop.fs.file.impl"] == "org.example.Files"
 
 
 def test_the_settings_of_a_small_machine_are_for_a_local_master_only() -> None:
