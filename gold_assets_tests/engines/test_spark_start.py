@@ -226,8 +226,9 @@ def test_the_users_settings_come_before_ours_and_their_lists_stand_beside_deltas
     )
     made = SparkEngine(conf_file=str(conf)).conf()
     assert made["spark.sql.shuffle.partitions"] == "16"
-    assert made["spark.jars.packages"].startswith("io.delta:delta-spark_4.2_2.13:4.4.0,")
-    assert made["spark.jars.packages"].endswith(",org.example:more:1.0")
+    assert made["spark.jars.packages"] == (
+        "io.delta:delta-spark_4.2_2.13:4.4.0,com.globalmentor:hadoop-bare-naked-local-fs:0.1.0,org.example:more:1.0"
+    )
     assert made["spark.sql.extensions"] == "io.delta.sql.DeltaSparkSessionExtension,org.example.More"
     assert made["spark.sql.session.timeZone"] == "UTC"
     file_system, theirs = made["spark.driver.extraClassPath"].split(os.pathsep)
