@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -31,6 +31,7 @@ from gold_assets.engines.spark import SparkEngine
 from gold_assets.lakehouse.errors import UserError
 from gold_assets.lakehouse.streaming import Batch, follow
 from gold_assets.lakehouse.tables import TABLES
+from gold_assets.lakehouse.waiting import wait_and_hear_signals
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +90,7 @@ def _run(asked: argparse.Namespace, stop: threading.Event) -> None:
         # Started in the main thread, pyspark takes SIGINT for itself, and then cancels the batch in hand.
         with ThreadPoolExecutor(max_workers=1) as pool:
             following = pool.submit(follow_silver)
-            # Python runs a signal's handler when the main thread wakes, and not every signal wakes it.
-            while not wait([following], timeout=1).done:
-                pass
+            wait_and_hear_signals([following])
             following.result()
     finally:
         engine.close()

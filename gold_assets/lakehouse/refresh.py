@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
@@ -28,6 +28,7 @@ from gold_assets.lakehouse.errors import UserError, reason
 from gold_assets.lakehouse.gold_table import declared_fields, open_or_create
 from gold_assets.lakehouse.silver import Silver, pin_silver, type_name
 from gold_assets.lakehouse.tables import QUARANTINED_TXNS, TABLES, Table
+from gold_assets.lakehouse.waiting import wait_and_hear_signals
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def refresh(
             for table in tables
         }
         try:
-            wait(writes.values())
+            wait_and_hear_signals(writes.values())
         except BaseException:  # whoever interrupts waits for the slices at hand, not for the whole range
             stop.set()
             raise

@@ -31,7 +31,7 @@ MONTH = days(MONDAY, MONDAY + dt.timedelta(days=30))
 NOBODY = 65534
 
 _PROGRAM = """
-import datetime as dt, json, os, pathlib, resource, signal, sys
+import datetime as dt, json, os, pathlib, resource, signal, sys, threading, time
 
 from gold_assets.engines import SliceBounds
 from gold_assets.lakehouse import refresh as refresh_module
@@ -44,6 +44,9 @@ lake = lake_in(pathlib.Path(asked["lake"]))
 engine = new_engine()
 if "rows_a_slice" in asked:
     engine.slice_bounds = SliceBounds(rows=asked["rows_a_slice"])
+if asked.get("signals_go_to_another_thread"):
+    threading.Thread(target=time.sleep, args=[600], daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 if "file_bytes" in asked:
     resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"], asked["file_bytes"]))
 if "user" in asked:
@@ -120,9 +123,12 @@ def test_a_killed_refresh_leaves_whole_dates_and_the_next_one_makes_gold_true(
     assert_gold_is_true(lake)
 
 
-def test_an_interrupted_refresh_stops_after_the_slices_at_hand(lake: Lake, tmp_path: Path, engine: Engine) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["in_its_main_thread", "in_another_thread"])
+def test_an_interrupted_refresh_stops_after_the_slices_at_hand(
+    lake: Lake, tmp_path: Path, engine: Engine, elsewhere: bool
+) -> None:
     write_silver(lake, rows_of_a_month())
-    process = start_refresh(tmp_path, MONTH, rows_a_slice=1)
+    process = start_refresh(tmp_path, MONTH, rows_a_slice=1, signals_go_to_another_thread=elsewhere)
     wait_for_version(lake, 2, process)
     process.send_signal(signal.SIGINT)
     assert process.communicate()[0] == "interrupted\n"
