@@ -1,6 +1,7 @@
 """What Spark needs before it starts: Java, a pyspark and a delta-spark that fit, the Delta JARs, a cluster that answers."""
 
 import importlib.metadata
+import logging
 import os
 import queue
 import re
@@ -8,7 +9,9 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,12 +21,14 @@ from packaging.requirements import Requirement
 
 from gold_assets.lakehouse.errors import UserError
 
+logger = logging.getLogger(__name__)
+
 _OLDEST_JAVA = 17
 _CONNECT_PORT = 15002
 _CONNECT_SECONDS = 5
 _CONNECT_SERVER_SECONDS = 20
 _SILENCE_SECONDS = 45
-"""How long resolving the JARs may say nothing before it counts as hung."""
+"""How long resolving the JARs may say and receive nothing before it counts as hung."""
 
 _SHIPPED_WITH_PYSPARK = "org.apache.hadoop:hadoop-client-*,org.apache.logging.*:*,org.apache.parquet:*,org.apache.spark:*,com.fasterxml.*:*,org.slf4j:*,org.xerial.snappy:*,com.github.luben:*,org.locationtech.*:*"
 """What delta-spark depends on and pyspark brings: 74 of 87 MB, copied at every start if it were resolved again."""
@@ -156,6 +161,7 @@ def fetch_jars(conf: Mapping[str, str]) -> None:
     # Ivy's folder is not made for two who fetch at once.
     with FileLock(ivy / "gold_assets.lock"):
         if not all(jar.exists() for jar in jars):
+            logger.info("Fetching the JARs that Spark needs from %s to %s, once", _repository(conf), ivy)
             explain_start({key: value for key, value in conf.items() if key != _FILE_SYSTEM})  # which is to be fetched
 
 
@@ -179,7 +185,7 @@ def explain_start(conf: Mapping[str, str]) -> None:
         [str(submit), *settings, *nothing], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
-        said = list(_lines_of(process))
+        said = list(_lines_of(process, _ivy(conf)))
         failed = process.wait(timeout=_SILENCE_SECONDS) != 0
     except (queue.Empty, subprocess.TimeoutExpired):
         raise UserError(
@@ -220,8 +226,8 @@ def _repository(conf: Mapping[str, str]) -> str:
     return ", ".join(filter(None, ["Maven Central", conf.get("spark.jars.repositories")]))
 
 
-def _lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
-    """What the process says, line by line. Raises ``queue.Empty`` where it is silent for too long."""
+def _lines_of(process: subprocess.Popen[str], ivy: Path) -> Iterator[str]:
+    """What the process says, line by line. Raises ``queue.Empty`` where it says nothing for too long and fetches nothing."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -230,8 +236,30 @@ def _lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    while (line := lines.get(timeout=_SILENCE_SECONDS)) is not None:
-        yield line
+    last_sign, fetched = time.monotonic(), _bytes_in(ivy)
+    while True:
+        try:
+            line = lines.get(timeout=1)
+        except queue.Empty:
+            if (now := _bytes_in(ivy)) == fetched:
+                if time.monotonic() - last_sign > _SILENCE_SECONDS:
+                    raise
+                continue
+            fetched = now
+        else:
+            if line is None:
+                return
+            yield line
+        last_sign = time.monotonic()
+
+
+def _bytes_in(folder: Path) -> int:
+    """The size of all files in a folder, where Ivy says nothing while a large JAR grows."""
+    size = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # it has its final name by now
+            size += file.stat().st_size
+    return size
 
 
 def check_answers(url: str, setting: str) -> None:

@@ -1,11 +1,16 @@
 """Every way in which Spark cannot start is one sentence, within a minute, and never a stack trace."""
 
+import math
 import os
 import shutil
 import socket
 import stat
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyspark
@@ -71,11 +76,7 @@ def test_the_coordinates_are_those_of_the_installed_versions() -> None:
 
 
 def test_jars_that_cannot_be_resolved_name_the_repository(tmp_path: Path) -> None:
-    repositories = tmp_path / "ivysettings.xml"
-    repositories.write_text(
-        '<ivysettings><settings defaultResolver="ours"/><resolvers><ibiblio name="ours" m2compatible="true" '
-        f'root="http://127.0.0.1:{free_port()}/"/></resolvers></ivysettings>'
-    )
+    repositories = _ivy_settings(f"http://127.0.0.1:{free_port()}/", tmp_path)
     conf = tmp_path / "spark.conf"
     conf.write_text(f"spark.jars.ivySettings={repositories}\nspark.jars.ivy={tmp_path}/ivy\n")
     sentence = sentence_of(SparkEngine(conf_file=str(conf)))
@@ -83,6 +84,15 @@ def test_jars_that_cannot_be_resolved_name_the_repository(tmp_path: Path) -> Non
         f"The Delta JARs could not be resolved at the repositories of {repositories} (unresolved"
     )
     assert "set GOLD_SPARK_JARS to it" in sentence
+
+
+def _ivy_settings(address: str, folder: Path) -> Path:
+    settings = folder / "ivysettings.xml"
+    settings.write_text(
+        '<ivysettings><settings defaultResolver="ours"/><resolvers><ibiblio name="ours" m2compatible="true" '
+        f'root="{address}"/></resolvers></ivysettings>'
+    )
+    return settings
 
 
 def test_a_half_filled_local_maven_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -99,6 +109,72 @@ def test_a_half_filled_local_maven_cache_is_named(monkeypatch: pytest.MonkeyPatc
     sentence = sentence_of(SparkEngine(conf_file=str(conf)))
     assert sentence.startswith("The local Maven cache is half-filled")
     assert f"delete the folder {half}" in sentence
+
+
+@contextmanager
+def repository_of_one_jar(takes: float, stops_after: float = math.inf) -> Iterator[str]:
+    """A Maven repository on loopback that sends its JAR in ``takes`` seconds, or falls silent in the middle: its address."""
+
+    class Repository(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            pom = (
+                b"<project><modelVersion>4.0.0</modelVersion><groupId>org.example</groupId><artifactId>large</artifactId>"
+                b"<version>1</version></project>"
+            )
+            is_jar = self.path.endswith(".jar")
+            if not is_jar and not self.path.endswith(".pom"):
+                self.send_error(404)
+                return
+            parts = [b"x" * 10_000] * math.ceil(takes) if is_jar else [pom]
+            self.send_response(200)
+            self.send_header("Content-Length", str(sum(map(len, parts))))
+            self.end_headers()
+            if self.command == "GET":
+                for second, part in enumerate(parts):
+                    self.wfile.write(part)
+                    if is_jar and ended.wait(600 if second >= stops_after else 1):
+                        return
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    ended = threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Repository) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            ended.set()
+            server.shutdown()
+
+
+def test_a_jar_that_takes_longer_than_the_patience_is_fetched_while_it_grows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(runtime, "_SILENCE_SECONDS", 10)
+    with repository_of_one_jar(takes=14) as address:
+        runtime.fetch_jars(_one_jar_from(address, tmp_path))
+    assert (tmp_path / "ivy" / "jars" / "org.example_large-1.jar").stat().st_size == 140_000
+
+
+def test_a_repository_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runtime, "_SILENCE_SECONDS", 10)
+    with repository_of_one_jar(takes=14, stops_after=3) as address, pytest.raises(UserError) as failure:
+        runtime.fetch_jars(_one_jar_from(address, tmp_path))
+    assert str(failure.value).startswith(
+        "The Delta JARs could not be fetched: nothing was heard for 10 s from the repositories of"
+    )
+
+
+def _one_jar_from(address: str, folder: Path) -> dict[str, str]:
+    return {
+        "spark.jars.packages": "org.example:large:1",
+        "spark.jars.ivySettings": str(_ivy_settings(address, folder)),
+        "spark.jars.ivy": str(folder / "ivy"),
+    }
 
 
 def test_two_that_fetch_the_jars_at_once_both_get_them(tmp_path: Path) -> None:
