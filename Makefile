@@ -6,7 +6,8 @@ export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 BIN := .venv/bin
 # What is imported is compiled then; compiling all that is installed takes a third of the installation.
 INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile
+# On two cores: while one worker waits for a daemon, a JVM or a server, the others work.
+PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile
 # What the demo made known, when there is one: where its dates begin.
 -include $(DAGSTER_HOME)/demo.mk
 export GOLD_PARTITIONS_START
@@ -35,13 +36,13 @@ test-sail: .venv/.test .venv/.s3
 	$(PYTEST) -m "not end_to_end and not spark"
 
 # Of the lower floor, those tests run on both engines in which an engine takes part. The long ones come first, so that the
-# workers end together; a third one works while another waits for a JVM to start or to give up.
+# workers end together.
 ON_SPARK := $(addprefix gold_assets_tests/, $(addprefix lakehouse/test_, streaming_command.py streaming.py) object_store \
 	$(addprefix lakehouse/test_, refresh.py maintenance.py) engines \
 	$(addprefix lakehouse/test_, real_data.py contract.py transformations.py))
 
 test-spark: .venv/.test .venv/.s3
-	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) --numprocesses 3 --no-loadscope-reorder -m "not end_to_end and not sail" $(ON_SPARK); fi
+	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) --no-loadscope-reorder -m "not end_to_end and not sail" $(ON_SPARK); fi
 
 test-end-to-end: .venv/.test .venv/.s3
 	@if command -v chromium >/dev/null; then set -x; $(PYTEST) -m end_to_end; else set -x; $(PYTEST) -m "end_to_end and not browser"; fi
