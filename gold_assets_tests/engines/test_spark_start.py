@@ -112,7 +112,7 @@ def test_a_half_filled_local_maven_cache_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 @contextmanager
-def repository_of_one_jar(takes: float, stops_after: float = math.inf) -> Iterator[str]:
+def repository_of_one_jar(takes: int, stops_after: float = math.inf) -> Iterator[str]:
     """A Maven repository on loopback that sends its JAR in ``takes`` seconds, or falls silent in the middle: its address."""
 
     class Repository(BaseHTTPRequestHandler):
@@ -128,7 +128,7 @@ def repository_of_one_jar(takes: float, stops_after: float = math.inf) -> Iterat
             if not is_jar and not self.path.endswith(".pom"):
                 self.send_error(404)
                 return
-            parts = [b"x" * 10_000] * math.ceil(takes) if is_jar else [pom]
+            parts = [b"x" * 10_000] * takes if is_jar else [pom]
             self.send_response(200)
             self.send_header("Content-Length", str(sum(map(len, parts))))
             self.end_headers()
