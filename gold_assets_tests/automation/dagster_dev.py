@@ -16,6 +16,7 @@ import psutil
 
 from gold_assets.config import Settings
 from gold_assets.lakehouse.refresh import Lake
+from gold_assets_tests.end_to_end.command_line import instance_of
 
 _PROJECT = Path(__file__).parents[2]
 
@@ -111,7 +112,7 @@ class DagsterDev:
             time.sleep(0.2)
 
     def instance(self) -> dg.DagsterInstance:
-        return dg.DagsterInstance.from_config(str(self.home))
+        return instance_of(self.home)
 
     def run_process(self, instance: dg.DagsterInstance, run_id: str) -> psutil.Process | None:
         """The process of a run, once it has told its id."""

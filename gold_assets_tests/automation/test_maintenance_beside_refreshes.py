@@ -12,7 +12,7 @@ from gold_assets.config import Settings
 from gold_assets.engines import Engine
 from gold_assets.lakehouse.refresh import refresh
 from gold_assets.lakehouse.tables import TABLES
-from gold_assets_tests.end_to_end.command_line import BIN, REPOSITORY, environment
+from gold_assets_tests.end_to_end.command_line import BIN, REPOSITORY, environment, instance_of
 from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
@@ -32,7 +32,7 @@ def test_maintenance_beside_refreshes_and_a_backfill_takes_its_turn_and_gold_is_
     refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY])
     write_silver(lake, [row(user_id=f"user {n}", event_date=date) for n in range(99) for date in (MONDAY, TUESDAY)])
     env = environment(tmp_path)
-    with dg.DagsterInstance.from_config(env["DAGSTER_HOME"]) as instance:
+    with instance_of(env["DAGSTER_HOME"]) as instance:
         instance.get_runs(limit=1)  # two processes that create the same SQLite files at once get in each other's way
         commands = [
             _MAINTAIN,

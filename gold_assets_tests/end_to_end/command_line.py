@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
+import pytest
+
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
@@ -17,6 +20,13 @@ def environment(lake_root: Path, **settings: str) -> dict[str, str]:
     shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", home)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("GOLD_", "DAGSTER_", "SPARK_"))}
     return clean | {"DAGSTER_HOME": str(home), "GOLD_LAKE_ROOT": str(lake_root / "lake")} | settings
+
+
+def instance_of(home: str | Path) -> dg.DagsterInstance:
+    """The instance of a ``DAGSTER_HOME`` that is not the test's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        return dg.DagsterInstance.get()
 
 
 def run(*command: str, env: dict[str, str], timeout: float = 500) -> subprocess.CompletedProcess[str]:

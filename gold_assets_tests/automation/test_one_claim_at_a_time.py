@@ -1,0 +1,94 @@
+"""A pool of one slot, as the project's instance has them, asked by several processes in the same moment."""
+
+import multiprocessing
+import random
+import time
+from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log import EventLogStorage
+
+from gold_assets_tests.end_to_end.command_line import environment
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
+
+_POOL = "a_pool"
+_ROUNDS = 30
+
+_Process = Callable[[EventLogStorage, Barrier, int], list[bool]]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    home = environment(tmp_path)["DAGSTER_HOME"]
+    monkeypatch.setenv("DAGSTER_HOME", home)
+    with dg.DagsterInstance.get() as instance:
+        instance.event_log_storage.initialize_concurrency_limit_to_default(_POOL)
+    return home
+
+
+def test_of_processes_that_ask_at_once_one_holds_the_slot(home: str) -> None:
+    answers = in_processes(ask_at_once, count=3)
+    assert [sum(held) for held in zip(*answers, strict=True)] == [1] * _ROUNDS
+
+
+def ask_at_once(storage: EventLogStorage, barrier: Barrier, number: int) -> list[bool]:
+    """Whether this process held the slot, per round."""
+    held = []
+    for step in map(str, range(_ROUNDS)):
+        barrier.wait()
+        held.append(claims(storage, f"run {number}", step))
+        barrier.wait()
+        storage.free_concurrency_slot_for_step(f"run {number}", step)
+    return held
+
+
+def test_a_step_that_begins_to_wait_while_another_ends_is_not_overlooked(home: str) -> None:
+    _, had_their_turn = in_processes(end_or_begin_to_wait, count=2)
+    assert had_their_turn == [True] * _ROUNDS
+
+
+def end_or_begin_to_wait(storage: EventLogStorage, barrier: Barrier, number: int) -> list[bool]:
+    """Process 0 holds the slot and ends while process 1 asks; whether process 1 had the slot then or later, per round."""
+    had_their_turn = []
+    randomly = random.Random(number)
+    for step in map(str, range(_ROUNDS)):
+        if number == 0:
+            assert claims(storage, "ends", step)
+        barrier.wait()
+        time.sleep(randomly.uniform(0, 0.02))
+        if number == 0:
+            storage.free_concurrency_slot_for_step("ends", step)
+        else:
+            claims(storage, "waits", step)
+        barrier.wait()
+        if number == 1:
+            had_their_turn.append(claims(storage, "waits", step))
+            storage.free_concurrency_slot_for_step("waits", step)
+        barrier.wait()
+    return had_their_turn
+
+
+def claims(storage: EventLogStorage, run_id: str, step: str) -> bool:
+    return storage.claim_concurrency_slot(_POOL, run_id, step).is_claimed
+
+
+def in_processes(work: _Process, count: int) -> list[list[bool]]:
+    """What ``work`` returns in each of ``count`` processes, which meet at one barrier."""
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(count, timeout=60), context.SimpleQueue()
+    processes = [context.Process(target=_run, args=(work, barrier, n, answers)) for n in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    return [answer for _, answer in sorted(answers.get() for _ in processes)]
+
+
+def _run(work: _Process, barrier: Barrier, number: int, answers: "multiprocessing.SimpleQueue[object]") -> None:
+    with dg.DagsterInstance.get() as instance:
+        answers.put((number, work(instance.event_log_storage, barrier, number)))
