@@ -63,6 +63,23 @@ def stream(tmp_path: Path, engine: SparkEngine) -> Stream:
     return Stream(tmp_path, engine)
 
 
+@pytest.fixture(scope="module")
+def drained_once(tmp_path_factory: pytest.TempPathFactory, engine: SparkEngine) -> Path:
+    folder = tmp_path_factory.mktemp("drained")
+    stream = Stream(folder, engine)
+    first_rows(stream.lake)
+    assert stream.drain() == set(days(MONDAY, WEDNESDAY))
+    assert [batch.id for batch in stream.batches] == [0]
+    return folder
+
+
+@pytest.fixture
+def drained(drained_once: Path, stream: Stream) -> Stream:
+    """The stream of a lake with the first rows, once drained. A copy, which is sooner there than a new one."""
+    shutil.copytree(drained_once, stream.checkpoint.parent, dirs_exist_ok=True)
+    return stream
+
+
 def silver_of(lake: Lake) -> DeltaTable:
     return DeltaTable(lake.silver)
 
@@ -142,47 +159,40 @@ def first_rows(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_gold_is_true_after_every_drain_in_any_order_of_changes(stream: Stream, seed: int) -> None:
+def test_gold_is_true_after_every_drain_in_any_order_of_changes(drained: Stream, seed: int) -> None:
     chance = random.Random(seed)
     changes = chance.sample(CHANGES, len(CHANGES))
     print("seed", seed, [change.__name__ for change in changes])
-    first_rows(stream.lake)
-    stream.drain()
-    assert_gold_is_true(stream.lake)
+    assert_gold_is_true(drained.lake)
     while changes:
         for _ in range(1 if seed == 1 else chance.randint(1, 4)):
             if changes:
-                changes.pop()(stream.lake)
-        stream.drain()
-        assert_gold_is_true(stream.lake)
+                changes.pop()(drained.lake)
+        drained.drain()
+        assert_gold_is_true(drained.lake)
 
 
-def test_a_second_drain_with_nothing_new_makes_no_commit(stream: Stream) -> None:
-    first_rows(stream.lake)
-    assert stream.drain() == set(days(MONDAY, WEDNESDAY))
-    before = stream.versions()
-    assert stream.drain() == set()
-    assert stream.versions() == before
+def test_a_second_drain_with_nothing_new_makes_no_commit(drained: Stream) -> None:
+    before = drained.versions()
+    assert drained.drain() == set()
+    assert drained.versions() == before
 
 
-def test_an_optimize_and_a_vacuum_of_silver_make_no_commit(stream: Stream) -> None:
-    first_rows(stream.lake)
-    append(stream.lake)
-    stream.drain()
-    before = stream.versions()
-    optimize(stream.lake)
-    vacuum(stream.lake)
-    assert stream.drain() == set()
-    assert stream.versions() == before
+def test_an_optimize_and_a_vacuum_of_silver_make_no_commit(drained: Stream) -> None:
+    append(drained.lake)
+    assert drained.drain() == {MONDAY, TUESDAY}
+    before = drained.versions()
+    optimize(drained.lake)
+    vacuum(drained.lake)
+    assert drained.drain() == set()
+    assert drained.versions() == before
 
 
-def test_a_batch_refreshes_the_touched_dates_alone_and_tells_what_it_did(stream: Stream) -> None:
-    first_rows(stream.lake)
-    stream.drain()
-    delete_a_day(stream.lake)
-    write_silver(stream.lake, [row(amount=None, event_date=WEDNESDAY)])
-    assert stream.drain() == {TUESDAY, WEDNESDAY}
-    last = stream.batches[-1]
+def test_a_batch_refreshes_the_touched_dates_alone_and_tells_what_it_did(drained: Stream) -> None:
+    delete_a_day(drained.lake)
+    write_silver(drained.lake, [row(amount=None, event_date=WEDNESDAY)])
+    assert drained.drain() == {TUESDAY, WEDNESDAY}
+    last = drained.batches[-1]
     assert (last.id, last.changes.after, last.refreshed.silver_version) == (1, 0, 2)
     assert last.dates == (TUESDAY, WEDNESDAY)
     assert last.rows == 5
@@ -190,50 +200,43 @@ def test_a_batch_refreshes_the_touched_dates_alone_and_tells_what_it_did(stream:
     assert last.seconds > 0
 
 
-def test_a_silver_with_a_change_feed_is_followed_too(stream: Stream) -> None:
-    first_rows(stream.lake)
-    silver_of(stream.lake).alter.set_table_properties({"delta.enableChangeDataFeed": "true"})
-    stream.drain()
+def test_a_silver_with_a_change_feed_is_followed_too(drained: Stream) -> None:
+    silver_of(drained.lake).alter.set_table_properties({"delta.enableChangeDataFeed": "true"})
     for change in (move_a_row, update, delete_a_day):
-        change(stream.lake)
-    assert stream.drain() == set(days(MONDAY, WEDNESDAY))
-    assert_gold_is_true(stream.lake)
+        change(drained.lake)
+    assert (Path(drained.lake.silver) / "_change_data").exists()
+    assert drained.drain() == set(days(MONDAY, WEDNESDAY))
+    assert_gold_is_true(drained.lake)
 
 
-def test_deletion_vectors_in_silver_are_followed(stream: Stream, engine: SparkEngine) -> None:
-    first_rows(stream.lake)
-    stream.drain()
+def test_deletion_vectors_in_silver_are_followed(drained: Stream, engine: SparkEngine) -> None:
     sql = engine.session.sql
-    sql(f"ALTER TABLE delta.`{stream.lake.silver}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
-    sql(f"DELETE FROM delta.`{stream.lake.silver}` WHERE user_id = 'ann' AND event_date = DATE '{MONDAY}'")
-    assert stream.drain() == {MONDAY}
-    assert_gold_is_true(stream.lake)
+    sql(f"ALTER TABLE delta.`{drained.lake.silver}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    sql(f"DELETE FROM delta.`{drained.lake.silver}` WHERE user_id = 'ann' AND event_date = DATE '{MONDAY}'")
+    assert drained.drain() == {MONDAY}
+    assert_gold_is_true(drained.lake)
 
 
-def test_without_its_checkpoint_the_stream_refreshes_every_date_of_silver_and_of_gold(stream: Stream) -> None:
-    first_rows(stream.lake)
-    stream.drain()
-    delete_a_day(stream.lake)
-    shutil.rmtree(stream.checkpoint)
-    assert stream.drain() == set(days(MONDAY, WEDNESDAY))
-    assert_gold_is_true(stream.lake)
+def test_without_its_checkpoint_the_stream_refreshes_every_date_of_silver_and_of_gold(drained: Stream) -> None:
+    delete_a_day(drained.lake)
+    shutil.rmtree(drained.checkpoint)
+    assert drained.drain() == set(days(MONDAY, WEDNESDAY))
+    assert_gold_is_true(drained.lake)
 
 
-def test_a_silver_made_anew_is_one_sentence_and_a_new_checkpoint_loses_nothing(stream: Stream) -> None:
-    first_rows(stream.lake)
-    stream.drain()
-    shutil.rmtree(stream.lake.silver)
-    write_silver(stream.lake, [row(user_id="other", event_date=WEDNESDAY)])
-    before = stream.versions()
-    assert stream.sentence() == (
-        f"The checkpoint at {stream.checkpoint} follows another table than Silver at {stream.lake.silver}: where Silver "
-        f"was made anew, delete the folder {stream.checkpoint} and start again, which refreshes every date and loses "
+def test_a_silver_made_anew_is_one_sentence_and_a_new_checkpoint_loses_nothing(drained: Stream) -> None:
+    shutil.rmtree(drained.lake.silver)
+    write_silver(drained.lake, [row(user_id="other", event_date=WEDNESDAY)])
+    before = drained.versions()
+    assert drained.sentence() == (
+        f"The checkpoint at {drained.checkpoint} follows another table than Silver at {drained.lake.silver}: where Silver "
+        f"was made anew, delete the folder {drained.checkpoint} and start again, which refreshes every date and loses "
         "nothing; otherwise correct GOLD_SOURCE_PATH or GOLD_CHECKPOINT_PATH."
     )
-    assert stream.versions() == before
-    shutil.rmtree(stream.checkpoint)
-    stream.drain()
-    assert_gold_is_true(stream.lake)
+    assert drained.versions() == before
+    shutil.rmtree(drained.checkpoint)
+    drained.drain()
+    assert_gold_is_true(drained.lake)
 
 
 def test_a_silver_put_back_to_an_older_state_is_one_sentence(stream: Stream, tmp_path: Path) -> None:
@@ -251,28 +254,28 @@ def test_a_silver_put_back_to_an_older_state_is_one_sentence(stream: Stream, tmp
 
 @pytest.mark.parametrize("drains", [1, 2])
 def test_a_silver_whose_log_was_cut_past_the_checkpoint_is_one_sentence_and_a_new_checkpoint_loses_nothing(
-    stream: Stream, drains: int
+    drained: Stream, drains: int
 ) -> None:
-    first_rows(stream.lake)
-    for _ in range(drains):  # the second one ends past the snapshot that a stream begins with
-        stream.drain()
-        append(stream.lake)
-    delete_a_day(stream.lake)
-    late_rows(stream.lake)
-    table = silver_of(stream.lake)
+    append(drained.lake)
+    if drains == 2:  # the second one ends past the snapshot that a stream begins with
+        drained.drain()
+        append(drained.lake)
+    delete_a_day(drained.lake)
+    late_rows(drained.lake)
+    table = silver_of(drained.lake)
     table.create_checkpoint()
     for version in range(table.version()):
-        (Path(stream.lake.silver) / "_delta_log" / f"{version:020}.json").unlink()
-    vacuum(stream.lake)
-    before = stream.versions()
-    assert stream.sentence() == (
-        f"The log of Silver at {stream.lake.silver} no longer reaches back to where the checkpoint at {stream.checkpoint} "
-        f"stands: delete the folder {stream.checkpoint} and start again, which refreshes every date and loses nothing."
+        (Path(drained.lake.silver) / "_delta_log" / f"{version:020}.json").unlink()
+    vacuum(drained.lake)
+    before = drained.versions()
+    assert drained.sentence() == (
+        f"The log of Silver at {drained.lake.silver} no longer reaches back to where the checkpoint at {drained.checkpoint} "
+        f"stands: delete the folder {drained.checkpoint} and start again, which refreshes every date and loses nothing."
     )
-    assert stream.versions() == before
-    shutil.rmtree(stream.checkpoint)
-    stream.drain()
-    assert_gold_is_true(stream.lake)
+    assert drained.versions() == before
+    shutil.rmtree(drained.checkpoint)
+    drained.drain()
+    assert_gold_is_true(drained.lake)
 
 
 def test_silver_that_lost_a_column_is_one_sentence_and_a_new_checkpoint_goes_on(stream: Stream) -> None:
@@ -287,11 +290,9 @@ def test_silver_that_lost_a_column_is_one_sentence_and_a_new_checkpoint_goes_on(
     assert_gold_is_true(stream.lake)
 
 
-def test_a_gold_table_that_is_gone_is_one_sentence(stream: Stream) -> None:
-    first_rows(stream.lake)
-    stream.drain()
-    shutil.rmtree(stream.lake.tables["high_risk_txns"])
-    assert stream.sentence().startswith(f"high_risk_txns is not at {stream.lake.tables['high_risk_txns']}")
+def test_a_gold_table_that_is_gone_is_one_sentence(drained: Stream) -> None:
+    shutil.rmtree(drained.lake.tables["high_risk_txns"])
+    assert drained.sentence().startswith(f"high_risk_txns is not at {drained.lake.tables['high_risk_txns']}")
 
 
 @pytest.mark.parametrize("what", ["a table", "another stream"])
@@ -329,28 +330,24 @@ def test_silver_that_is_not_there_is_one_sentence(stream: Stream) -> None:
     assert stream.sentence().startswith(f"There is no Delta table at {stream.lake.silver}, where Silver is expected")
 
 
-def test_a_write_that_fails_is_its_sentence_and_the_next_drain_makes_up_for_it(stream: Stream) -> None:
-    first_rows(stream.lake)
-    stream.drain()
-    append(stream.lake)
-    place = Path(stream.lake.tables["user_spend_summary"]) / f"event_date={MONDAY}"
+def test_a_write_that_fails_is_its_sentence_and_the_next_drain_makes_up_for_it(drained: Stream) -> None:
+    append(drained.lake)
+    place = Path(drained.lake.tables["user_spend_summary"]) / f"event_date={MONDAY}"
     shutil.move(place, place.with_name("away"))
     place.write_text("a file where a folder must be")
-    assert stream.sentence().startswith("user_spend_summary could not be written to")
+    assert drained.sentence().startswith("user_spend_summary could not be written to")
     place.unlink()
     shutil.move(place.with_name("away"), place)
-    stream.drain()
-    assert_gold_is_true(stream.lake)
+    drained.drain()
+    assert_gold_is_true(drained.lake)
 
 
-def test_optimize_orders_the_refreshed_dates_when_the_stream_ends(stream: Stream) -> None:
-    first_rows(stream.lake)
-    stream.drain()
-    append(stream.lake)
-    stream.drain(optimize=True)
-    newest = DeltaTable(stream.lake.tables["user_spend_summary"]).history(1)[0]
+def test_optimize_orders_the_refreshed_dates_when_the_stream_ends(drained: Stream) -> None:
+    append(drained.lake)
+    drained.drain(optimize=True)
+    newest = DeltaTable(drained.lake.tables["user_spend_summary"]).history(1)[0]
     assert newest["operation"] == "OPTIMIZE"
-    assert_gold_is_true(stream.lake)
+    assert_gold_is_true(drained.lake)
 
 
 def test_a_stream_at_an_interval_follows_silver_until_it_is_stopped(stream: Stream) -> None:
