@@ -70,7 +70,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     report = examine(Inspection(settings.lake, _dates(asked, limits), limits), checks)
     print(as_text(report, checks))
     if asked.json:
-        asked.json.write_text(json.dumps(as_json(report), indent=1, default=str) + "\n")
+        asked.json.write_text(json.dumps(as_json(report), indent=1, allow_nan=False) + "\n")
     if asked.junit:
         ET.ElementTree(as_junit(report)).write(asked.junit, encoding="utf-8", xml_declaration=True)
     return report.exit_code
@@ -154,8 +154,8 @@ def as_text(report: Report, checks: Sequence[Check]) -> str:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The whole report. Money is text, to keep every digit."""
-    return {
+    """The whole report. Money is text, to keep every digit; so are NaN and the infinities, which JSON has not."""
+    whole = {
         "exit_code": report.exit_code,
         "seconds": round(report.seconds, 3),
         "dates": [str(date) for date in report.dates],
@@ -176,6 +176,7 @@ def as_json(report: Report) -> dict[str, Any]:
             {"table": check.table, "check": check.name, "reason": reason} for check, reason in report.not_run.items()
         ],
     }
+    return json.loads(json.dumps(whole, default=str), parse_constant=str)
 
 
 def as_junit(report: Report) -> ET.Element:

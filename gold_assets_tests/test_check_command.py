@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -184,3 +185,17 @@ def test_the_installed_command_ends_with_the_exit_code(lake: Lake) -> None:
     DeltaTable(lake.tables[SPEND]).delete("event_date = DATE '2024-01-02'")
     assert subprocess.run(command, check=False).returncode == 1
     assert subprocess.run([*command, "--from", "tomorrow"], check=False).returncode == 2
+
+
+def test_numbers_that_json_has_not_are_text(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row(event_date=TUESDAY, amount=amount) for amount in (math.nan, math.inf)])
+    refresh(lake, engine, [TUESDAY])
+    assert main([*ON_THE_DATES, "--select", f"{QUARANTINE}:share", "--json", "found.json"]) == 0
+
+    def refuse(number: str) -> None:
+        raise AssertionError(f"{number} is no JSON")
+
+    report = json.loads(Path("found.json").read_text(), parse_constant=refuse)
+    rows = [row for finding in report["findings"] for row in finding["rows"] if finding["date"] == str(TUESDAY)]
+    assert {row["amount"] for row in rows if row["rule"] == "amount_is_not_money"} <= {"NaN", "Infinity"}
+    assert any(row["rule"] == "amount_is_not_money" for row in rows)
