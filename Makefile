@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile
 export GOLD_PARTITIONS_START
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live ui test test-fast test-sail test-spark test-end-to-end lint screenshots clean needs
+.PHONY: help demo demo-live ui test set-up test-fast test-sail test-spark test-end-to-end lint screenshots clean needs
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,11 @@ demo-live: .venv/.demo ## keep changing the sample Silver, so that the UI shows 
 ui: .venv/.demo ## start the Dagster UI and daemon on what the demo made
 	$(BIN)/dagster dev
 
-test: needs lint test-sail test-spark test-end-to-end ## run everything: lint, both engines, end to end
+test: needs set-up test-sail test-spark test-end-to-end ## run everything: lint, both engines, end to end
+
+# Side by side, for neither keeps two cores busy, and no test runs yet.
+set-up:
+	@$(MAKE) --no-print-directory --jobs 2 lint .venv/.s3
 
 test-fast: .venv/.test ## run the inner loop: the embedded engine, no end-to-end tests
 	$(PYTEST) -q -m "not end_to_end and not spark and not s3"

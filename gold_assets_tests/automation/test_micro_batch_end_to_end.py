@@ -1,7 +1,6 @@
 """A real daemon, real run processes, and a Silver that others change from outside."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import psutil
@@ -19,10 +18,10 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
 SPEND = "user_spend_summary"
 
 
-@pytest.fixture
-def dagster_dev(tmp_path: Path) -> Iterator[DagsterDev]:
+@pytest.fixture(scope="module")
+def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
     settings = {"GOLD_PARTITIONS_START": "2024-01-01", "GOLD_PARTITIONS_END": "2024-01-31"}
-    dagster_dev = DagsterDev(tmp_path, **settings)
+    dagster_dev = DagsterDev(tmp_path_factory.mktemp("micro_batch"), **settings)
     write_silver(dagster_dev.lake, [row(), high_risk_row(event_date=TUESDAY), row(user_id=None)])
     with dagster_dev:
         yield dagster_dev
