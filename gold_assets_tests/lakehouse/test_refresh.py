@@ -250,11 +250,12 @@ def test_a_second_refresh_changes_no_content(lake: Lake, engine: Engine) -> None
 
 
 def test_a_range_equals_its_single_dates(tmp_path: Path, engine: Engine) -> None:
+    dates = WEEK[:3]
     whole, single = lake_in(tmp_path / "whole"), lake_in(tmp_path / "single")
-    write_silver(whole, [each for date in WEEK for each in rows_of_each_kind(date)])
-    refresh(whole, engine, WEEK)
+    write_silver(whole, [each for date in dates for each in rows_of_each_kind(date)])
+    refresh(whole, engine, dates)
     single = Lake(whole.silver, single.tables)
-    for date in reversed(WEEK):
+    for date in reversed(dates):
         refresh(single, engine, [date])
     assert content_of(single) == content_of(whole)
     assert_gold_is_true(whole)
@@ -446,10 +447,11 @@ def test_a_crash_between_two_tables_commits_is_healed_by_the_next_refresh(two_da
 
         with pytest.raises(UserError, match=f"{failing} could not be written .*the disk is gone"):
             refresh(two_days, Wrapped(engine, fail), [MONDAY])
+        # The table that failed the time before is true again.
         assert {line.split(":")[0] for line in differences(two_days)} == {failing}
         assert_gold_is_true(two_days, silver_version=version - 1, tables=[failing])
-        refresh(two_days, engine, [MONDAY])
-        assert_gold_is_true(two_days)
+    refresh(two_days, engine, [MONDAY])
+    assert_gold_is_true(two_days)
 
 
 def test_a_lost_race_is_computed_again(lake: Lake, engine: Engine) -> None:
