@@ -16,7 +16,7 @@ from gold_assets_tests.end_to_end.command_line import environment
 pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
 
 _POOL = "a_pool"
-_ROUNDS = 30
+_ROUNDS = 20
 
 _Process = Callable[[EventLogStorage, Barrier, int], list[bool]]
 
