@@ -5,7 +5,8 @@ export GOLD_LAKE_ROOT
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 BIN := .venv/bin
 # Compiled is what is imported, and then: compiling all that is installed takes a third of the installation. Where Python is told
-# to keep no compiled file, each process would compile all it imports again, which takes 3 of a run's 5 seconds.
+# to keep no compiled file, each process would compile all it imports again, which takes 3 of the 5 s until
+# the definitions are loaded.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 # On two cores: while one worker waits for a daemon, a JVM or a server, the others work.

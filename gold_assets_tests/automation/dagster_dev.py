@@ -1,8 +1,6 @@
 """A real ``dagster dev`` on the project, with a DAGSTER_HOME and a lake of its own, on a loopback port."""
 
-import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,22 +14,16 @@ import psutil
 
 from gold_assets.config import Settings
 from gold_assets.lakehouse.refresh import Lake
-from gold_assets_tests.end_to_end.command_line import instance_of
-
-_PROJECT = Path(__file__).parents[2]
+from gold_assets_tests.end_to_end.command_line import REPOSITORY, environment, instance_of
 
 
 class DagsterDev:
     """Webserver, daemon and code server, started and stopped together. Use as a context manager."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        self.home = folder / "dagster_home"
-        self.home.mkdir(parents=True)
-        shutil.copy(_PROJECT / "dagster_home" / "dagster.yaml", self.home)
-        settings = {"GOLD_LAKE_ROOT": str(folder / "lake")} | settings
-        self.lake: Lake = Settings(lake_root=settings["GOLD_LAKE_ROOT"]).lake
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GOLD_", "DAGSTER_"))}
-        self.env = inherited | {"DAGSTER_HOME": str(self.home)} | settings
+        self.env = environment(folder, **settings)
+        self.home = Path(self.env["DAGSTER_HOME"])
+        self.lake: Lake = Settings(lake_root=self.env["GOLD_LAKE_ROOT"]).lake
         self.url = ""
         """Where its user interface is, while it runs."""
         self._output = (folder / "dagster_dev.log").open("wb")
@@ -59,7 +51,7 @@ class DagsterDev:
         command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
         self._process = subprocess.Popen(
             command,
-            cwd=_PROJECT,
+            cwd=REPOSITORY,
             env=self.env,
             stdout=self._output,
             stderr=subprocess.STDOUT,

@@ -4,8 +4,9 @@ import multiprocessing
 import random
 import time
 from collections.abc import Callable
-from multiprocessing.synchronize import Barrier
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import dagster as dg
 import pytest
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
 _POOL = "a_pool"
 _ROUNDS = 20
 
-_Process = Callable[[EventLogStorage, Barrier, int], list[bool]]
+_Work = Callable[[EventLogStorage, Barrier, int], list[bool]]
 
 
 @pytest.fixture
@@ -76,19 +77,14 @@ def claims(storage: EventLogStorage, run_id: str, step: str) -> bool:
     return storage.claim_concurrency_slot(_POOL, run_id, step).is_claimed
 
 
-def in_processes(work: _Process, count: int) -> list[list[bool]]:
+def in_processes(work: _Work, count: int) -> list[list[bool]]:
     """What ``work`` returns in each of ``count`` processes, which meet at one barrier."""
     context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(count, timeout=60), context.SimpleQueue()
-    processes = [context.Process(target=_run, args=(work, barrier, n, answers)) for n in range(count)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    return [answer for _, answer in sorted(answers.get() for _ in processes)]
+    with context.Manager() as manager, ProcessPoolExecutor(count, context) as pool:
+        barrier = manager.Barrier(count, timeout=60)
+        return list(pool.map(_on_the_instance, [work] * count, [barrier] * count, range(count)))
 
 
-def _run(work: _Process, barrier: Barrier, number: int, answers: "multiprocessing.SimpleQueue[object]") -> None:
+def _on_the_instance(work: _Work, barrier: Barrier, number: int) -> list[bool]:
     with dg.DagsterInstance.get() as instance:
-        answers.put((number, work(instance.event_log_storage, barrier, number)))
+        return work(instance.event_log_storage, barrier, number)

@@ -200,13 +200,15 @@ def test_a_batch_refreshes_the_touched_dates_alone_and_tells_what_it_did(drained
     assert last.seconds > 0
 
 
-def test_a_silver_with_a_change_feed_is_followed_too(drained: Stream) -> None:
-    silver_of(drained.lake).alter.set_table_properties({"delta.enableChangeDataFeed": "true"})
+def test_a_silver_with_a_change_feed_is_followed_too(stream: Stream) -> None:
+    first_rows(stream.lake)
+    silver_of(stream.lake).alter.set_table_properties({"delta.enableChangeDataFeed": "true"})
+    stream.drain()
     for change in (move_a_row, update, delete_a_day):
-        change(drained.lake)
-    assert (Path(drained.lake.silver) / "_change_data").exists()
-    assert drained.drain() == set(days(MONDAY, WEDNESDAY))
-    assert_gold_is_true(drained.lake)
+        change(stream.lake)
+    assert (Path(stream.lake.silver) / "_change_data").exists()
+    assert stream.drain() == set(days(MONDAY, WEDNESDAY))
+    assert_gold_is_true(stream.lake)
 
 
 def test_deletion_vectors_in_silver_are_followed(drained: Stream, engine: SparkEngine) -> None:
