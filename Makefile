@@ -44,9 +44,9 @@ test-sail: .venv/.test .venv/.s3
 
 # Of the lower floor, those tests run on both engines in which an engine takes part. The long ones come first, so that the
 # workers end together.
-ON_SPARK := $(addprefix gold_assets_tests/, $(addprefix lakehouse/test_, streaming_command.py streaming.py) object_store \
-	$(addprefix lakehouse/test_, refresh.py maintenance.py) engines \
-	$(addprefix lakehouse/test_, real_data.py contract.py transformations.py))
+ON_SPARK := $(addprefix gold_assets_tests/, commands/test_stream.py gold/test_streaming.py object_store \
+	gold/test_refresh.py gold/test_maintenance.py engines \
+	gold/test_real_data.py silver/test_contract.py gold/test_transformations.py)
 
 test-spark: .venv/.test .venv/.s3
 	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) --no-loadscope-reorder -m "not end_to_end and not sail" $(ON_SPARK); fi

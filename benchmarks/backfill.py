@@ -42,12 +42,12 @@ _QUARANTINE = "SELECT *, {broken} AS violations FROM silver WHERE NOT {valid}"
 
 def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
     """This project's refresh of every date Silver has."""
+    from gold_assets.delta.dates import days
     from gold_assets.engines import Engine
     from gold_assets.engines.sail import SailEngine
-    from gold_assets.lakehouse.dates import days
-    from gold_assets.lakehouse.refresh import Lake, refresh
-    from gold_assets.lakehouse.silver import pin_silver
-    from gold_assets.lakehouse.tables import TABLES
+    from gold_assets.gold.refresh import Lake, refresh
+    from gold_assets.gold.tables import TABLES
+    from gold_assets.silver.pin import pin_silver
 
     if engine_name == "spark":
         from gold_assets.engines.spark import SparkEngine

@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 from benchmarks.backfill import gold_assets_on
 from benchmarks.contenders import compare, measure, parser, table
-from gold_assets.check import examine
-from gold_assets.lakehouse.checks import GOLD_CHECKS, GOLD_FOLLOWS, SILVER_CHECKS, Check, Inspection, Limits
-from gold_assets.lakehouse.refresh import Lake
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.checks.catalogue import GOLD_CHECKS, GOLD_FOLLOWS, SILVER_CHECKS
+from gold_assets.checks.findings import Check, Limits
+from gold_assets.checks.inspection import Inspection
+from gold_assets.commands.checks import examine
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.tables import TABLES
 
 _WINDOW = Limits(dt.date(2017, 1, 1), dt.date(2018, 1, 1))
 

@@ -24,12 +24,13 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
+from gold_assets.delta.dates import days
+from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.dates import days
-from gold_assets.lakehouse.delta_log import DeltaLog
-from gold_assets.lakehouse.maintenance import maintain
-from gold_assets.lakehouse.refresh import Lake, refresh
-from gold_assets.lakehouse.tables import PRODUCT_USAGE_METRICS, TABLES, USER_SPEND_SUMMARY
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.maintenance import maintain
+from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import PRODUCT_USAGE_METRICS, TABLES, USER_SPEND_SUMMARY
 from gold_assets.sample.complete_journey import FIRST_DATE, transactions, write_silver
 
 _LOOK_UPS = {USER_SPEND_SUMMARY.name: "user_id", PRODUCT_USAGE_METRICS.name: "product_id"}
@@ -59,9 +60,9 @@ def main() -> None:
 
 
 def _all_dates_three_dates_none(lake: Lake, engine: Engine, dates: list[dt.date]) -> None:
-    before = {name: _look_up(lake.tables[name], column) for name, column in _LOOK_UPS.items()}
+    before = {name: _look_up(lake.places[name], column) for name, column in _LOOK_UPS.items()}
     every = _order(lake, engine)
-    after = {name: _look_up(lake.tables[name], column) for name, column in _LOOK_UPS.items()}
+    after = {name: _look_up(lake.places[name], column) for name, column in _LOOK_UPS.items()}
     refresh(lake, engine, dates[:: max(len(dates) // 3, 1)][:3])
     three = _order(lake, engine)
     none = _order(lake, engine)
@@ -76,13 +77,13 @@ def _all_dates_three_dates_none(lake: Lake, engine: Engine, dates: list[dt.date]
 
 def _order(lake: Lake, engine: Engine) -> tuple[int, int, float]:
     """Dates ordered, bytes that OPTIMIZE wrote, and seconds, over all tables."""
-    versions = {name: DeltaTable(uri).version() for name, uri in lake.tables.items()}
+    versions = {name: DeltaTable(uri).version() for name, uri in lake.places.items()}
     started = time.perf_counter()
     done = maintain(lake, engine, vacuum=False)
     seconds = time.perf_counter() - started
     written = 0
     for name, version in versions.items():
-        table = DeltaTable(lake.tables[name])
+        table = DeltaTable(lake.places[name])
         commits = (DeltaLog(table).commit(n) for n in range(version + 1, table.version() + 1))
         written += sum(action.size_bytes for commit in commits for action in commit.adds)
     return sum(len(table.ordered) for table in done.values()), written, seconds
@@ -148,12 +149,12 @@ def _many_refreshes(lake: Lake, engine: Engine, date: dt.date, refreshes: int) -
     for n in range(refreshes):
         write_deltalake(lake.silver, rows.slice(n * 7 % rows.num_rows, 7), mode="append")
         refresh(lake, engine, [date])
-    before = {name: _place(uri) for name, uri in lake.tables.items()}
+    before = {name: _place(uri) for name, uri in lake.places.items()}
     started = time.perf_counter()
     maintain(lake, engine, retention_hours=0, allow_short_retention=True)
     seconds = time.perf_counter() - started
     print(f"\n{refreshes} refreshes of {date}, then maintenance with VACUUM of all that is dead ({seconds:.2f} s):")
-    for name, uri in lake.tables.items():
+    for name, uri in lake.places.items():
         print(f"  {name:<24} before {before[name]}\n  {'':<24} after  {_place(uri)}")
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
-from gold_assets.lakehouse.refresh import Lake
+from gold_assets.gold.lake import Lake
 from gold_assets.sample.complete_journey import transactions
 from gold_assets_tests.automation.dagster_dev import DagsterDev
 
@@ -55,7 +55,7 @@ def _follow(dagster_dev: DagsterDev, rows: pa.Table) -> float:
     started = time.time()
     dagster_dev.wait_for("every table has a new version", 120, lambda: _all_newer(lake, before))
     # The time that the commits carry, for the look at them comes later.
-    return max(DeltaTable(uri).history(1)[0]["timestamp"] / 1000 for uri in lake.tables.values()) - started
+    return max(DeltaTable(uri).history(1)[0]["timestamp"] / 1000 for uri in lake.places.values()) - started
 
 
 def _all_newer(lake: Lake, before: dict[str, int]) -> bool:
@@ -65,7 +65,7 @@ def _all_newer(lake: Lake, before: dict[str, int]) -> bool:
 
 def _versions(lake: Lake) -> dict[str, int]:
     try:
-        return {name: DeltaTable(uri).version() for name, uri in lake.tables.items()}
+        return {name: DeltaTable(uri).version() for name, uri in lake.places.items()}
     except TableNotFoundError:
         return {}
 

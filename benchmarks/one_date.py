@@ -23,8 +23,9 @@ from deltalake import DeltaTable, write_deltalake
 from benchmarks.backfill import job_queries
 from benchmarks.places import place
 from gold_assets.engines.sail import SailEngine
-from gold_assets.lakehouse.refresh import Lake, refresh
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import TABLES
 from gold_assets.sample.complete_journey import write_silver
 
 _FIRST = dt.date(2017, 3, 1)

@@ -12,8 +12,9 @@ from deltalake import DeltaTable
 
 from benchmarks.contenders import measure, medians, parser, run, table
 from gold_assets.engines.spark import SparkEngine
-from gold_assets.lakehouse.refresh import Lake, refresh
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import TABLES
 from gold_assets.sample.complete_journey import write_silver
 from gold_assets_tests.engines.processes import connect_server
 

@@ -19,8 +19,8 @@ from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.places import place
 from gold_assets.automation.micro_batch import Cursor, tick
-from gold_assets.lakehouse.refresh import Lake
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.tables import TABLES
 from gold_assets.sample.complete_journey import SCHEMA
 
 _FIRST = dt.date(2015, 1, 1)

@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gold_assets.lakehouse import storage
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.refresh import Lake
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.delta import storage
+from gold_assets.delta.errors import UserError
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.tables import TABLES
 
 _URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     @cached_property
     def lake(self) -> Lake:
         """Where Silver and the tables made from it are."""
-        return Lake(silver=self.source_path, tables={table.name: self._place(table.path_setting) for table in TABLES})
+        return Lake(silver=self.source_path, places={table.name: self._place(table.path_setting) for table in TABLES})
 
     def _place(self, path_setting: str) -> str:
         return str(getattr(self, path_setting.removeprefix("GOLD_").lower()))

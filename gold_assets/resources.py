@@ -11,18 +11,19 @@ from pydantic import PrivateAttr
 from pyspark.sql import SparkSession
 
 from gold_assets.config import Settings
+from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.refresh import Lake, Refreshed, refresh
-from gold_assets.lakehouse.tables import TABLES, Table
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import Refreshed, refresh
+from gold_assets.gold.tables import TABLES, Table
 
 
 class Lakehouse(dg.ConfigurableResource):
     """Silver's place, the places of the tables made from it, and the engine, which starts on first use."""
 
     silver: str
-    tables: dict[str, str]
+    places: dict[str, str]
     engine: str
     checkpoint: str | None = None
     spark_master: str | None = None
@@ -35,7 +36,7 @@ class Lakehouse(dg.ConfigurableResource):
     def from_settings(cls, settings: Settings) -> "Lakehouse":
         return cls(
             silver=settings.lake.silver,
-            tables=dict(settings.lake.tables),
+            places=dict(settings.lake.places),
             checkpoint=settings.checkpoint_path,
             engine=settings.engine,
             spark_master=settings.spark_master,
@@ -46,7 +47,7 @@ class Lakehouse(dg.ConfigurableResource):
 
     @property
     def lake(self) -> Lake:
-        return Lake(silver=self.silver, tables=self.tables)
+        return Lake(silver=self.silver, places=self.places)
 
     def started_engine(self) -> Engine:
         """The engine of this run."""
@@ -62,12 +63,12 @@ class Lakehouse(dg.ConfigurableResource):
             remote=self.spark_remote,
             conf_file=self.spark_conf,
             jars=self.spark_jars,
-            places=[self.silver, *self.tables.values(), *([self.checkpoint] if self.checkpoint else [])],
+            places=[self.silver, *self.places.values(), *([self.checkpoint] if self.checkpoint else [])],
             open=_open_with_dagster,
         )
 
     def refresh(self, dates: Sequence[dt.date], tables: Sequence[Table] = TABLES) -> Refreshed:
-        """``lakehouse.refresh`` from Silver's newest version."""
+        """``gold.refresh`` from Silver's newest version."""
         return refresh(self.lake, self.started_engine(), dates, tables=tables)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:

@@ -13,8 +13,8 @@ import hypothesis
 import pytest
 
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.refresh import Lake
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.tables import TABLES
 from gold_assets_tests.corruptions import good_lake
 
 SMALL_TABLES = str(Path(__file__).parent / "engines" / "small_tables.conf")

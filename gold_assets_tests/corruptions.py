@@ -10,9 +10,10 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.refresh import Lake, refresh
-from gold_assets.lakehouse.tables import TABLES, tables_named
-from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import TABLES, tables_named
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import rows_of
 
 SPEND, USAGE, HIGH_RISK, QUARANTINE = (table.name for table in TABLES)
@@ -56,20 +57,20 @@ class Corruption:
 
 
 def _update(table: str, column: str, value: str, where: str = ON_TUESDAY) -> Callable[[Lake, Engine], object]:
-    return lambda lake, engine: DeltaTable(lake.tables[table]).update({column: value}, predicate=where)
+    return lambda lake, engine: DeltaTable(lake.places[table]).update({column: value}, predicate=where)
 
 
 def _delete(table: str, where: str = ON_TUESDAY) -> Callable[[Lake, Engine], object]:
-    return lambda lake, engine: DeltaTable(lake.tables[table]).delete(where)
+    return lambda lake, engine: DeltaTable(lake.places[table]).delete(where)
 
 
 def _add(table: str, **changes: Any) -> Callable[[Lake, Engine], object]:
     """Add a copy of a row of Tuesday, with ``changes``."""
 
     def add(lake: Lake, engine: Engine) -> None:
-        rows = rows_of(lake.tables[table])
+        rows = rows_of(lake.places[table])
         [copied, *_] = [found for found in rows.to_pylist() if found["event_date"] == TUESDAY]
-        write_deltalake(lake.tables[table], pa.Table.from_pylist([copied | changes], schema=rows.schema), mode="append")
+        write_deltalake(lake.places[table], pa.Table.from_pylist([copied | changes], schema=rows.schema), mode="append")
 
     return add
 
@@ -80,25 +81,25 @@ def _in_silver(**changes: Any) -> Callable[[Lake, Engine], object]:
 
 def _swap_two_users(lake: Lake, engine: Engine) -> None:
     swapped = "CASE WHEN user_id = 'ann' THEN 'bob' WHEN user_id = 'bob' THEN 'ann' ELSE user_id END"
-    DeltaTable(lake.tables[SPEND]).update({"user_id": swapped}, predicate=ON_TUESDAY)
+    DeltaTable(lake.places[SPEND]).update({"user_id": swapped}, predicate=ON_TUESDAY)
 
 
 def _halve_a_key(lake: Lake, engine: Engine) -> None:
     """Ann's day in two rows that add up to what it was."""
-    rows = rows_of(lake.tables[SPEND])
+    rows = rows_of(lake.places[SPEND])
     [whole] = [found for found in rows.to_pylist() if (found["user_id"], found["event_date"]) == ("ann", TUESDAY)]
     halves = [
         whole | {"total_spend": whole["total_spend"] - 1, "transaction_count": whole["transaction_count"] - 1},
         whole | {"total_spend": Decimal(1), "transaction_count": 1},
     ]
-    DeltaTable(lake.tables[SPEND]).delete(f"{ON_TUESDAY} AND user_id = 'ann'")
-    write_deltalake(lake.tables[SPEND], pa.Table.from_pylist(halves, schema=rows.schema), mode="append")
+    DeltaTable(lake.places[SPEND]).delete(f"{ON_TUESDAY} AND user_id = 'ann'")
+    write_deltalake(lake.places[SPEND], pa.Table.from_pylist(halves, schema=rows.schema), mode="append")
 
 
 def _change_the_schema(lake: Lake, engine: Engine) -> None:
-    rows = rows_of(lake.tables[SPEND])
+    rows = rows_of(lake.places[SPEND])
     schema = rows.schema.set(2, pa.field("transaction_count", pa.int32()))
-    write_deltalake(lake.tables[SPEND], rows.cast(schema), mode="overwrite", schema_mode="overwrite")
+    write_deltalake(lake.places[SPEND], rows.cast(schema), mode="overwrite", schema_mode="overwrite")
 
 
 def _refresh_one_table_from_newer_silver(lake: Lake, engine: Engine) -> None:
@@ -127,7 +128,7 @@ def _without_a_date(lake: Lake, engine: Engine) -> None:
 
 def _lose_an_undated_row(lake: Lake, engine: Engine) -> None:
     _without_a_date(lake, engine)
-    DeltaTable(lake.tables[QUARANTINE]).delete("event_date IS NULL")
+    DeltaTable(lake.places[QUARANTINE]).delete("event_date IS NULL")
 
 
 def _versions_differ(*, behind: bool) -> list[Failure]:

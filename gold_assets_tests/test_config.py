@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from gold_assets.config import load_settings
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.delta.errors import UserError
+from gold_assets.gold.tables import TABLES
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_every_setting_is_optional_and_everything_is_under_the_lake_root(tmp_path: Path) -> None:
     settings = load_settings()
-    places = [settings.lake.silver, *settings.lake.tables.values(), settings.checkpoint_path]
+    places = [settings.lake.silver, *settings.lake.places.values(), settings.checkpoint_path]
     assert all(place.startswith(f"{tmp_path}/data/") for place in places)
     assert len(set(places)) == len(places)
     assert (settings.partitions_end, settings.engine) == (None, "sail")
@@ -29,8 +29,8 @@ def test_the_lake_root_moves_all_defaults_and_a_path_of_its_own_stays(monkeypatc
     monkeypatch.setenv("GOLD_BAD_RECORDS_PATH", "/elsewhere/bad")
     lake = load_settings().lake
     assert lake.silver == "s3://bucket/lake/silver/transactions"
-    assert lake.tables["high_risk_txns"] == "s3://bucket/lake/gold/high_risk_txns"
-    assert lake.tables["quarantined_txns"] == "/elsewhere/bad"
+    assert lake.places["high_risk_txns"] == "s3://bucket/lake/gold/high_risk_txns"
+    assert lake.places["quarantined_txns"] == "/elsewhere/bad"
 
 
 def test_a_local_path_does_not_depend_on_where_a_later_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_a_local_path_does_not_depend_on_where_a_later_process_starts(monkeypatc
 def test_each_table_has_the_path_setting_it_declares(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in TABLES:
         monkeypatch.setenv(table.path_setting, f"/lake/{table.name}")
-    assert load_settings().lake.tables == {table.name: f"/lake/{table.name}" for table in TABLES}
+    assert load_settings().lake.places == {table.name: f"/lake/{table.name}" for table in TABLES}
 
 
 def test_an_empty_setting_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
-from gold_assets.lakehouse.refresh import Lake
+from gold_assets.gold.lake import Lake
 
 GOLD = ("user_spend_summary", "product_usage_metrics", "high_risk_txns")
 QUARANTINE = "quarantined_txns"
@@ -75,7 +75,7 @@ def differences(
         silver_columns = _judge_silver(db, rows_of(lake.silver, silver_version), dates)
         found = []
         for name in tables:
-            gold = rows_of(lake.tables[name])
+            gold = rows_of(lake.places[name])
             _register(db, "gold", gold, dates)
             found += [f"{name}: {line}" for line in _differences(db, name, silver_columns, gold.column_names)]
             db.execute("DROP TABLE gold")

@@ -13,20 +13,12 @@ from dagster._core.storage.event_log.base import PartitionKeyFilter
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
 from gold_assets.assets.metadata import table_of
 from gold_assets.assets.silver import SILVER
+from gold_assets.checks.catalogue import CHECKS, GOLD_CHECKS, GOLD_FOLLOWS, SILVER_CHECKS, run
+from gold_assets.checks.findings import Check, Finding, Limits
+from gold_assets.checks.inspection import Inspection
 from gold_assets.config import load_settings
-from gold_assets.lakehouse.checks import (
-    CHECKS,
-    GOLD_CHECKS,
-    GOLD_FOLLOWS,
-    SILVER_CHECKS,
-    Check,
-    Finding,
-    Inspection,
-    Limits,
-    run,
-)
-from gold_assets.lakehouse.dates import contiguous
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.delta.dates import contiguous
+from gold_assets.gold.tables import TABLES
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import dagster as dg
 from deltalake import DeltaTable
 
-from gold_assets.lakehouse.contract import SILVER_COLUMNS, Column
-from gold_assets.lakehouse.silver import type_name
-from gold_assets.lakehouse.tables import Table
+from gold_assets.delta.types import type_name
+from gold_assets.gold.tables import Table
+from gold_assets.silver.contract import SILVER_COLUMNS, Column
 
 _TYPE_IN_SQL = {"long": "bigint"}
 """Delta's names that people, and the UI's icons, know by another."""

@@ -7,7 +7,7 @@ import dagster as dg
 
 from gold_assets.assets.metadata import declared_metadata, metadata_by_date
 from gold_assets.assets.silver import SILVER
-from gold_assets.lakehouse.tables import GOLD_TABLES, TABLES, Table, tables_named
+from gold_assets.gold.tables import GOLD_TABLES, TABLES, Table, tables_named
 from gold_assets.partitions import daily_partitions, freshness
 from gold_assets.resources import Lakehouse, one_sentence_failures
 
@@ -43,6 +43,6 @@ def gold_tables(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iter
     with one_sentence_failures():
         refreshed = lakehouse.refresh(dates, selected)
     for table in selected:
-        for date, metadata in metadata_by_date(table, lakehouse.tables[table.name], refreshed).items():
+        for date, metadata in metadata_by_date(table, lakehouse.places[table.name], refreshed).items():
             context.add_asset_metadata(metadata, table.name, str(date))
         yield dg.MaterializeResult(table.name)

@@ -16,9 +16,9 @@ from gold_assets.assets.columns import column_lineage, columns_in, columns_of, t
 from gold_assets.assets.pictures import picture_of
 from gold_assets.assets.silver import SILVER
 from gold_assets.config import load_settings
-from gold_assets.lakehouse.refresh import Refreshed
-from gold_assets.lakehouse.summaries import example_rows, numbers_by_date
-from gold_assets.lakehouse.tables import QUARANTINED_TXNS, Table
+from gold_assets.gold.refresh import Refreshed
+from gold_assets.gold.summaries import example_rows, numbers_by_date
+from gold_assets.gold.tables import QUARANTINED_TXNS, Table
 
 _DATES_IN_A_PICTURE = 31
 """At least, up to the last date of the run. A longer run's picture has all its dates."""
@@ -28,7 +28,7 @@ def declared_metadata(table: Table) -> dict[str, Any]:
     """The table's columns, place and keys, and links to the code that makes it."""
     return {
         "dagster/column_schema": table_schema(columns_of(table)),
-        "dagster/uri": load_settings().lake.tables[table.name],
+        "dagster/uri": load_settings().lake.places[table.name],
         "dagster/code_references": _code_of(table),
         "key": ", ".join(table.key) or "one row per Silver row",
         "zorder_by": ", ".join(table.zorder_by),

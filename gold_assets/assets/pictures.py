@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 import dagster as dg
 from deltalake import DeltaTable
 
-from gold_assets.lakehouse.summaries import ratios
-from gold_assets.lakehouse.tables import (
+from gold_assets.gold.summaries import ratios
+from gold_assets.gold.tables import (
     HIGH_RISK_TXNS,
     PRODUCT_USAGE_METRICS,
     QUARANTINED_TXNS,

@@ -8,11 +8,11 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from gold_assets.assets.columns import table_schema
 from gold_assets.config import load_settings
-from gold_assets.lakehouse.changes import SilverChanges, dates_with_files, silver_changes
-from gold_assets.lakehouse.contract import SILVER_COLUMNS
-from gold_assets.lakehouse.silver import pin_silver
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
+from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
+from gold_assets.silver.contract import SILVER_COLUMNS
+from gold_assets.silver.pin import pin_silver
 
 SILVER = dg.AssetKey("silver_transactions")
 

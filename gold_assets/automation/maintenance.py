@@ -7,11 +7,11 @@ import dagster as dg
 from pydantic import Field
 
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
-from gold_assets.lakehouse.dates import contiguous
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.gold_table import RETENTION_HOURS
-from gold_assets.lakehouse.maintenance import Maintained, MaintenanceFailed, maintain
-from gold_assets.lakehouse.tables import TABLES, Table, tables_named
+from gold_assets.delta.dates import contiguous
+from gold_assets.delta.errors import UserError
+from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, maintain
+from gold_assets.gold.open_table import RETENTION_HOURS
+from gold_assets.gold.tables import TABLES, Table, tables_named
 from gold_assets.resources import Lakehouse, one_sentence_failures
 
 _PATHS_SHOWN = 1_000

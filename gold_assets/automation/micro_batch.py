@@ -18,15 +18,15 @@ from deltalake import DeltaTable
 
 from gold_assets.assets.gold import gold_tables
 from gold_assets.assets.silver import SILVER, new_data_versions
-from gold_assets.lakehouse.changes import SilverChanges, dates_with_files, gold_dates, silver_changes
-from gold_assets.lakehouse.dates import contiguous
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.provenance import made_from
-from gold_assets.lakehouse.refresh import Lake
-from gold_assets.lakehouse.silver import Silver, pin_silver
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.delta.dates import contiguous
+from gold_assets.delta.errors import UserError
+from gold_assets.gold.lake import Lake, gold_dates
+from gold_assets.gold.provenance import made_from
+from gold_assets.gold.tables import TABLES
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse
+from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
+from gold_assets.silver.pin import Silver, pin_silver
 
 TABLE_TAG = "gold_assets/silver_table"
 VERSIONS_TAG = "gold_assets/silver_versions"
@@ -189,9 +189,9 @@ def _made_before(
     """The dates that a backfill before the sensor's first tick made from what Silver still holds, as far as Dagster knows."""
     done = set(dates)
     for table in TABLES:
-        if not DeltaTable.is_deltatable(lake.tables[table.name]):
+        if not DeltaTable.is_deltatable(lake.places[table.name]):
             return set()
-        made = made_from(DeltaTable(lake.tables[table.name]), done)
+        made = made_from(DeltaTable(lake.places[table.name]), done)
         materialized = instance.get_materialized_partitions(dg.AssetKey(table.name))
         done = {
             date

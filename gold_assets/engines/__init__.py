@@ -9,10 +9,6 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 
 
-class CommitConflict(Exception):
-    """Another writer committed first; nothing was written. Compute again and try again."""
-
-
 @dataclass(frozen=True)
 class SliceBounds:
     """How much of Silver is computed and written together: at most so many rows, unless one date has more, and dates."""

@@ -24,11 +24,12 @@ from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from gold_assets.engines import CommitConflict, SliceBounds
+from gold_assets.delta.commit_races import CommitConflict
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.errors import reason
+from gold_assets.delta.log import DeltaLog
+from gold_assets.engines import SliceBounds
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
-from gold_assets.lakehouse.dates import EVENT_DATE
-from gold_assets.lakehouse.delta_log import DeltaLog
-from gold_assets.lakehouse.errors import reason
 
 _get_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(("PyOS_getsig", ctypes.pythonapi))
 _set_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(("PyOS_setsig", ctypes.pythonapi))

@@ -17,11 +17,12 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from gold_assets.engines import CommitConflict, SliceBounds
+from gold_assets.delta.commit_races import CommitConflict
+from gold_assets.delta.dates import EVENT_DATE, predicate
+from gold_assets.delta.errors import UserError, reason
+from gold_assets.engines import SliceBounds
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
-from gold_assets.lakehouse.dates import EVENT_DATE, predicate
-from gold_assets.lakehouse.errors import UserError, reason
 
 _START_SECONDS = 50
 """How long a master that listens may take before it counts as not answering."""

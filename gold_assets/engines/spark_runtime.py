@@ -19,7 +19,7 @@ import pyspark
 from filelock import FileLock
 from packaging.requirements import Requirement
 
-from gold_assets.lakehouse.errors import UserError
+from gold_assets.delta.errors import UserError
 
 logger = logging.getLogger(__name__)
 

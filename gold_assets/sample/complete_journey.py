@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
-from gold_assets.lakehouse.errors import UserError
+from gold_assets.delta.errors import UserError
 
 FIRST_DATE = dt.date(2017, 1, 1)
 LAST_DATE = dt.date(2018, 1, 1)

@@ -9,16 +9,16 @@ from pathlib import Path
 import dagster as dg
 from deltalake import DeltaTable
 
-from gold_assets import check
+from gold_assets.commands import checks
 from gold_assets.config import Settings, load_settings
-from gold_assets.lakehouse.delta_log import DeltaLog
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.query import query
-from gold_assets.lakehouse.refresh import STAMP
-from gold_assets.lakehouse.silver import pin_silver
-from gold_assets.lakehouse.tables import TABLES, USER_SPEND_SUMMARY
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.query import query
+from gold_assets.gold.provenance import STAMP
+from gold_assets.gold.tables import TABLES, USER_SPEND_SUMMARY
 from gold_assets.sample.bad_rows import bad_rows
 from gold_assets.sample.complete_journey import transactions, write_silver
+from gold_assets.silver.pin import pin_silver
 
 _LOGS_ERRORS_ONLY = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
@@ -34,7 +34,7 @@ def main() -> int:
         succeeded = materialize(first, last)
         print_outcome(settings)
         print("\nEvery check of every date, by gold-checks:\n")
-        succeeded = check.main([]) == 0 and succeeded
+        succeeded = checks.main([]) == 0 and succeeded
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -87,7 +87,7 @@ def print_outcome(settings: Settings) -> None:
     """Per table its rows, dates, Silver version and path; then the five largest spenders' days."""
     print(f"\n{'table':<24}{'rows':>11}{'dates':>7}{'Silver version':>16}  path")
     for table in TABLES:
-        path = settings.lake.tables[table.name]
+        path = settings.lake.places[table.name]
         delta_table = DeltaTable(path)
         [counted] = query("SELECT count(*) AS rows, count(DISTINCT event_date) AS dates FROM t", t=delta_table)
         stamp = DeltaLog(delta_table).commit(delta_table.version()).user_metadata[STAMP]
@@ -95,7 +95,7 @@ def print_outcome(settings: Settings) -> None:
         print(f"{table.name:<24}{made}  {path}")
     print("\nThe five largest spenders' days:")
     top = "SELECT * FROM t ORDER BY total_spend DESC, user_id LIMIT 5"
-    for row in query(top, t=DeltaTable(settings.lake.tables[USER_SPEND_SUMMARY.name])):
+    for row in query(top, t=DeltaTable(settings.lake.places[USER_SPEND_SUMMARY.name])):
         print(
             f"  user {row['user_id']:>5} on {row['event_date']}: {row['total_spend']:>12,.2f} in {row['transaction_count']} transactions"
         )

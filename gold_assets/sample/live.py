@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.config import load_settings
-from gold_assets.lakehouse.changes import dates_with_files
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.silver import pin_silver
+from gold_assets.delta.errors import UserError
+from gold_assets.silver.changes import dates_with_files
+from gold_assets.silver.pin import pin_silver
 
 
 def main(arguments: list[str] | None = None) -> int:

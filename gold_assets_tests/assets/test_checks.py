@@ -14,12 +14,12 @@ from gold_assets.assets.checks import NO_FAILED_DATES, gold_checks, run_checks, 
 from gold_assets.assets.gold import gold_tables
 from gold_assets.assets.silver import silver_transactions
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.refresh import Lake
+from gold_assets.gold.lake import Lake
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SPEND, Corruption
-from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
 
 pytestmark = pytest.mark.sail
 
@@ -54,7 +54,7 @@ def check(
         assets=[silver_transactions, gold_tables],
         asset_checks=[silver_checks, gold_checks],
         jobs=[run_checks, run_metadata_checks],
-        resources={"lakehouse": LakehouseWithoutEngine(silver=lake.silver, tables=dict(lake.tables), engine="sail")},
+        resources={"lakehouse": LakehouseWithoutEngine(silver=lake.silver, places=dict(lake.places), engine="sail")},
     )
     return (
         definitions.get_repository_def()
@@ -71,7 +71,7 @@ def materialize(
         [gold_tables, silver_transactions, gold_checks, *more],
         selection=dg.AssetSelection.assets(gold_tables, *more),
         tags=tags,
-        resources={"lakehouse": Lakehouse(silver=lake.silver, tables=dict(lake.tables), engine="sail")},
+        resources={"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")},
         instance=instance,
         raise_on_error=False,
     )
@@ -138,7 +138,7 @@ def test_downstream_does_not_run_on_a_wrong_day(lake: Lake, instance: dg.Dagster
     @dg.multi_asset(specs=list(gold_tables.specs), partitions_def=daily_partitions, can_subset=True)
     def forgets_a_day(lakehouse: Lakehouse) -> object:
         lakehouse.refresh(DATES)
-        DeltaTable(lake.tables[SPEND]).delete("event_date = DATE '2024-01-02'")
+        DeltaTable(lake.places[SPEND]).delete("event_date = DATE '2024-01-02'")
         for spec in gold_tables.specs:
             yield dg.MaterializeResult(spec.key)
 
@@ -146,7 +146,7 @@ def test_downstream_does_not_run_on_a_wrong_day(lake: Lake, instance: dg.Dagster
         [forgets_a_day, silver_transactions, gold_checks, report],
         selection=dg.AssetSelection.assets(forgets_a_day, report),
         tags=RANGE,
-        resources={"lakehouse": Lakehouse(silver=lake.silver, tables=dict(lake.tables), engine="sail")},
+        resources={"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")},
         instance=instance,
         raise_on_error=False,
     )
@@ -157,7 +157,7 @@ def test_downstream_does_not_run_on_a_wrong_day(lake: Lake, instance: dg.Dagster
 
 def test_a_run_without_partition_checks_every_date(lake: Lake, instance: dg.DagsterInstance) -> None:
     assert failures(check(lake, instance, {})) == set()
-    DeltaTable(lake.tables[SPEND]).delete("event_date = DATE '2024-01-02'")
+    DeltaTable(lake.places[SPEND]).delete("event_date = DATE '2024-01-02'")
     result = check(lake, instance, {})
     assert failures(result) == {(SPEND, "reconciles", TUESDAY)}
     reconciled = [e.partition for e in result.get_asset_check_evaluations() if e.asset_check_key == RECONCILES]
@@ -165,15 +165,15 @@ def test_a_run_without_partition_checks_every_date(lake: Lake, instance: dg.Dags
 
 
 def test_a_range_run_checks_its_dates_and_no_other(lake: Lake, instance: dg.DagsterInstance) -> None:
-    DeltaTable(lake.tables[SPEND]).delete("event_date = DATE '2024-01-02'")
+    DeltaTable(lake.places[SPEND]).delete("event_date = DATE '2024-01-02'")
     wednesday_alone = RANGE | {"dagster/asset_partition_range_start": str(WEDNESDAY)}
     assert failures(check(lake, instance, wednesday_alone)) == set()
 
 
 def test_an_older_failed_date_does_not_hide_behind_a_newer_good_one(lake: Lake, instance: dg.DagsterInstance) -> None:
-    none = dict.fromkeys(lake.tables, 0)
+    none = dict.fromkeys(lake.places, 0)
     assert failed_dates(check(lake, instance, RANGE)) == none
-    DeltaTable(lake.tables[SPEND]).delete("event_date = DATE '2024-01-02'")
+    DeltaTable(lake.places[SPEND]).delete("event_date = DATE '2024-01-02'")
     assert failed_dates(check(lake, instance, ON_TUESDAY)) == none | {SPEND: 1}
     on_wednesday = check(lake, instance, {"dagster/partition": str(WEDNESDAY)})
     assert failures(on_wednesday) == set()
@@ -184,7 +184,7 @@ def test_an_older_failed_date_does_not_hide_behind_a_newer_good_one(lake: Lake, 
 
 
 def test_a_check_that_could_not_be_worked_out_counts_as_failed(lake: Lake, instance: dg.DagsterInstance) -> None:
-    for file in Path(lake.tables[SPEND]).glob("event_date=2024-01-02/*.parquet"):
+    for file in Path(lake.places[SPEND]).glob("event_date=2024-01-02/*.parquet"):
         file.unlink()
     broken = check(lake, instance, ON_TUESDAY)
     assert not broken.success
@@ -204,7 +204,7 @@ def test_metadata_checks_run_alone_without_partition(lake: Lake, instance: dg.Da
 
 
 def test_an_evaluation_tells_numbers_and_example_rows(lake: Lake, instance: dg.DagsterInstance) -> None:
-    DeltaTable(lake.tables[SPEND]).update(
+    DeltaTable(lake.places[SPEND]).update(
         {"total_spend": "total_spend + 0.0001"}, predicate="event_date = DATE '2024-01-02' AND user_id = 'ann'"
     )
     [found] = [
@@ -219,7 +219,9 @@ def test_an_evaluation_tells_numbers_and_example_rows(lake: Lake, instance: dg.D
 
 
 def test_yesterday_is_due_by_the_set_hour_and_not_before(lake: Lake) -> None:
-    from gold_assets.lakehouse.checks import CHECKS, Inspection, Limits, run
+    from gold_assets.checks.catalogue import CHECKS, run
+    from gold_assets.checks.findings import Limits
+    from gold_assets.checks.inspection import Inspection
 
     freshness = [found for found in CHECKS if found.name == "yesterday_is_there"]
 

@@ -8,11 +8,11 @@ from deltalake import DeltaTable
 
 from gold_assets.assets.gold import GOLD_WRITERS_POOL, gold_tables
 from gold_assets.assets.silver import SILVER, silver_transactions
-from gold_assets.lakehouse.refresh import Lake
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.tables import TABLES
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse
-from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
 pytestmark = pytest.mark.sail
@@ -44,7 +44,7 @@ def materialize(
         [gold_tables, silver_transactions],
         selection=dg.AssetSelection.assets(*(tables or NAMES)),
         tags=dates,
-        resources={"lakehouse": Lakehouse(silver=lake.silver, tables=dict(lake.tables), engine="sail")},
+        resources={"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")},
         instance=instance,
         raise_on_error=False,
     )
@@ -67,8 +67,8 @@ def test_one_run_over_a_range_makes_every_table_true_on_every_date(silver: Lake,
 
 def test_a_subset_writes_its_tables_and_no_other(silver: Lake, instance: dg.DagsterInstance) -> None:
     assert materialize(silver, instance, tables=["high_risk_txns"]).success
-    assert rows_of(silver.tables["high_risk_txns"]).num_rows == 1
-    assert not any(DeltaTable.is_deltatable(silver.tables[name]) for name in NAMES if name != "high_risk_txns")
+    assert rows_of(silver.places["high_risk_txns"]).num_rows == 1
+    assert not any(DeltaTable.is_deltatable(silver.places[name]) for name in NAMES if name != "high_risk_txns")
 
 
 def test_each_partition_tells_its_own_rows_and_the_versions_behind_them(
@@ -89,7 +89,7 @@ def test_each_partition_tells_its_own_rows_and_the_versions_behind_them(
     }
     metadata = latest(instance, "user_spend_summary", MONDAY).metadata
     assert metadata["silver_version"].value == DeltaTable(silver.silver).version()
-    assert metadata["table_version"].value == DeltaTable(silver.tables["user_spend_summary"]).version()
+    assert metadata["table_version"].value == DeltaTable(silver.places["user_spend_summary"]).version()
     assert metadata["seconds"].value > 0
 
 

@@ -10,7 +10,7 @@ from dagster._core.events import DagsterEvent, DagsterEventType
 
 from gold_assets.assets.silver import SILVER
 from gold_assets.automation.micro_batch import Cursor, Range, tick
-from gold_assets.lakehouse.refresh import Lake
+from gold_assets.gold.lake import Lake
 
 WINDOW = (dt.date(2024, 1, 1), dt.date(2024, 1, 31))
 

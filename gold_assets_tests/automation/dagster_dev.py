@@ -13,7 +13,7 @@ import dagster as dg
 import psutil
 
 from gold_assets.config import Settings
-from gold_assets.lakehouse.refresh import Lake
+from gold_assets.gold.lake import Lake
 from gold_assets_tests.end_to_end.command_line import REPOSITORY, environment, instance_of
 
 

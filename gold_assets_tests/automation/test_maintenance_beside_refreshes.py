@@ -10,10 +10,10 @@ from dagster import DagsterEventType
 
 from gold_assets.config import Settings
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.refresh import refresh
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import TABLES
 from gold_assets_tests.end_to_end.command_line import BIN, REPOSITORY, environment, instance_of
-from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]

@@ -10,10 +10,11 @@ import pytest
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
 from gold_assets.automation.maintenance import maintain_gold, maintenance, maintenance_schedule
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.refresh import Lake, refresh
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import TABLES
 from gold_assets.resources import Lakehouse
-from gold_assets_tests.silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = pytest.mark.sail
@@ -34,7 +35,7 @@ def gold(lake: Lake, engine: Engine) -> Lake:
 def maintain(lake: Lake, instance: dg.DagsterInstance, **config: Any) -> dg.ExecuteInProcessResult:
     return maintenance.execute_in_process(
         run_config={"ops": {"maintain_gold": {"config": config}}},
-        resources={"lakehouse": Lakehouse(silver=lake.silver, tables=dict(lake.tables), engine="sail")},
+        resources={"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")},
         instance=instance,
         raise_on_error=False,
     )
@@ -78,16 +79,16 @@ def test_the_launchpad_may_ask_for_some_tables_and_dates(gold: Lake, instance: d
 
 
 def test_a_dry_run_changes_nothing_and_says_what_it_would_order(gold: Lake, instance: dg.DagsterInstance) -> None:
-    before = {name: sorted(Path(path).rglob("*")) for name, path in gold.tables.items()}
+    before = {name: sorted(Path(path).rglob("*")) for name, path in gold.places.items()}
     assert maintain(gold, instance, dry_run=True).success
     assert observed(instance, "user_spend_summary")["would_order_dates"] == 2
-    assert {name: sorted(Path(path).rglob("*")) for name, path in gold.tables.items()} == before
+    assert {name: sorted(Path(path).rglob("*")) for name, path in gold.places.items()} == before
 
 
 def test_one_tables_failure_does_not_stop_the_others_and_the_run_still_fails(
     gold: Lake, instance: dg.DagsterInstance
 ) -> None:
-    broken = Path(gold.tables["user_spend_summary"])
+    broken = Path(gold.places["user_spend_summary"])
     for data_file in broken.rglob("*.parquet"):
         data_file.unlink()
     result = maintain(gold, instance)
@@ -98,7 +99,7 @@ def test_one_tables_failure_does_not_stop_the_others_and_the_run_still_fails(
 
 
 def test_a_table_that_is_not_there_yet_fails_nothing_else(gold: Lake, instance: dg.DagsterInstance) -> None:
-    shutil.rmtree(gold.tables["high_risk_txns"])
+    shutil.rmtree(gold.places["high_risk_txns"])
     maintain(gold, instance)
     assert observed(instance, "user_spend_summary")["dates_ordered"] == 2
 

@@ -8,9 +8,9 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from gold_assets.lakehouse.refresh import Lake
+from gold_assets.gold.lake import Lake
 from gold_assets_tests.automation.dagster_dev import DagsterDev
-from gold_assets_tests.silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import differences
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
@@ -36,7 +36,7 @@ def gold_is_true(lake: Lake) -> bool:
 
 
 def spend_version(lake: Lake) -> int:
-    return DeltaTable(lake.tables[SPEND]).version()
+    return DeltaTable(lake.places[SPEND]).version()
 
 
 def wait_until_true(dagster_dev: DagsterDev, seconds: float = 240) -> None:

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.dates import days
-from gold_assets.lakehouse.refresh import refresh
-from gold_assets.lakehouse.tables import TABLES, Table
+from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import TABLES, Table
 from gold_assets_tests.automation.daemon import Daemon, dates_of
 from gold_assets_tests.conftest import lake_in
-from gold_assets_tests.silver import MONDAY, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, row, write_silver
 from gold_assets_tests.truth import differences
 
 FIRST, LAST = MONDAY, MONDAY + dt.timedelta(days=13)

@@ -12,10 +12,10 @@ from deltalake import DeltaTable
 from gold_assets.assets.silver import SILVER
 from gold_assets.automation.micro_batch import micro_batch_sensor
 from gold_assets.definitions import defs
-from gold_assets.lakehouse.refresh import Lake
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.tables import TABLES
 from gold_assets.resources import Lakehouse
-from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = pytest.mark.sail
@@ -30,7 +30,7 @@ class Project:
         self.lake = lake
         self.instance = instance
         self.cursor: str | None = None
-        self.resources = {"lakehouse": Lakehouse(silver=lake.silver, tables=dict(lake.tables), engine="sail")}
+        self.resources = {"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")}
         self.repository = defs.get_repository_def()
 
     def tick(self) -> list[dg.RunRequest]:

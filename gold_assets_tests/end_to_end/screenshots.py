@@ -82,7 +82,7 @@ def _asset(page: Page) -> None:
 
 
 def _failed_check(page: Page, dev: DagsterDev) -> None:
-    spend = DeltaTable(dev.lake.tables[SPEND])
+    spend = DeltaTable(dev.lake.places[SPEND])
     spend.update({"total_spend": "total_spend + 0.01"}, predicate=f"event_date = DATE '{WRONG}' AND user_id < '11'")
     before = runs(dev)
     open_launchpad(page, "run_checks").click()

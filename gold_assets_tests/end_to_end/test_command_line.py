@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gold_assets.lakehouse.refresh import Lake
+from gold_assets.gold.lake import Lake
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.end_to_end.command_line import environment, run
-from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = pytest.mark.end_to_end
@@ -65,7 +65,7 @@ def test_a_date_outside_the_window_is_refused_and_named(silver: Lake, env: dict[
     code, output = materialize(env, "--partition", "1999-01-01")
     assert code != 0
     assert "1999-01-01" in output
-    assert not Path(silver.tables["user_spend_summary"]).exists()
+    assert not Path(silver.places["user_spend_summary"]).exists()
 
 
 def test_a_setting_that_makes_no_sense_is_one_sentence_at_load(env: dict[str, str]) -> None:

@@ -8,8 +8,8 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
-from gold_assets.lakehouse.refresh import Lake
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.tables import TABLES
 from gold_assets.sample import complete_journey
 from gold_assets_tests.end_to_end.command_line import environment, run
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
@@ -47,10 +47,10 @@ def test_the_demo_succeeds_and_prints_each_table_with_its_known_rows(
     assert first_demo.returncode == 0, first_demo.stdout[-3000:] + first_demo.stderr[-3000:]
     outcome, _, checked = first_demo.stdout.partition("Every check of every date")
     printed = {line.split()[0]: line.split() for line in outcome.splitlines() if line.startswith(tuple(PLACES))}
-    assert printed.keys() == PLACES.keys() == lake.tables.keys()
+    assert printed.keys() == PLACES.keys() == lake.places.keys()
     assert printed["high_risk_txns"][1:3] == [f"{complete_journey.HIGH_RISK_ROWS:,}", str(complete_journey.DATES)]
     assert printed["quarantined_txns"][1] == str(BAD_ROWS)
-    assert all(lake.tables[name] == line[-1] for name, line in printed.items())
+    assert all(lake.places[name] == line[-1] for name, line in printed.items())
     assert re.search(r"\n24 checks on \S+ to \S+ in \S+ s: 0 errors, 2 warnings\n", checked)
     assert "make ui" in checked
 
@@ -60,7 +60,7 @@ def test_the_demos_gold_is_the_truth_about_its_silver(lake: Lake) -> None:
 
 
 def test_every_transaction_counts_once_or_is_quarantined(lake: Lake) -> None:
-    spend, usage = (rows_of(lake.tables[name]) for name in ("user_spend_summary", "product_usage_metrics"))
+    spend, usage = (rows_of(lake.places[name]) for name in ("user_spend_summary", "product_usage_metrics"))
     [(by_user, by_product)] = duckdb.sql(
         "SELECT (SELECT sum(transaction_count) FROM spend), (SELECT sum(transaction_count) FROM usage)"
     ).fetchall()
@@ -71,11 +71,11 @@ def test_every_transaction_counts_once_or_is_quarantined(lake: Lake) -> None:
 
 def test_a_second_demo_succeeds_and_changes_nothing_in_the_content(demo_root: Path, lake: Lake) -> None:
     exact = [table.name for table in TABLES if table.name != "product_usage_metrics"]
-    versions = {name: DeltaTable(lake.tables[name]).version() for name in exact}
+    versions = {name: DeltaTable(lake.places[name]).version() for name in exact}
     again = run("python", "-W", "ignore", "-m", "gold_assets.sample.demo", env=environment(demo_root))
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
     for name, version in versions.items():
-        first, second = rows_of(lake.tables[name], version), rows_of(lake.tables[name])
+        first, second = rows_of(lake.places[name], version), rows_of(lake.places[name])
         assert first.num_rows == second.num_rows > 0
         assert duckdb.sql("FROM first EXCEPT ALL FROM second").fetchall() == [], name
     assert_gold_is_true(lake, tables=["product_usage_metrics"])

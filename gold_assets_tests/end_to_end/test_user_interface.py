@@ -17,7 +17,7 @@ from gold_assets_tests.end_to_end.browser import (
     wait_until_quiet,
 )
 from gold_assets_tests.end_to_end.conftest import WEEK
-from gold_assets_tests.silver import row, write_silver
+from gold_assets_tests.small_silver import row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.browser, pytest.mark.sail]
@@ -39,7 +39,7 @@ def test_one_date_is_materialized_from_the_asset_page(page: Page, dagster_dev: D
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.complete && image.naturalWidth") == 700
     assert_gold_is_true(dagster_dev.lake, dates=[WEEK[1]], tables=[SPEND])
-    assert set(rows_of(dagster_dev.lake.tables[SPEND])["event_date"].to_pylist()) == {WEEK[1]}
+    assert set(rows_of(dagster_dev.lake.places[SPEND])["event_date"].to_pylist()) == {WEEK[1]}
 
 
 def test_partitions_turn_green_in_a_backfill_of_a_range(page: Page, dagster_dev: DagsterDev) -> None:
@@ -66,7 +66,7 @@ def test_a_failed_check_tells_the_date_the_key_and_both_sides_and_materializing_
     wait_until_quiet(dagster_dev, after=before)
     assert_gold_is_true(dagster_dev.lake)
 
-    DeltaTable(dagster_dev.lake.tables[SPEND]).update(
+    DeltaTable(dagster_dev.lake.places[SPEND]).update(
         {"total_spend": "total_spend + 0.0001"}, predicate=f"event_date = DATE '{WEEK[3]}' AND user_id = 'user 7'"
     )
     launch_run = open_launchpad(page, "run_checks")
@@ -104,7 +104,7 @@ def test_maintenance_is_run_from_its_launchpad(page: Page, dagster_dev: DagsterD
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
     page.goto(f"/assets/{SPEND}?view=events")
     expect(page.get_by_text("Observed").first).to_be_visible()
-    operations = [commit["operation"] for commit in DeltaTable(dagster_dev.lake.tables[SPEND]).history()]
+    operations = [commit["operation"] for commit in DeltaTable(dagster_dev.lake.places[SPEND]).history()]
     assert "OPTIMIZE" in operations
     assert_gold_is_true(dagster_dev.lake)
 
@@ -119,4 +119,4 @@ def test_micro_batches_arrive_once_the_sensor_is_turned_on(page: Page, dagster_d
     with dagster_dev.instance() as instance:
         assert instance.get_runs(limit=1)[0].tags["dagster/partition"] == str(WEEK[5])
     assert_gold_is_true(dagster_dev.lake)
-    assert "late" in rows_of(dagster_dev.lake.tables[SPEND])["user_id"].to_pylist()
+    assert "late" in rows_of(dagster_dev.lake.places[SPEND])["user_id"].to_pylist()

@@ -19,8 +19,8 @@ _WORKER = """
 import datetime as dt, json, pathlib, sys
 from gold_assets.engines.sail import SailEngine
 from gold_assets.engines.spark import SparkEngine
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.refresh import refresh
+from gold_assets.delta.errors import UserError
+from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import lake_in
 
 name, options = sys.argv[1], json.loads(sys.argv[2])
@@ -31,7 +31,7 @@ for line in sys.stdin:
     asked = json.loads(line)
     lake = lake_in(pathlib.Path(asked["lake"]))
     if "silver" in asked:
-        lake = type(lake)(asked["silver"], lake.tables)
+        lake = type(lake)(asked["silver"], lake.places)
     try:
         refresh(lake, engine, map(dt.date.fromisoformat, asked["dates"]))
         answer = {"done": True}

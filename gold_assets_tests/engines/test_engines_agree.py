@@ -10,11 +10,12 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.refresh import Lake, refresh
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import TABLES
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.engines.processes import OtherProcess, engine_process
-from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
 from gold_assets_tests.truth import rows_of
 
 pytestmark = pytest.mark.spark
@@ -47,8 +48,8 @@ def assert_same_rows(here: Lake, there: Lake) -> None:
     for table in TABLES:
         with duckdb.connect() as db:
             db.execute("SET TimeZone = 'UTC'")
-            db.register("here", rows_of(here.tables[table.name]))
-            db.register("there", rows_of(there.tables[table.name]))
+            db.register("here", rows_of(here.places[table.name]))
+            db.register("there", rows_of(there.places[table.name]))
             exact = "* EXCLUDE (avg_usage_cost_ratio)" if table.name == "product_usage_metrics" else "*"
             for one, other in (("here", "there"), ("there", "here")):
                 only = db.sql(f"SELECT {exact} FROM {one} EXCEPT ALL SELECT {exact} FROM {other} LIMIT 5").fetchall()
@@ -65,7 +66,7 @@ def assert_same_rows(here: Lake, there: Lake) -> None:
 
 def refresh_on_both(folder: Path, engine: Engine, sail: OtherProcess, dates: Sequence[dt.date]) -> None:
     here = lake_in(folder)
-    there = Lake(here.silver, lake_in(folder / "sail").tables)
+    there = Lake(here.silver, lake_in(folder / "sail").places)
     refresh(here, engine, dates)
     assert sail.refresh(folder / "sail", list(dates), silver=here.silver) is None
     assert_same_rows(here, there)

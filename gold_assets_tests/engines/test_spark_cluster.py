@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from gold_assets.delta.dates import days
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.spark import SparkEngine
-from gold_assets.lakehouse.dates import days
-from gold_assets.lakehouse.refresh import Lake
+from gold_assets.gold.lake import Lake
 from gold_assets_tests.conftest import SMALL_TABLES
 from gold_assets_tests.engines.processes import connect_server, engine_process, free_port, listens, spark_process
-from gold_assets_tests.silver import MONDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = pytest.mark.spark

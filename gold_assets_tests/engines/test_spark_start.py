@@ -16,9 +16,9 @@ from pathlib import Path
 import pyspark
 import pytest
 
+from gold_assets.delta.errors import UserError
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.spark import SparkEngine
-from gold_assets.lakehouse.errors import UserError
 from gold_assets_tests.engines.processes import clean_environment, free_port
 
 pytestmark = pytest.mark.spark
@@ -229,7 +229,7 @@ def test_something_that_listens_and_is_not_spark_is_named_within_a_minute(settin
                 "-c",
                 f"""
 from gold_assets.engines.spark import SparkEngine
-from gold_assets.lakehouse.errors import UserError
+from gold_assets.delta.errors import UserError
 try:
     SparkEngine({setting}={url!r}).session
 except UserError as error:
@@ -252,7 +252,7 @@ def test_a_master_that_makes_no_sense_is_one_sentence() -> None:
             "-c",
             """
 from gold_assets.engines.spark import SparkEngine
-from gold_assets.lakehouse.errors import UserError
+from gold_assets.delta.errors import UserError
 try:
     SparkEngine(master="sprak://somewhere").session
 except UserError as error:

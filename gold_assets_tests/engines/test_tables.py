@@ -12,13 +12,24 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from gold_assets.engines import CommitConflict, Engine
-from gold_assets.lakehouse.dates import predicate
-from gold_assets.lakehouse.delta_log import DeltaLog
-from gold_assets.lakehouse.refresh import Lake, refresh
+from gold_assets.delta.commit_races import CommitConflict
+from gold_assets.delta.dates import predicate
+from gold_assets.delta.log import DeltaLog
+from gold_assets.engines import Engine
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.engines.processes import engine_process
-from gold_assets_tests.silver import MONDAY, SCHEMA, TUESDAY, WEDNESDAY, high_risk_row, row, with_type, write_silver
+from gold_assets_tests.small_silver import (
+    MONDAY,
+    SCHEMA,
+    TUESDAY,
+    WEDNESDAY,
+    high_risk_row,
+    row,
+    with_type,
+    write_silver,
+)
 from gold_assets_tests.truth import assert_gold_is_true
 
 WITH_TIME = with_type("event_ts", pa.timestamp("us", tz="UTC"))
@@ -26,13 +37,13 @@ NOON = dt.datetime(2024, 1, 1, 12, 0, 0, 1, tzinfo=dt.timezone.utc)
 
 
 def spend_on(lake: Lake) -> DeltaTable:
-    return DeltaTable(lake.tables["user_spend_summary"])
+    return DeltaTable(lake.places["user_spend_summary"])
 
 
 def test_tables_keep_to_the_protocol_that_every_reader_knows(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [high_risk_row(event_ts=NOON), row(amount=None, event_ts=NOON)], schema=WITH_TIME)
     refresh(lake, engine, [MONDAY, TUESDAY])
-    for uri in lake.tables.values():
+    for uri in lake.places.values():
         protocol = DeltaTable(uri).protocol()
         assert protocol.min_reader_version == 1
         assert protocol.min_writer_version == 2
@@ -47,7 +58,7 @@ def test_every_table_is_read_by_duckdb_and_by_delta_rs_with_the_same_rows(lake: 
     with duckdb.connect() as db:
         for name in ("high_risk_txns", "quarantined_txns"):
             # DuckDB's own reader of Delta is an extension that it downloads: the files of the log stand in for it.
-            files = DeltaTable(lake.tables[name]).file_uris()
+            files = DeltaTable(lake.places[name]).file_uris()
             times = db.sql(f"SELECT epoch_us(event_ts) FROM read_parquet({files!r})").fetchall()
             assert times == [(int(NOON.timestamp()) * 1_000_000 + 1,)]
 
@@ -55,7 +66,7 @@ def test_every_table_is_read_by_duckdb_and_by_delta_rs_with_the_same_rows(lake: 
 def test_times_are_stored_as_microseconds_with_statistics(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [high_risk_row(event_ts=NOON)], schema=WITH_TIME)
     refresh(lake, engine, [MONDAY])
-    table = DeltaTable(lake.tables["high_risk_txns"])
+    table = DeltaTable(lake.places["high_risk_txns"])
     actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     assert actions[0]["min.event_ts"] is not None
     with duckdb.connect() as db:
@@ -75,7 +86,7 @@ def test_what_one_engine_wrote_the_other_writes_on(lake: Lake, engine: Engine, t
     write_silver(lake, [high_risk_row(user_id="eve"), row(event_date=WEDNESDAY)])
     refresh(lake, engine, [MONDAY, WEDNESDAY])
     assert_gold_is_true(lake)
-    for uri in lake.tables.values():
+    for uri in lake.places.values():
         assert DeltaTable(uri).protocol().min_writer_version == 2
 
 
@@ -130,7 +141,7 @@ def test_a_place_that_cannot_be_written_is_an_os_error_or_a_delta_error(lake: La
     refresh(lake, engine, [MONDAY])
     table = spend_on(lake)
     rows = engine.read(table.table_uri, table.version())
-    partition = Path(lake.tables["user_spend_summary"]) / f"event_date={MONDAY}"
+    partition = Path(lake.places["user_spend_summary"]) / f"event_date={MONDAY}"
     for file in partition.iterdir():
         file.unlink()
     partition.rmdir()

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gold_assets.lakehouse import storage
-from gold_assets.lakehouse.refresh import Lake
-from gold_assets.lakehouse.tables import TABLES
+from gold_assets.delta import storage
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.tables import TABLES
 from gold_assets_tests.object_store.s3_server import S3Server, executable
 
 _numbers = itertools.count()

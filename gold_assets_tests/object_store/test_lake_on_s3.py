@@ -11,20 +11,23 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gold_assets.check import examine
+from gold_assets.checks.catalogue import CHECKS
+from gold_assets.checks.findings import Limits
+from gold_assets.checks.inspection import Inspection
+from gold_assets.commands.checks import examine
+from gold_assets.delta.dates import days
+from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.checks import CHECKS, Inspection, Limits
-from gold_assets.lakehouse.dates import days
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.maintenance import maintain
-from gold_assets.lakehouse.refresh import Lake, refresh
-from gold_assets.lakehouse.tables import TABLES, USER_SPEND_SUMMARY
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.maintenance import maintain
+from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import TABLES, USER_SPEND_SUMMARY
 from gold_assets_tests.automation.daemon import Daemon
 from gold_assets_tests.corruptions import good_lake
-from gold_assets_tests.lakehouse.test_any_silver import Step, doubles, follow, silver_rows, steps
 from gold_assets_tests.object_store.conftest import new_lake
 from gold_assets_tests.object_store.s3_server import S3Server
-from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.silver.test_any_silver import Step, doubles, follow, silver_rows, steps
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
 pytestmark = [pytest.mark.sail, pytest.mark.s3]
@@ -44,7 +47,7 @@ def test_gold_equals_the_truth_after_each_step_of_any_history(
 def test_every_check_is_green_on_a_good_lake_and_finds_a_changed_digit(lake: Lake, engine: Engine) -> None:
     good_lake(lake, engine)
     assert examine(Inspection(lake, THREE_DAYS, LIMITS), CHECKS).exit_code == 0
-    DeltaTable(lake.tables["user_spend_summary"]).update(
+    DeltaTable(lake.places["user_spend_summary"]).update(
         {"total_spend": "total_spend + 0.0001"}, predicate="event_date = '2024-01-02' AND user_id = 'ann'"
     )
     report = examine(Inspection(lake, THREE_DAYS, LIMITS), CHECKS)
@@ -57,7 +60,7 @@ def test_maintenance_keeps_the_content_and_deletes_what_nobody_needs(lake: Lake,
     for name in ("ann", "bob", "eve"):
         write_silver(lake, [high_risk_row(user_id=name, event_date=date) for date in THREE_DAYS] + [row(user_id=" ")])
         refresh(lake, engine, THREE_DAYS)
-    spend = lake.tables["user_spend_summary"]
+    spend = lake.places["user_spend_summary"]
     stored = s3.objects(spend)
     done = maintain(lake, engine, today=dt.date(2024, 2, 1), retention_hours=0, allow_short_retention=True)
     assert done["user_spend_summary"].ordered == tuple(THREE_DAYS)
@@ -145,9 +148,9 @@ def test_the_requests_of_a_refresh_and_of_a_tick_do_not_grow_with_silvers_histor
 
 def test_a_place_that_holds_something_else_is_not_written_to(lake: Lake, engine: Engine, s3: S3Server) -> None:
     write_silver(lake, [row()])
-    write_deltalake(lake.tables["high_risk_txns"], rows_of(lake.silver))
-    before = s3.objects(lake.tables["high_risk_txns"])
+    write_deltalake(lake.places["high_risk_txns"], rows_of(lake.silver))
+    before = s3.objects(lake.places["high_risk_txns"])
     with pytest.raises(UserError, match="high_risk_txns"):
         refresh(lake, engine, [MONDAY], tables=TABLES)
-    assert s3.objects(lake.tables["high_risk_txns"]) == before
-    assert not s3.objects(lake.tables[USER_SPEND_SUMMARY.name])
+    assert s3.objects(lake.places["high_risk_txns"]) == before
+    assert not s3.objects(lake.places[USER_SPEND_SUMMARY.name])

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.automation.test_micro_batch_end_to_end import newest_run, wait_until_true
 from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
-from gold_assets_tests.silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.sail, pytest.mark.s3]
 

@@ -11,7 +11,7 @@ from gold_assets.config import Settings
 from gold_assets_tests.conftest import SMALL_TABLES
 from gold_assets_tests.engines.processes import clean_environment
 from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
-from gold_assets_tests.silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = [pytest.mark.spark, pytest.mark.s3]
@@ -24,7 +24,7 @@ def test_write_to_gold_and_maintenance_keep_gold_true_on_s3(s3: S3Server, tmp_pa
 
     def drain(*options: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "gold_assets.stream", *options],
+            [sys.executable, "-W", "ignore", "-m", "gold_assets.commands.stream", *options],
             capture_output=True,
             text=True,
             env=inherited | {"GOLD_LAKE_ROOT": root, "GOLD_SPARK_CONF": SMALL_TABLES},
@@ -40,7 +40,7 @@ def test_write_to_gold_and_maintenance_keep_gold_true_on_s3(s3: S3Server, tmp_pa
     drain("--optimize")
     assert_gold_is_true(lake)
     assert "checkpoints/write_to_gold/commits/0" in s3.objects(root)
-    operations = [commit["operation"] for commit in DeltaTable(lake.tables["user_spend_summary"]).history()]
+    operations = [commit["operation"] for commit in DeltaTable(lake.places["user_spend_summary"]).history()]
     assert "OPTIMIZE" in operations
 
     DeltaTable(lake.silver).delete("event_date = '2024-01-02'")

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
-from gold_assets.lakehouse.errors import UserError
-from gold_assets.lakehouse.refresh import Lake, refresh
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import new_engine
 from gold_assets_tests.engines.processes import free_port
 from gold_assets_tests.object_store import faulty_proxy as faults
 from gold_assets_tests.object_store.faulty_proxy import faulty_proxy
 from gold_assets_tests.object_store.s3_server import ACCESS_KEY, SECRET_KEY, S3Server
-from gold_assets_tests.silver import MONDAY, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = [pytest.mark.sail, pytest.mark.s3]
@@ -36,9 +37,9 @@ def sentence_of(lake: Lake, engine: Engine) -> str:
 
 
 def test_a_bucket_that_is_not_there_is_named(silver: Lake, engine: Engine) -> None:
-    nowhere = Lake("s3://no-such-bucket/silver", silver.tables)
+    nowhere = Lake("s3://no-such-bucket/silver", silver.places)
     assert "no-such-bucket" in sentence_of(nowhere, engine)
-    nowhere = Lake(silver.silver, {**silver.tables, "high_risk_txns": "s3://no-such-bucket/gold"})
+    nowhere = Lake(silver.silver, {**silver.places, "high_risk_txns": "s3://no-such-bucket/gold"})
     assert "no-such-bucket" in sentence_of(nowhere, engine)
 
 
@@ -89,7 +90,7 @@ def test_a_store_that_may_not_be_written_to_is_said(
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         assert "permission" in sentence_of(silver, engine)
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.env["AWS_ENDPOINT_URL"])
-    assert not any(DeltaTable.is_deltatable(place) for place in silver.tables.values())
+    assert not any(DeltaTable.is_deltatable(place) for place in silver.places.values())
 
 
 def test_a_store_that_does_not_answer_is_said(silver: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,12 +103,12 @@ def test_a_store_without_conditional_put_is_said_and_not_written_to(
     silver: Lake, engine: Engine, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refresh(silver, engine, [MONDAY])
-    versions = {place: DeltaTable(place).version() for place in silver.tables.values()}
+    versions = {place: DeltaTable(place).version() for place in silver.places.values()}
     with faulty_proxy(s3.env["AWS_ENDPOINT_URL"], faults.no_conditional_put) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         assert "conditional" in sentence_of(silver, engine)
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.env["AWS_ENDPOINT_URL"])
-    assert {place: DeltaTable(place).version() for place in silver.tables.values()} == versions
+    assert {place: DeltaTable(place).version() for place in silver.places.values()} == versions
 
 
 def test_a_slow_connection_that_drops_now_and_then_is_tried_again(

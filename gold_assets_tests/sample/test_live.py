@@ -6,11 +6,11 @@ import random
 import pytest
 from deltalake import DeltaTable
 
-from gold_assets.lakehouse.changes import silver_changes
-from gold_assets.lakehouse.contract import VIOLATIONS
-from gold_assets.lakehouse.refresh import Lake
+from gold_assets.gold.lake import Lake
 from gold_assets.sample.live import LiveSilver, main
-from gold_assets_tests.silver import MONDAY, TUESDAY, row, write_silver
+from gold_assets.silver.changes import silver_changes
+from gold_assets.silver.contract import VIOLATIONS
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, row, write_silver
 from gold_assets_tests.truth import rows_of
 
 TODAY = dt.date(2024, 1, 15)

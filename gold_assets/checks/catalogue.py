@@ -1,0 +1,126 @@
+"""Every check there is, by table. Nothing is ever skipped.
+
+A check that cannot be worked out does not pass: it fails and says why, or ``UserError`` is raised. Those of metadata read
+the logs alone; the others compare rows by the SQL of ``second_opinion`` and share what they read. No engine is started.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from gold_assets.checks import freshness, rows, schemas, second_opinion
+from gold_assets.checks.findings import SILVER, Check, Finding
+from gold_assets.checks.inspection import Inspection
+from gold_assets.gold.tables import GOLD_TABLES, QUARANTINED_TXNS, TABLES, Table
+
+
+def run(checks: Sequence[Check], inspection: Inspection) -> Iterator[Finding]:
+    """Every check's findings: one for each of the inspection's dates where the check is by date, else one."""
+    for check in checks:
+        yield from check.evaluate(inspection, check)
+
+
+def _checks_of(table: Table) -> Iterator[Check]:
+    yield Check(
+        table.name,
+        "schema",
+        "The columns and their types are the declared ones, with Silver's where the table keeps them; partitioned by event_date."
+        if table.keeps_silver_columns
+        else "The columns and their types are exactly the declared ones; partitioned by event_date.",
+        by_date=False,
+        evaluate=partial(schemas.schema, table),
+        blocking=True,
+    )
+    if table.name in second_opinion.RECONCILED:
+        yield Check(
+            table.name,
+            "reconciles",
+            {
+                True: "Silver's rows of the date are the valid ones and the quarantined ones, row by row.",
+                False: "Equal to Silver at the version that the date was made from, by a computation of its own: "
+                + ("every key, to the last digit." if table.key else "all the rows it must hold and no other."),
+            }[table is QUARANTINED_TXNS],
+            by_date=True,
+            evaluate=partial(rows.reconciles, table),
+            blocking=True,
+        )
+    if table is QUARANTINED_TXNS:
+        yield Check(
+            table.name,
+            "undated_rows_reconcile",
+            "Silver's rows without an event_date are all here: they belong to no date.",
+            by_date=False,
+            evaluate=partial(rows.undated_reconcile, table),
+        )
+        yield Check(
+            table.name,
+            "share",
+            "The share of the date's rows that is quarantined is within the limit; names the rules broken, an example row each.",
+            by_date=True,
+            evaluate=partial(rows.quarantined_share, table),
+            severity="warning",
+        )
+    if table.name in second_opinion.RECONCILED and table in GOLD_TABLES:
+        yield Check(
+            table.name,
+            "sound_rows",
+            "The key is unique and not NULL; counts, totals and averages make sense by themselves."
+            if table.key
+            else "Every row meets the rule: risk_level is high and usage_cost_ratio < 0.2.",
+            by_date=True,
+            evaluate=partial(rows.sound_rows, table),
+        )
+    if table in GOLD_TABLES:
+        yield Check(
+            table.name,
+            "one_silver_version",
+            "The Gold tables and the quarantine come from the same Silver version of the date.",
+            by_date=True,
+            evaluate=partial(freshness.one_silver_version, table),
+        )
+    yield Check(
+        table.name,
+        "yesterday_is_there",
+        "Yesterday's date has been made by the hour it is due.",
+        by_date=False,
+        evaluate=partial(freshness.yesterday_is_there, table),
+        severity="warning",
+    )
+
+
+GOLD_CHECKS = tuple(check for table in TABLES for check in _checks_of(table))
+SILVER_CHECKS = (
+    Check(
+        SILVER,
+        "schema",
+        "Silver has every column of the contract, with its type, and is partitioned by event_date.",
+        by_date=False,
+        evaluate=schemas.silver_schema,
+        blocking=True,
+    ),
+    Check(
+        SILVER,
+        "dates_in_window",
+        "Every row has an event_date within the window of partitions.",
+        by_date=False,
+        evaluate=rows.dates_in_window,
+    ),
+    Check(
+        SILVER,
+        "no_duplicate_rows",
+        "No row is there twice, in every column.",
+        by_date=True,
+        evaluate=rows.no_duplicate_rows,
+        severity="warning",
+    ),
+)
+GOLD_FOLLOWS = Check(
+    SILVER,
+    "gold_follows",
+    "No date has changed since the tables' was made.",
+    by_date=False,
+    evaluate=freshness.gold_follows,
+    severity="warning",
+)
+"""Silver's check of the tables: whether what it has changed has reached them."""
+
+CHECKS = (*SILVER_CHECKS, *GOLD_CHECKS, GOLD_FOLLOWS)

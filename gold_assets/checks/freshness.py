@@ -1,0 +1,90 @@
+"""That what Silver has changed has reached the tables, all of them, in time."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, listed, runs
+from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.second_opinion import Number
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.gold.provenance import made_from
+from gold_assets.gold.tables import TABLES, Table
+
+_DAY = dt.timedelta(days=1)
+
+
+def one_silver_version(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+    for date in inspection.dates:
+        sources = {other.name: inspection.made_from[other.name].get(date) for other in TABLES}
+        numbers: dict[str, Number | str] = {
+            name: "unknown" if source is None else source.silver_version for name, source in sources.items()
+        }
+        unknown = [name for name, source in sources.items() if source is None]
+        known = [source for source in sources.values() if source is not None]
+        versions = {source.silver_version for source in known}
+        if unknown:
+            passed, summary = False, f"No refresh of {', '.join(unknown)} is in the log: materialize the date again."
+        elif len({source.silver_table_id for source in known}) > 1:
+            passed, summary = False, "The tables come from different Silver tables: materialize the date again."
+        elif len(versions) == 1:
+            passed, summary = True, f"All four tables come from Silver version {max(versions)}."
+        elif inspection.silver_changes.changed_after(date, min(versions)) is False:
+            passed, summary = (
+                True,
+                f"The tables come from Silver versions that hold the same rows of the date: {listed(versions)}.",
+            )
+        else:
+            passed = False
+            summary = (
+                f"The tables come from Silver versions {listed(versions)}: materialize the date again, all tables."
+            )
+        yield Finding(check, date, passed, summary, numbers)
+
+
+def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
+    behind: dict[dt.date, list[str]] = {}
+    for table in TABLES:
+        for date in inspection.dates:
+            source = inspection.made_from[table.name].get(date)
+            if (
+                source is None
+                or source.silver_table_id != inspection.silver.table_id
+                or inspection.silver_changes.changed_after(date, source.silver_version) is not False
+            ):
+                behind.setdefault(date, []).append(table.name)
+    stale = sorted(behind)
+    yield Finding(
+        check,
+        None,
+        not stale,
+        f"All {len(inspection.dates)} dates looked at hold Silver's newest rows."
+        if not stale
+        else f"{len(stale)} of {len(inspection.dates)} dates looked at have changed since their Gold was made, "
+        f"or are not known to be the same: {runs(stale)}. Materialize them.",
+        {"dates": len(inspection.dates), "dates_behind": len(stale), "silver_version": inspection.silver.version},
+        [{EVENT_DATE: date, "tables": ", ".join(behind[date])} for date in stale[:ROWS_SHOWN]],
+    )
+
+
+def yesterday_is_there(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+    limits = inspection.limits
+    today = limits.now.date()
+    due = today - _DAY if limits.now.hour >= limits.fresh_by_hour else today - 2 * _DAY
+    due = min(due, limits.end)
+    gold = inspection.gold(table)
+    numbers: dict[str, Number | str] = {"date_due": str(due), "due_by_hour_utc": limits.fresh_by_hour}
+    if due < limits.first_date:
+        yield Finding(check, None, True, f"The first date, {limits.first_date}, is not due yet.", numbers)
+        return
+    source = None if gold is None else made_from(gold, [due], not_before=due).get(due)
+    if source is None:
+        yield Finding(
+            check,
+            None,
+            False,
+            f"{due} was due by {limits.fresh_by_hour}:00 UTC and is not there: materialize it.",
+            numbers,
+        )
+        return
+    numbers["made_from_silver_version"] = source.silver_version
+    yield Finding(check, None, True, f"{due} is there, from Silver version {source.silver_version}.", numbers)

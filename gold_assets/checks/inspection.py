@@ -1,0 +1,232 @@
+"""The lake at one moment, as the checks ask about it: what is read is read once, and shared."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from gold_assets.checks import second_opinion
+from gold_assets.checks.findings import Check, Finding, Limits
+from gold_assets.checks.second_opinion import Comparison, SilverCounts
+from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.query import Unreadable
+from gold_assets.engines import SliceBounds
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.provenance import MadeFrom, made_from
+from gold_assets.gold.refresh import slices_of
+from gold_assets.gold.tables import QUARANTINED_TXNS, TABLES, Table
+from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
+from gold_assets.silver.pin import Silver, pin_silver
+
+_SLICE = SliceBounds(rows=4_000_000)
+"""How much of Silver is compared at once: what a query holds in memory, however many dates are asked for."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a date is compared with: a version of Silver, and why it is not simply the one that the date was made from."""
+
+    version: int
+    doubt: str = ""
+
+
+class Inspection:
+    """The lake at one moment, asked by checks. What is read is read once. Raises ``UserError`` where Silver is not what it must be."""
+
+    def __init__(self, lake: Lake, dates: Collection[dt.date] | None, limits: Limits) -> None:
+        self.lake = lake
+        self.limits = limits
+        self._asked = dates
+        # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
+        self._tables = {table.name: _open(lake.places[table.name]) for table in TABLES}
+        self._silver_versions: dict[int, DeltaTable] = {}
+        self._reconciled: dict[str, dict[dt.date | None, Reconciled]] = defaultdict(dict)
+        self._counts: dict[tuple[int, dt.date | None], SilverCounts] = {}
+
+    @cached_property
+    def silver(self) -> Silver:
+        return pin_silver(self.lake.silver)
+
+    @cached_property
+    def dates(self) -> list[dt.date]:
+        """The dates asked for; by default all those within the window that Silver or a table has."""
+        if self._asked is not None:
+            return sorted(set(self._asked))
+        known = {date for date in self.silver.rows_by_date() if date is not None}
+        for table in self._tables.values():
+            if table is not None:
+                known |= {date for date in dates_with_files(table) if date is not None}
+        return sorted(date for date in known if self.limits.first_date <= date <= self.limits.end)
+
+    def gold(self, table: Table) -> DeltaTable | None:
+        return self._tables[table.name]
+
+    @cached_property
+    def made_from(self) -> Mapping[str, Mapping[dt.date | None, MadeFrom]]:
+        """By table, the Silver that each date was made from, where its log tells."""
+        return {
+            name: {}
+            if table is None
+            else made_from(table, {*self.dates, *({None} if name == QUARANTINED_TXNS.name else ())})
+            for name, table in self._tables.items()
+        }
+
+    @cached_property
+    def silver_changes(self) -> SilverChanges:
+        """Silver's changes since the oldest version that a date was made from."""
+        versions = [
+            source.silver_version
+            for sources in self.made_from.values()
+            for source in sources.values()
+            if source.silver_table_id == self.silver.table_id
+        ]
+        return silver_changes(self.silver.table, after=min(versions, default=self.silver.version))
+
+    def basis(self, table: Table, date: dt.date | None) -> Basis:
+        """Silver's newest version where it still holds the rows that the date was made from, else the version it was made from.
+
+        Where that is not known or cannot be read any more, the newest: a date passes only if it is true to one of them.
+        """
+        newest = self.silver.version
+        source = self.made_from[table.name].get(date)
+        if source is None:
+            return Basis(newest, "the log does not tell which Silver version it was made from")
+        if source.silver_table_id != self.silver.table_id:
+            return Basis(newest, "it was made from another Silver table")
+        version = source.silver_version
+        if version >= newest or self.silver_changes.changed_after(date, version) is False:
+            return Basis(newest)
+        if self._silver_at(version) is None:
+            return Basis(newest, f"Silver version {version}, which it was made from, cannot be opened any more")
+        return Basis(version)
+
+    def counts(self, version: int, dates: Collection[dt.date | None]) -> Mapping[dt.date | None, SilverCounts]:
+        """Silver's rows and broken rows by date at ``version``."""
+        missing = [date for date in dates if (version, date) not in self._counts]
+        silver = self._silver_at(version)
+        assert silver is not None
+        for part in self._slices(missing):
+            undated = None in part
+            found = second_opinion.silver_counts(silver, [date for date in part if date is not None], undated=undated)
+            self._counts |= {(version, date): found.get(date, SilverCounts()) for date in part}
+        return {date: self._counts[version, date] for date in dates}
+
+    def reconcile(self, table: Table, dates: Sequence[dt.date | None]) -> dict[dt.date | None, "Reconciled"]:
+        """Each date of the table beside the Silver it was made from."""
+        gold = self.gold(table)
+        assert gold is not None
+        by_basis: dict[Basis, list[dt.date | None]] = defaultdict(list)
+        for date in dates:
+            by_basis[self.basis(table, date)].append(date)
+        reconciled: dict[dt.date | None, Reconciled] = {}
+        for basis, together in by_basis.items():
+            for part in self._slices(together):
+                reconciled |= self._reconcile_slice(table, gold, basis, part)
+        self._reconciled[table.name] |= reconciled
+        return reconciled
+
+    def _reconcile_slice(
+        self, table: Table, gold: DeltaTable, basis: Basis, part: list[dt.date | None]
+    ) -> dict[dt.date | None, "Reconciled"]:
+        try:
+            return self._compare(table, gold, basis, part)
+        except Unreadable:
+            if basis.version == self.silver.version:
+                raise
+            doubt = f"Silver version {basis.version}, which it was made from, cannot be read any more"
+            return self._reconcile_slice(table, gold, Basis(self.silver.version, doubt), part)
+
+    def _compare(
+        self, table: Table, gold: DeltaTable, basis: Basis, part: list[dt.date | None]
+    ) -> dict[dt.date | None, "Reconciled"]:
+        silver = self._silver_at(basis.version)
+        assert silver is not None
+        counts = self.counts(basis.version, part)
+        suspects = part
+        if table is QUARANTINED_TXNS:
+            # Where nothing is broken and nothing quarantined, there is nothing to compare.
+            dates, undated = split(part)
+            held = second_opinion.row_counts(gold, dates, undated=undated)
+            suspects = [date for date in part if counts[date].broken or held.get(date)]
+        dates, undated = split(suspects)
+        broken = [date for date in dates if counts[date].broken]
+        compared: dict[Any, Comparison] = {}
+        examples: dict[Any, list[dict[str, Any]]] = {}
+        if suspects:
+            compared = second_opinion.compare(table, silver, gold, dates, broken, undated=undated)
+            differing, undated = split([date for date, comparison in compared.items() if comparison.differing])
+            if differing or undated:
+                examples = second_opinion.examples(table, silver, gold, differing, broken, undated=undated)
+        nothing = Comparison(dict.fromkeys(second_opinion.TOTALS[table.name], 0), 0)
+        return {
+            date: Reconciled(basis, counts[date], compared.get(date, nothing), examples.get(date, [])) for date in part
+        }
+
+    def soundness(self, table: Table) -> Mapping[dt.date, Mapping[str, int]]:
+        """Gold's rows by date and what is wrong with them; what a comparison came by is not read again."""
+        known = {date: found.comparison.soundness for date, found in self._reconciled[table.name].items()}
+        if all(date in known for date in self.dates):
+            return {date: known[date] for date in self.dates if known[date]}
+        gold = self.gold(table)
+        assert gold is not None
+        return self.by_slices(partial(second_opinion.soundness, table, gold))
+
+    def by_slices(self, ask: Callable[[list[dt.date]], Mapping[Any, Any]]) -> dict[Any, Any]:
+        """What ``ask`` answers for all the dates, asked slice by slice."""
+        answers: dict[Any, Any] = {}
+        for part in self._slices(self.dates):
+            answers |= ask(split(part)[0])
+        return answers
+
+    def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
+        dated, undated = split(dates)
+        cut: list[list[dt.date | None]] = [list(part) for part in slices_of(dated, self._rows_by_date, _SLICE) if part]
+        return [*cut, [None]] if undated else cut
+
+    @cached_property
+    def _rows_by_date(self) -> Mapping[dt.date | None, int | None]:
+        return self.silver.rows_by_date()
+
+    def _silver_at(self, version: int) -> DeltaTable | None:
+        if version == self.silver.version:
+            return self.silver.table
+        if version not in self._silver_versions:
+            try:
+                self._silver_versions[version] = DeltaTable(self.lake.silver, version=version)
+            except DeltaError:
+                return None
+        return self._silver_versions[version]
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    basis: Basis
+    silver: SilverCounts
+    comparison: Comparison
+    examples: list[dict[str, Any]]
+
+
+def _open(uri: str) -> DeltaTable | None:
+    try:
+        return DeltaTable(uri)
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        raise UserError(
+            f"The table at {uri} cannot be opened ({reason(error)}): see that the place is a Delta table."
+        ) from error
+
+
+def split(dates: Collection[dt.date | None]) -> tuple[list[dt.date], bool]:
+    return [date for date in dates if date is not None], None in dates
+
+
+def not_there(table: Table, inspection: Inspection, check: Check, date: dt.date | None) -> Finding:
+    inspection.silver  # noqa: B018 - without it nothing can be said of Gold
+    place = inspection.lake.places[table.name]
+    return Finding(check, date, False, f"There is no Delta table at {place}: materialize {table.name}.")

@@ -1,0 +1,168 @@
+"""That the rows of the tables, and of Silver, are what they must be."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+
+from gold_assets.checks import second_opinion
+from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, count_of, runs
+from gold_assets.checks.inspection import Inspection, Reconciled, not_there, split
+from gold_assets.checks.second_opinion import Number, SilverCounts
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.query import Unreadable
+from gold_assets.gold.tables import QUARANTINED_TXNS, Table
+
+
+def reconciles(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+    if inspection.gold(table) is None:
+        yield from (not_there(table, inspection, check, date) for date in inspection.dates)
+        return
+    reconciled = inspection.reconcile(table, inspection.dates)
+    yield from (_reconciliation(table, inspection, check, date, reconciled[date]) for date in inspection.dates)
+
+
+def undated_reconcile(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+    if inspection.gold(table) is None:
+        yield not_there(table, inspection, check, None)
+        return
+    yield _reconciliation(table, inspection, check, None, inspection.reconcile(table, [None])[None])
+
+
+def _reconciliation(
+    table: Table, inspection: Inspection, check: Check, date: dt.date | None, found: Reconciled
+) -> Finding:
+    numbers: dict[str, Number | str] = {
+        "silver_version": found.basis.version,
+        "silver_rows": found.silver.rows,
+        "silver_valid_rows": found.silver.rows - found.silver.broken,
+        "silver_broken_rows": found.silver.broken,
+    }
+    numbers |= {name: value for name, value in found.comparison.totals.items() if name not in numbers}
+    if (source := inspection.made_from[table.name].get(date)) is not None:
+        numbers["made_from_silver_version"] = source.silver_version
+    what = table.key[0].removesuffix("_id") if table.key else "row"
+    numbers[f"{what}s_that_differ"] = found.comparison.differing
+    against = f"Silver version {found.basis.version}"
+    if found.comparison.differing == 0:
+        summary = f"Equal to {against}."
+        if table is QUARANTINED_TXNS:
+            summary = (
+                f"{count_of(found.silver.rows, 'Silver row')} = {found.silver.rows - found.silver.broken} valid "
+                f"+ {found.silver.broken} quarantined, at version {found.basis.version}."
+            )
+        if found.basis.doubt:
+            summary += f" That is the newest, for {found.basis.doubt}."
+    else:
+        sides = ", ".join(
+            f"{name.removeprefix('silver_')} {value} in Silver and {found.comparison.totals['gold_' + name.removeprefix('silver_')]} in Gold"
+            for name, value in found.comparison.totals.items()
+            if name.startswith("silver_")
+        )
+        summary = f"Unequal to {against} in {count_of(found.comparison.differing, what)}: {sides}. "
+        if found.basis.doubt:
+            summary += f"That is the newest, for {found.basis.doubt}. "
+        summary += "Materialize the date again." if date else "Materialize any date of the quarantine again."
+    return Finding(check, date, found.comparison.differing == 0, summary, numbers, found.examples)
+
+
+def sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+    gold = inspection.gold(table)
+    if gold is None:
+        yield from (not_there(table, inspection, check, date) for date in inspection.dates)
+        return
+    counted = inspection.soundness(table)
+    for date in inspection.dates:
+        numbers = counted.get(date, {"rows": 0})
+        wrong = {name: count for name, count in numbers.items() if name != "rows" and count}
+        faults = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in wrong.items())
+        summary = (
+            f"{faults}, in {count_of(numbers['rows'], 'row')}."
+            if wrong
+            else f"Sound: {count_of(numbers['rows'], 'row')}."
+        )
+        yield Finding(check, date, not wrong, summary, numbers)
+
+
+def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+    gold = inspection.gold(table)
+    if gold is None:
+        yield from (not_there(table, inspection, check, date) for date in inspection.dates)
+        return
+    limit = inspection.limits.quarantined_share
+    quarantined = inspection.by_slices(partial(second_opinion.row_counts, gold))
+    rows = {date: inspection.basis(table, date).version for date in inspection.dates}
+    by_version: dict[int, list[dt.date]] = defaultdict(list)
+    for date, version in rows.items():
+        by_version[version].append(date)
+    counts: dict[dt.date | None, SilverCounts] = {}
+    for version, dates in by_version.items():
+        try:
+            counts |= inspection.counts(version, dates)
+        except Unreadable:
+            counts |= inspection.counts(inspection.silver.version, dates)
+    rules = inspection.by_slices(
+        lambda part: second_opinion.broken_rules(gold, part) if any(quarantined.get(date) for date in part) else {}
+    )
+    for date in inspection.dates:
+        held, silver_rows = quarantined.get(date, 0), max(counts[date].rows, quarantined.get(date, 0))
+        share = held / silver_rows if silver_rows else 0.0
+        broken = rules.get(date, [])
+        named = ", ".join(f"{row['rule']} ({row['rows']})" for row in broken)
+        summary = f"Quarantined: {held} of {count_of(silver_rows, 'row')}, {share:.2%}" + (
+            f": {named}." if named else "."
+        )
+        if share > limit:
+            summary += f" More than {limit:.2%} is too many: see the example rows and mend Silver."
+        numbers: dict[str, Number | str] = {
+            "quarantined_rows": held,
+            "silver_rows": silver_rows,
+            "quarantined_share": share,
+        }
+        yield Finding(check, date, share <= limit, summary, numbers, broken)
+
+
+def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
+    first, end = inspection.limits.first_date, inspection.limits.end
+    dates = inspection.silver.rows_by_date().keys()
+    suspects = [date for date in dates if date is None or not first <= date <= end]
+    counts: dict[dt.date | None, int] = {}
+    if suspects:  # files may be there whose rows are all deleted
+        dated, undated = split(suspects)
+        counts = second_opinion.row_counts(inspection.silver.table, dated, undated=undated)
+    outside = sorted(date for date in counts if date is not None)
+    undated_rows, rows_outside = counts.get(None, 0), sum(counts[date] for date in outside)
+    faults = []
+    if outside:
+        faults.append(
+            f"{count_of(rows_outside, 'row')} on {count_of(len(outside), 'date')} outside the window {first} to {end}: "
+            f"{runs(outside)}; widen it"
+        )
+    if undated_rows:
+        faults.append(f"{count_of(undated_rows, 'row')} without a date, kept in the quarantine; mend them in Silver")
+    yield Finding(
+        check,
+        None,
+        not faults,
+        f"Silver has {'; and '.join(faults)}." if faults else f"All {len(dates)} dates are within {first} to {end}.",
+        {
+            "dates": len(dates),
+            "dates_outside": len(outside),
+            "rows_outside": rows_outside,
+            "rows_without_date": undated_rows,
+        },
+        [{EVENT_DATE: date, "rows": counts[date]} for date in outside[:ROWS_SHOWN]],
+        milder=not outside,  # rows without a date are not lost: the quarantine has them
+    )
+
+
+def no_duplicate_rows(inspection: Inspection, check: Check) -> Iterator[Finding]:
+    copies = inspection.by_slices(lambda part: second_opinion.duplicate_rows(inspection.silver.table, part))
+    for date in inspection.dates:
+        count = copies.get(date, 0)
+        summary = (
+            f"{count_of(count, 'copy').replace('copys', 'copies')} of another row, in every column; each counts."
+            if count
+            else "No row is there twice."
+        )
+        yield Finding(check, date, count == 0, summary, {"copies": count, "silver_version": inspection.silver.version})

@@ -1,0 +1,160 @@
+"""``gold-stream``: follow Silver as a stream, on Spark, and report each refreshed partition to Dagster.
+
+Exit code 0: Silver is drained, or the stream was asked to stop; 1: something to put right, said in one sentence.
+"""
+
+import argparse
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    compute_logical_data_version,
+    extract_data_version_from_entry,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+from dotenv import load_dotenv
+
+from gold_assets.config import load_settings
+from gold_assets.delta.errors import UserError
+from gold_assets.engines.spark import SparkEngine
+from gold_assets.gold.streaming import Batch, follow
+from gold_assets.gold.tables import TABLES
+from gold_assets.gold.waiting import wait_and_hear_signals
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code."""
+    asked = _parser().parse_args(arguments)
+    load_dotenv(Path(".env"))  # as dagster does where it starts
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    stop = _stop_at_signals()
+    try:
+        _run(asked, stop)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gold-stream",
+        description="Keep Gold true to Silver by Spark Structured Streaming. Paths and Spark come from the same GOLD_ "
+        "settings as the assets'. SIGINT and SIGTERM end it after the batch in hand. Let either this or the sensor write "
+        "Gold, not both: Dagster's pool does not reach here.",
+    )
+    parser.add_argument(
+        "--interval",
+        metavar="TIME",
+        help="look for new commits of Silver this often, for good, such as '30 seconds'; by default drain Silver and end",
+    )
+    parser.add_argument(
+        "--optimize", action="store_true", help="at the end, OPTIMIZE ZORDER BY the refreshed dates before today"
+    )
+    return parser
+
+
+def _run(asked: argparse.Namespace, stop: threading.Event) -> None:
+    settings = load_settings()
+    from gold_assets.resources import Lakehouse
+
+    lakehouse = Lakehouse.from_settings(settings.model_copy(update={"engine": "spark"}))
+    engine = lakehouse.started_engine()
+    assert isinstance(engine, SparkEngine)
+    follow_silver = functools.partial(
+        follow,
+        lakehouse.lake,
+        settings.checkpoint_path,
+        engine=engine,
+        optimize=asked.optimize,
+        interval=asked.interval,
+        on_refreshed=_reporter(),
+        stop=stop,
+    )
+    try:
+        # Started in the main thread, pyspark takes SIGINT for itself, and then cancels the batch in hand.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            following = pool.submit(follow_silver)
+            wait_and_hear_signals([following])
+            following.result()
+    finally:
+        engine.close()
+
+
+def _stop_at_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def ask(number: int, _frame: object) -> None:
+        logger.info("%s: the stream ends after the batch in hand", signal.Signals(number).name)
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)  # whoever asks twice means now
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return stop
+
+
+def _report(instance: dg.DagsterInstance, batch: Batch) -> None:
+    """Tell Dagster what a batch did, with the provenance by which the UI knows that Gold is in sync with Silver."""
+    # These modules read the settings when they are loaded, so after the .env file.
+    from gold_assets.assets.metadata import refreshed_numbers
+    from gold_assets.assets.silver import SILVER, new_data_versions
+    from gold_assets.partitions import daily_partitions
+
+    known = set(daily_partitions.get_partition_keys())
+    dates = [date for date in batch.dates if str(date) in known]
+    for date, version in new_data_versions(instance, batch.silver.table_id, batch.changes, dates):
+        tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
+        instance.report_runless_asset_event(dg.AssetObservation(SILVER, partition=str(date), tags=tags))
+    for date in dates:
+        observed = instance.get_latest_data_version_record(SILVER, partition_key=str(date))
+        assert observed is not None
+        silver_version = extract_data_version_from_entry(observed.event_log_entry)
+        assert silver_version is not None
+        for table in TABLES:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    table.name,
+                    partition=str(date),
+                    description="Refreshed by gold-stream",
+                    metadata={**refreshed_numbers(table, date, batch.refreshed), "stream_batch": batch.id},
+                    # What a run stores of its inputs.
+                    tags={
+                        CODE_VERSION_TAG: table.code_version,
+                        get_input_data_version_tag(SILVER): silver_version.value,
+                        get_input_event_pointer_tag(SILVER): str(observed.storage_id),
+                        DATA_VERSION_TAG: compute_logical_data_version(
+                            table.code_version, {SILVER: silver_version}
+                        ).value,
+                    },
+                )
+            )
+    if left_out := len(batch.dates) - len(dates):
+        logger.warning("%d refreshed dates lie outside the partitions and are not reported to Dagster", left_out)
+    logger.info("Batch %d: %d dates of %d tables are reported to Dagster", batch.id, len(dates), len(TABLES))
+
+
+def _reporter() -> Callable[[Batch], None] | None:
+    if not os.environ.get("DAGSTER_HOME"):
+        logger.info("DAGSTER_HOME is not set: nothing is reported to Dagster")
+        return None
+    return functools.partial(_report, dg.DagsterInstance.get())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

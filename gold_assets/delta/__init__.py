@@ -1,0 +1,1 @@
+"""What any Delta table is to us: its log, its storage, SQL over it, dates, errors, commit races."""

@@ -1,0 +1,139 @@
+"""Reading a Delta table's log through delta-rs's storage layer: no engine, any store."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.fs import DeltaStorageHandler
+
+from gold_assets.delta.dates import EVENT_DATE
+
+
+@dataclass(frozen=True)
+class FileAction:
+    """An add or a remove: ``date`` is the ISO event_date of the file, None for NULL; ``rows`` is None without stats."""
+
+    date: str | None
+    data_change: bool
+    path: str
+    size_bytes: int
+    rows: int | None
+
+
+@dataclass
+class Commit:
+    """One version of the table: what it added and removed, and what its writer said about it."""
+
+    version: int
+    info: dict[str, Any] = field(default_factory=dict)
+    adds: list[FileAction] = field(default_factory=list)
+    removes: list[FileAction] = field(default_factory=list)
+
+    @property
+    def user_metadata(self) -> dict[str, Any]:
+        """The writer's ``userMetadata`` where it is a JSON object, else empty."""
+        try:
+            metadata = json.loads(self.info.get("userMetadata") or "{}")
+        except ValueError:
+            return {}
+        return metadata if isinstance(metadata, dict) else {}
+
+
+class UnknownDate(Exception):
+    """An action that changes rows and does not tell of which date."""
+
+
+class DeltaLog:
+    """The JSON commits of one table. Raises ``FileNotFoundError`` for a version that log clean-up has taken."""
+
+    def __init__(self, table: DeltaTable | str) -> None:
+        """Of an open table, or of the one at a path or URI, which is then not loaded."""
+        handler = DeltaStorageHandler(table) if isinstance(table, str) else DeltaStorageHandler.from_table(table._table)
+        self._files = pafs.PyFileSystem(handler)
+
+    def changed_dates(self, version: int) -> set[str | None]:
+        """The ISO event_dates whose rows ``version`` changed, None for rows without one. Holds one action at a time.
+
+        An OPTIMIZE changes no row. A file that is replaced or gets a deletion vector changes its date. Raises
+        ``UnknownDate`` where an action does not tell its date.
+        """
+        dates: set[str | None] = set()
+        for action in self._actions(version):
+            file = action.get("add") or action.get("remove")
+            if file is not None and file.get("dataChange", True):
+                dates.add(_date_of(file))
+        return dates
+
+    def commit(self, version: int) -> Commit:
+        """The commit that made ``version``, read line by line. Raises ``UnknownDate`` where a file does not tell its date."""
+        commit = Commit(version)
+        for action in self._actions(version):
+            if "add" in action:
+                commit.adds.append(_file_action(action["add"]))
+            elif "remove" in action:
+                commit.removes.append(_file_action(action["remove"]))
+            elif "commitInfo" in action:
+                commit.info = action["commitInfo"]
+        return commit
+
+    def _actions(self, version: int) -> Iterator[dict[str, Any]]:
+        with self._files.open_input_stream(f"_delta_log/{version:020}.json", buffer_size=1 << 16) as lines:
+            for line in _lines(lines):
+                yield json.loads(line)
+
+    def last_checkpoint(self) -> int:
+        """The version of the newest checkpoint, -1 where there is none."""
+        try:
+            with self._files.open_input_stream("_delta_log/_last_checkpoint") as pointer:
+                return int(json.loads(pointer.read())["version"])
+        except FileNotFoundError:
+            return -1
+
+    def commits_backwards(self, version: int) -> Iterator[Commit]:
+        """From ``version`` down to 0, or to where log clean-up has cut the log."""
+        while version >= 0:
+            try:
+                commit = self.commit(version)
+            except FileNotFoundError:
+                return
+            yield commit
+            version -= 1
+
+
+def _date_of(file: dict[str, Any]) -> str | None:
+    values = file.get("partitionValues")
+    if values is not None and EVENT_DATE in values:
+        return values[EVENT_DATE] or None  # Delta lets a writer put an empty string for NULL
+    # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
+    in_path = re.search(rf"(?:^|/){EVENT_DATE}=([^/]+)/", file["path"])
+    if in_path is None:
+        raise UnknownDate(file["path"])
+    return None if in_path[1] == "__HIVE_DEFAULT_PARTITION__" else in_path[1]
+
+
+def _lines(stream: Any) -> Iterator[bytes]:
+    rest = b""
+    while chunk := stream.read(1 << 20):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in whole if line)
+    if rest:
+        yield rest
+
+
+def _file_action(action: dict[str, Any]) -> FileAction:
+    stats = json.loads(action["stats"]) if action.get("stats") else {}
+    rows = stats.get("numRecords")
+    vector = action.get("deletionVector")
+    if rows is not None and vector is not None:
+        rows -= vector["cardinality"]
+    return FileAction(
+        date=_date_of(action),
+        data_change=action["dataChange"],
+        path=action["path"],
+        size_bytes=action.get("size") or 0,
+        rows=rows,
+    )

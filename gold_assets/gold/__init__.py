@@ -1,0 +1,1 @@
+"""The tables made from Silver: how they are declared, computed, written, maintained and followed."""

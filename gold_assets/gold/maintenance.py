@@ -1,0 +1,327 @@
+"""Maintenance that pays for itself: OPTIMIZE ZORDER BY where files changed, VACUUM, checkpoints, log clean-up.
+
+What was last ordered is known from the table's own log. A commit of ours says in its ``userMetadata`` from which version
+it started and which dates were out of order then; the dates whose files it added are in order since. So the commits down
+to the newest of ours tell everything, however long the log is. Where log clean-up has taken that commit, because nothing
+was there to maintain for as long as the log is kept, every date counts as out of order: it is ordered once more, and no
+more than once in that time.
+"""
+
+import datetime as dt
+import json
+import logging
+import re
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+
+from gold_assets.delta.commit_races import until_committed
+from gold_assets.delta.dates import EVENT_DATE, contiguous, days
+from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.query import as_table
+from gold_assets.engines import Engine
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.open_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
+from gold_assets.gold.provenance import STAMP
+from gold_assets.gold.tables import TABLES, Table
+
+logger = logging.getLogger(__name__)
+
+_BYTES_A_COMMIT = 1 << 30
+_COMMITS_A_CHECKPOINT = 10
+_HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week": 168}
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What was done to one table, or would be where ``dry_run``.
+
+    Attributes:
+        files_before, files_after, bytes_before, bytes_after: of the table's newest version.
+        ordered: the dates that were compacted and clustered.
+        skipped: the other dates that have files: in order already, today's or later, or not asked for.
+        deleted: the files that VACUUM deleted, by their paths below the table.
+        bytes_freed: their size.
+        retention_hours: how far back VACUUM kept the files of older versions.
+        seconds: how long all of that took.
+    """
+
+    files_before: int
+    files_after: int
+    bytes_before: int
+    bytes_after: int
+    ordered: tuple[dt.date, ...]
+    skipped: tuple[dt.date, ...]
+    deleted: tuple[str, ...]
+    bytes_freed: int
+    retention_hours: int
+    dry_run: bool
+    seconds: float
+
+
+class MaintenanceFailed(UserError):
+    """The maintenance of some tables failed; ``maintained`` holds what was done to the others, by name."""
+
+    def __init__(self, message: str, maintained: Mapping[str, Maintained]) -> None:
+        super().__init__(message)
+        self.maintained = maintained
+
+
+@dataclass(frozen=True)
+class _Asked:
+    dates: frozenset[dt.date] | None
+    zorder: bool
+    vacuum: bool
+    retention_hours: int
+    dry_run: bool
+    today: dt.date
+
+
+def maintain(
+    lake: Lake,
+    engine: Engine,
+    tables: Sequence[Table] = TABLES,
+    dates: Collection[dt.date] | None = None,
+    *,
+    zorder: bool = True,
+    vacuum: bool = True,
+    retention_hours: int = RETENTION_HOURS,
+    allow_short_retention: bool = False,
+    dry_run: bool = False,
+    today: dt.date | None = None,
+) -> dict[str, Maintained]:
+    """Maintain the tables one after the other, and return what was done by table name; tables not made yet are left out.
+
+    Args:
+        dates: look at these dates only, by default at all. Of them, those are ordered whose files changed since they
+            were last ordered and that lie before ``today`` (UTC).
+        zorder: compact those dates and cluster them by the table's ``zorder_by``.
+        vacuum: delete the files that no version within the retention needs. The table's own retention property is raised
+            to ``retention_hours`` where it is shorter, and counts where it is longer.
+        retention_hours: below 168 only with ``allow_short_retention``, since readers and time travel lose their files.
+        dry_run: change nothing; the result says what would be ordered and deleted.
+
+    A table whose log has grown gets a checkpoint, and the log's expired entries are removed. Raises ``UserError`` before
+    anything is done where the retention is too short. A table that fails does not stop the others: at the end
+    ``MaintenanceFailed`` names each.
+    """
+    if retention_hours < 0 or (retention_hours < RETENTION_HOURS and not allow_short_retention):
+        raise UserError(
+            f"retention_hours is {retention_hours}, expected {RETENTION_HOURS} or more: VACUUM deletes for good what "
+            "running readers and time travel still need, so raise it, or set allow_short_retention where nobody reads."
+        )
+    if vacuum and not dry_run and retention_hours < RETENTION_HOURS:
+        logger.warning(
+            "allow_short_retention is set: VACUUM keeps %d hours, and readers of older versions fail", retention_hours
+        )
+    asked = _Asked(
+        dates=None if dates is None else frozenset(dates),
+        zorder=zorder,
+        vacuum=vacuum,
+        retention_hours=retention_hours,
+        dry_run=dry_run,
+        today=today or dt.datetime.now(dt.timezone.utc).date(),
+    )
+    done: dict[str, Maintained] = {}
+    failed: dict[str, str] = {}
+    for table in tables:
+        try:
+            done[table.name] = _maintain(table, DeltaTable(lake.places[table.name]), engine, asked)
+        except TableNotFoundError:
+            logger.info("%s is not made yet: nothing to maintain", table.name)
+        except Exception as error:
+            failed[table.name] = reason(error)
+            logger.exception("The maintenance of %s failed", table.name)
+    if failed:
+        what = "; ".join(f"{name} ({why})" for name, why in failed.items())
+        raise MaintenanceFailed(
+            f"Maintenance failed for {len(failed)} of {len(tables)} tables: {what}. "
+            "The others are done and no content has changed: mend that and run again, it goes on where it stopped.",
+            done,
+        )
+    return done
+
+
+def dates_out_of_order(table: DeltaTable, zorder_by: Sequence[str]) -> set[dt.date]:
+    """The dates that have files which no OPTIMIZE of ours by these columns has written, from the log alone."""
+    ordered: set[dt.date] = set()
+    changed: set[dt.date] = set()
+    since: tuple[int, set[dt.date]] | None = None
+    with_files = _dated(_live_files(table))
+    for commit in DeltaLog(table).commits_backwards(table.version()):
+        stamp = commit.user_metadata.get(STAMP, {}).get("maintenance", {})
+        if stamp.get("zorder_by") == list(zorder_by):
+            ordered |= _dates(action.date for action in commit.adds) - changed
+            if since is None:
+                # Not the commit's own version: others may have committed while it was at work.
+                since = stamp["version"], {day for run in stamp["out_of_order"] for day in days(*map(_date, run))}
+        else:
+            # Whatever else wrote files has undone their order, an OPTIMIZE of somebody else too.
+            changed |= _dates(action.date for action in (*commit.adds, *commit.removes)) - ordered
+        if since is not None and commit.version <= since[0] + 1:
+            return with_files & (changed | (since[1] - ordered))
+    return with_files - ordered
+
+
+def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Asked) -> Maintained:
+    started = time.perf_counter()
+    before = _live_files(delta_table)
+    with_files = sorted(_dated(before))
+    ordered: list[dt.date] = []
+    if asked.zorder:
+        due = dates_out_of_order(delta_table, table.zorder_by)
+        ordered = [date for date in sorted(due) if date < asked.today and (asked.dates is None or date in asked.dates)]
+        if not asked.dry_run:
+            for part in _commits(ordered, before):
+                _order(table, delta_table, engine, part)
+    deleted: dict[str, int] = {}
+    retention_hours = asked.retention_hours
+    if asked.vacuum:
+        retention_hours, deleted = _vacuum(table, delta_table, engine, asked)
+    if not asked.dry_run:
+        _look_after_log(delta_table)
+    after = _live_files(delta_table)
+    maintained = Maintained(
+        files_before=sum(map(len, before.values())),
+        files_after=sum(map(len, after.values())),
+        bytes_before=sum(map(sum, before.values())),
+        bytes_after=sum(map(sum, after.values())),
+        ordered=tuple(ordered),
+        skipped=tuple(date for date in with_files if date not in set(ordered)),
+        deleted=tuple(sorted(deleted)),
+        bytes_freed=sum(deleted.values()),
+        retention_hours=retention_hours,
+        dry_run=asked.dry_run,
+        seconds=time.perf_counter() - started,
+    )
+    logger.info(
+        "%s: %s%d dates ordered, %d skipped, %d files deleted, %d bytes freed in %.1f s",
+        table.name,
+        "would be: " if asked.dry_run else "",
+        len(maintained.ordered),
+        len(maintained.skipped),
+        len(maintained.deleted),
+        maintained.bytes_freed,
+        maintained.seconds,
+    )
+    return maintained
+
+
+def _commits(dates: list[dt.date], files: Mapping[dt.date | None, list[int]]) -> Iterator[list[dt.date]]:
+    """The dates in order, cut so that a run that is killed loses little of its work."""
+    part: list[dt.date] = []
+    size = 0
+    for date in dates:
+        if part and size + sum(files[date]) > _BYTES_A_COMMIT:
+            yield part
+            part, size = [], 0
+        part.append(date)
+        size += sum(files[date])
+    if part:
+        yield part
+
+
+def _order(table: Table, delta_table: DeltaTable, engine: Engine, dates: list[dt.date]) -> None:
+    def commit_once() -> None:
+        delta_table.update_incremental()
+        out_of_order = dates_out_of_order(delta_table, table.zorder_by)
+        if todo := [date for date in dates if date in out_of_order]:
+            engine.optimize(delta_table, todo, table.zorder_by, _stamp(table, delta_table, out_of_order))
+            delta_table.update_incremental()
+
+    until_committed(table.name, delta_table.table_uri, commit_once)
+
+
+def _stamp(table: Table, delta_table: DeltaTable, out_of_order: Collection[dt.date]) -> str:
+    stamp = {
+        "zorder_by": list(table.zorder_by),
+        "version": delta_table.version(),
+        "out_of_order": [[str(first), str(last)] for first, last in contiguous(out_of_order)],
+    }
+    return json.dumps({STAMP: {"maintenance": stamp}})
+
+
+def _vacuum(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Asked) -> tuple[int, dict[str, int]]:
+    """The retention, and the size of each file that was, or would be, deleted by its path below the table."""
+    hours = asked.retention_hours
+    if hours >= RETENTION_HOURS:
+        hours = max(hours, _hours(delta_table, FILE_RETENTION, RETENTION_HOURS))
+        if not asked.dry_run:
+            _raise_retention(delta_table, hours)
+    stored = _stored_files(delta_table)
+    stamp = _stamp(table, delta_table, dates_out_of_order(delta_table, table.zorder_by))
+    if asked.dry_run:
+        return hours, {
+            path: stored[path] for path in engine.vacuum(delta_table, hours, stamp, dry_run=True) if path in stored
+        }
+    engine.vacuum(delta_table, hours, stamp)
+    delta_table.update_incremental()
+    left = _stored_files(delta_table)
+    return hours, {path: size for path, size in stored.items() if path not in left}
+
+
+def _raise_retention(delta_table: DeltaTable, hours: int) -> None:
+    """Let the table's properties promise what VACUUM keeps: a checkpoint forgets removed files after that time."""
+    properties = {}
+    if _hours(delta_table, FILE_RETENTION, RETENTION_HOURS) < hours:
+        properties[FILE_RETENTION] = f"interval {hours} hours"
+    if _hours(delta_table, LOG_RETENTION, LOG_RETENTION_HOURS) < hours:
+        properties[LOG_RETENTION] = f"interval {hours} hours"
+    if properties:
+        delta_table.alter.set_table_properties(properties)
+
+
+def _hours(delta_table: DeltaTable, name: str, default: int) -> int:
+    """A property such as ``interval 7 days`` in whole hours, rounded up."""
+    value = delta_table.metadata().configuration.get(name, "")
+    found = re.fullmatch(r"(?:interval\s+)?(\d+)\s+(second|minute|hour|day|week)s?", value.strip().lower())
+    return -int(-int(found[1]) * _HOURS_PER[found[2]] // 1) if found else default
+
+
+def _look_after_log(delta_table: DeltaTable) -> None:
+    """Whoever opens the table reads its last checkpoint and the commits after it: keep those few."""
+    if delta_table.version() - DeltaLog(delta_table).last_checkpoint() >= _COMMITS_A_CHECKPOINT:
+        delta_table.create_checkpoint()
+        delta_table.cleanup_metadata()
+
+
+def _live_files(delta_table: DeltaTable) -> dict[dt.date | None, list[int]]:
+    """The sizes of the files of the table's version by date, from the log."""
+    files = as_table(delta_table.get_add_actions(flatten=True))
+    sizes: dict[dt.date | None, list[int]] = defaultdict(list)
+    if files.num_rows:
+        for date, size in zip(
+            files[f"partition.{EVENT_DATE}"].to_pylist(), files["size_bytes"].to_pylist(), strict=True
+        ):
+            sizes[date].append(size)
+    return dict(sizes)
+
+
+def _stored_files(delta_table: DeltaTable) -> dict[str, int]:
+    """The sizes of all data files in the table's place by path, those of older versions and of nobody included."""
+    files = pafs.PyFileSystem(DeltaStorageHandler.from_table(delta_table._table))
+    return {
+        entry.path: entry.size
+        for entry in files.get_file_info(pafs.FileSelector("", recursive=True))
+        if entry.type == pafs.FileType.File and not any(part[0] in "._" for part in entry.path.split("/"))
+    }
+
+
+def _dated(files: Mapping[dt.date | None, list[int]]) -> set[dt.date]:
+    # Rows without a date have one file, which every refresh of the quarantine writes anew: nothing to gain there.
+    return {date for date in files if date is not None}
+
+
+def _dates(texts: Iterator[str | None]) -> set[dt.date]:
+    return {_date(text) for text in texts if text}
+
+
+def _date(text: str) -> dt.date:
+    return dt.date.fromisoformat(text)

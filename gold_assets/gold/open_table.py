@@ -1,0 +1,163 @@
+"""Creating, opening and evolving the tables that refresh writes."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow.fs as pafs
+from deltalake import DeltaTable, Field, Schema
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from deltalake.schema import ArrayType, PrimitiveType
+
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.types import type_name
+from gold_assets.gold.tables import Table
+from gold_assets.silver.contract import Column
+
+FILE_RETENTION = "delta.deletedFileRetentionDuration"
+"""The property that says how far back time travel reaches. VACUUM on Spark obeys it."""
+
+RETENTION_HOURS = 168
+"""A week: what VACUUM keeps for readers and time travel, unless more is asked for."""
+
+LOG_RETENTION = "delta.logRetentionDuration"
+LOG_RETENTION_HOURS = 720
+"""Thirty days: how far back the log tells what happened."""
+
+
+def open_or_create(
+    tables: Sequence[Table], places: Mapping[str, str], silver_fields: Sequence[Field]
+) -> dict[str, DeltaTable]:
+    """The Delta tables by name, each with a column for every one that Silver lends it.
+
+    Creates a table with its schema where nothing is there, and adds the columns that Silver has gained. Raises
+    ``UserError`` where a place holds something else, or a column of another type, before it changes any of them.
+    """
+    fields = {table.name: declared_fields(table, silver_fields) for table in tables}
+    found = {table.name: _open(table, places[table.name], fields[table.name]) for table in tables}
+    return {
+        table.name: _with_columns(
+            table, found[table.name] or _create(table, places[table.name], fields[table.name]), fields[table.name]
+        )
+        for table in tables
+    }
+
+
+def declared_fields(table: Table, silver_fields: Sequence[Field]) -> list[Field]:
+    """The table's columns in order: Silver's first where it keeps them, then its own, the partition last."""
+    own = [Field(column.name, _delta_type(column)) for column in table.columns]
+    if not table.keeps_silver_columns:
+        return own
+    reserved = {field.name.lower() for field in own} - {EVENT_DATE}
+    for field in silver_fields:
+        if field.name.lower() in reserved:
+            raise UserError(
+                f"Silver has a column {field.name}, a name that {table.name} needs for its own: rename it in Silver."
+            )
+    return [field for field in silver_fields if field.name != EVENT_DATE] + own
+
+
+def _open(table: Table, uri: str, fields: list[Field]) -> DeltaTable | None:
+    """The table at ``uri``, None where nothing is there."""
+    try:
+        delta_table = DeltaTable(uri)
+    except TableNotFoundError:
+        _check_is_empty(table, uri)
+        return None
+    except (DeltaError, OSError) as error:
+        raise UserError(
+            f"The place of {table.name}, {uri}, cannot be opened as a Delta table ({reason(error)}): "
+            f"clear it or set {table.path_setting} to another path."
+        ) from error
+    _check_is_the_table(table, uri, delta_table, fields)
+    return delta_table
+
+
+def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
+    try:
+        return DeltaTable.create(
+            uri,
+            schema=Schema(fields),
+            partition_by=[EVENT_DATE],
+            name=table.name,
+            description=table.description,
+            configuration={
+                FILE_RETENTION: f"interval {RETENTION_HOURS} hours",
+                LOG_RETENTION: f"interval {LOG_RETENTION_HOURS} hours",
+            },
+        )
+    except (DeltaError, OSError) as error:
+        if (made := _open(table, uri, fields)) is not None:
+            return made  # by another writer, in the same moment
+        raise UserError(
+            f"{table.name} cannot be created at {uri} ({reason(error)}): "
+            f"make the place writable or set {table.path_setting} to another path."
+        ) from error
+
+
+def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) -> DeltaTable:
+    known = {field.name for field in delta_table.schema().fields}
+    if gained := [field for field in fields if field.name not in known]:
+        try:
+            delta_table.alter.add_columns(gained)
+        except (DeltaError, OSError) as error:
+            raise UserError(
+                f"{table.name} at {delta_table.table_uri} cannot take Silver's columns "
+                f"{', '.join(field.name for field in gained)} ({reason(error)}): mend that and run again."
+            ) from error
+    return delta_table
+
+
+def _check_is_empty(table: Table, uri: str) -> None:
+    try:
+        files = pafs.PyFileSystem(DeltaStorageHandler(uri))
+        found = [
+            entry.base_name
+            for entry in files.get_file_info(pafs.FileSelector("", allow_not_found=True))
+            if entry.base_name != "_delta_log"
+        ]
+    except TableNotFoundError:
+        return  # a local folder that is not there yet
+    if found:
+        raise UserError(
+            f"The place of {table.name}, {uri}, holds {found[0]} and no Delta table, expected {table.name} or nothing: "
+            f"clear it or set {table.path_setting} to another path."
+        )
+
+
+def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields: list[Field]) -> None:
+    move = f"set {table.path_setting} to another path, or move that table away and materialize all dates again"
+    partitioned_by = delta_table.metadata().partition_columns
+    if partitioned_by != [EVENT_DATE]:
+        raise UserError(
+            f"The Delta table at {uri} is partitioned by {partitioned_by or 'nothing'}, "
+            f"{table.name} expects {EVENT_DATE}: {move}."
+        )
+    found = {field.name: type_name(field) for field in delta_table.schema().fields}
+    found_in_lower_case = {name.lower(): name for name in found}
+    for field in fields:
+        similar = found_in_lower_case.get(field.name.lower(), field.name)
+        if similar != field.name:
+            raise UserError(
+                f"The Delta table at {uri} has a column {similar}, which {table.name} expects as {field.name}, "
+                f"and Delta takes the two for one: {move}."
+            )
+        if field.name in found and found[field.name] != type_name(field):
+            raise UserError(
+                f"Column {field.name} of the Delta table at {uri} is {found[field.name]}, "
+                f"{table.name} expects {type_name(field)}: {move}."
+            )
+    own = [column.name for column in table.columns]
+    missing = [name for name in own if name not in found]
+    surplus = [] if table.keeps_silver_columns else [name for name in found if name not in own]
+    if missing or surplus:
+        raise UserError(
+            f"The Delta table at {uri} has the columns {', '.join(found)}, "
+            f"{table.name} expects {', '.join(own)}: {move}."
+        )
+
+
+def _delta_type(column: Column) -> PrimitiveType | ArrayType:
+    if column.type.startswith("array<"):
+        return ArrayType(PrimitiveType(column.type[len("array<") : -1]))
+    return PrimitiveType(column.type)

@@ -1,1 +1,0 @@
-"""Gold as a function of Silver, on Delta Lake. This floor knows no Dagster."""

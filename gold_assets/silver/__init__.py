@@ -1,0 +1,1 @@
+"""Silver: the contract, one version of it, and what has changed."""

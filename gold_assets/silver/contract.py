@@ -1,0 +1,182 @@
+"""What a Silver row must be, and the one split of Silver into valid and quarantined rows."""
+
+import datetime as dt
+import functools
+import operator
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from pyspark.sql import Column as Expression
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DecimalType
+
+from gold_assets.delta.dates import EVENT_DATE, predicate
+
+VIOLATIONS = "violations"
+RISK_LEVELS = ("low", "medium", "high")
+
+MONEY_SCALE = 4
+_UNITS = 10**MONEY_SCALE
+_UNIT = "0.0001"
+_UNITS_LIMIT = 10**18
+"""DECIMAL(18,4) counts in units of 0.0001 and holds fewer than this many of them."""
+_WHOLE_DIGITS = 18 - MONEY_SCALE
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a Delta table: its name, its type as Delta writes it, and what it means to a reader.
+
+    ``made_from`` names the columns of Silver that its values come from.
+    """
+
+    name: str
+    type: str
+    description: str
+    made_from: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True)
+class SilverColumn(Column):
+    """A column Silver must have. ``type`` may be any of ``types``, where ``decimal`` stands for every decimal."""
+
+    types: tuple[str, ...]
+
+
+SILVER_COLUMNS = (
+    SilverColumn("user_id", "string", "Who spent.", ("string",)),
+    SilverColumn("product_id", "string", "What it was spent on.", ("string",)),
+    SilverColumn("amount", "decimal or double", "Money spent, in the currency of the source.", ("decimal", "double")),
+    SilverColumn(
+        "usage_cost_ratio", "double", "Usage paid for relative to its cost; NULL without a cost.", ("double",)
+    ),
+    SilverColumn("risk_level", "string", "low, medium or high; NULL where it was not rated.", ("string",)),
+    SilverColumn(EVENT_DATE, "date", "UTC date of the transaction; the partition.", ("date",)),
+)
+
+
+def money_sum(transactions: DataFrame) -> Expression:
+    """The sum of ``amount`` over valid rows, each as DECIMAL(18,4), as an exact DECIMAL(28,4). An aggregate.
+
+    A double is rounded half away from zero at the fourth decimal. The rounding is IEEE arithmetic on whole units, not a
+    cast from double to decimal, because engines disagree on that cast: Spark goes through the shortest decimal text.
+    """
+    if isinstance(transactions.schema["amount"].dataType, DecimalType):
+        return F.sum(F.col("amount").cast("decimal(18,4)")).cast("decimal(28,4)")
+    amount = _units(F.col("amount"))
+    whole = amount.cast("bigint")
+    # What the cast cut off is exact, and from a half on its double is a whole unit.
+    units = whole + ((amount - whole) * F.lit(2.0)).cast("bigint")
+    # In two halves of 32 bits, whose sums fit into a bigint: Spark takes many times as long to add decimals.
+    high, low = F.sum(F.shiftright(units, 32)), F.sum(units.bitwiseAND(F.lit(2**32 - 1)))
+    sum_of_units = high.cast("decimal(20,0)") * F.lit(2**32).cast("decimal(10,0)") + low.cast("decimal(20,0)")
+    return (sum_of_units * F.lit(_UNIT).cast("decimal(5,4)")).cast("decimal(28,4)")
+
+
+def _units(amount: Expression) -> Expression:
+    return amount * F.lit(float(_UNITS))
+
+
+def _is_present(column: str) -> Expression:
+    value = F.col(column)
+    # Text that begins with a character after the blanks is not blank: that spares nearly every row the slower test.
+    return (value >= F.lit("!")) | (F.trim(F.translate(value, "\t\r\n", "   ")) != F.lit(""))
+
+
+def _is_money(silver: DataFrame) -> Expression:
+    amount = silver.schema["amount"].dataType
+    if isinstance(amount, DecimalType):
+        if amount.precision - amount.scale < _WHOLE_DIGITS:
+            return F.col("amount").isNotNull()
+        # In the column's own scale, since Sail fails to rescale a decimal that is too wide, and without abs, which Spark
+        # fails to take of one. What follows the fourth decimal must not round up to the limit.
+        decimals = ("9999"[: amount.scale] + "4" + "9" * amount.scale)[: amount.scale]
+        limit = f"{'9' * _WHOLE_DIGITS}.{decimals}".rstrip(".")
+        least, most = (F.lit(text).cast(f"decimal(38,{amount.scale})") for text in (f"-{limit}", limit))
+        # Not the bare column, by which Spark would skip files: the statistics of decimals in a Delta log may be rounded.
+        value = F.coalesce(F.col("amount"), F.lit(0).cast(amount))
+        return F.col("amount").isNotNull() & (value >= least) & (value <= most)
+    # NaN is larger than every number on every engine. Doubles this large have no fraction left to round.
+    return F.abs(_units(F.col("amount"))) < F.lit(float(_UNITS_LIMIT))
+
+
+def _is_finite_or_null(column: str) -> Expression:
+    value = F.col(column)
+    return value.isNull() | (value - value == F.lit(0.0))
+
+
+def _is_risk_level_or_null() -> Expression:
+    level = F.col("risk_level")
+    known = level == F.lit(RISK_LEVELS[0])
+    for name in RISK_LEVELS[1:]:
+        known = known | (level == F.lit(name))
+    return level.isNull() | known
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing every Silver row must be. ``holds`` builds the condition; one that evaluates to NULL counts as broken."""
+
+    name: str
+    description: str
+    holds: Callable[[DataFrame], Expression]
+
+    def is_broken(self, silver: DataFrame) -> Expression:
+        """A boolean that is never NULL."""
+        return ~F.coalesce(self.holds(silver), F.lit(False))
+
+
+RULES = (
+    Rule("user_id_is_missing", "user_id is NULL or blank", lambda silver: _is_present("user_id")),
+    Rule("product_id_is_missing", "product_id is NULL or blank", lambda silver: _is_present("product_id")),
+    Rule("amount_is_not_money", "amount is NULL, NaN, infinite or does not fit DECIMAL(18,4)", _is_money),
+    Rule(
+        "usage_cost_ratio_is_not_finite",
+        "usage_cost_ratio is NaN or infinite",
+        lambda silver: _is_finite_or_null("usage_cost_ratio"),
+    ),
+    Rule(
+        "risk_level_is_unknown",
+        f"risk_level is none of {', '.join(RISK_LEVELS)}",
+        lambda silver: _is_risk_level_or_null(),
+    ),
+    Rule("event_date_is_missing", "event_date is NULL", lambda silver: F.col(EVENT_DATE).isNotNull()),
+)
+
+
+def valid_rows(silver: DataFrame, broken_dates: Collection[dt.date] | None = None) -> DataFrame:
+    """Silver's rows that break no rule, with Silver's columns.
+
+    Where ``broken_dates`` is given, it names every date that has a broken row: the others are spared the test.
+    """
+    if broken_dates is None:
+        return silver.filter(_all_rules_hold(silver))
+    whole_date = F.col(EVENT_DATE).isNotNull()
+    if not broken_dates:
+        return silver.filter(whole_date)
+    return silver.filter((whole_date & ~F.expr(predicate(broken_dates))) | _all_rules_hold(silver))
+
+
+def quarantined_rows(silver: DataFrame, broken_dates: Collection[dt.date] | None = None) -> DataFrame:
+    """Silver's other rows, with Silver's columns and ``violations`` array<string>, the names of the broken rules.
+
+    Where ``broken_dates`` is given, it names every date that has a broken row: the others are not read.
+    """
+    broken = [F.when(rule.is_broken(silver), F.lit(rule.name)) for rule in RULES]
+    is_broken = ~F.coalesce(_all_rules_hold(silver), F.lit(False))
+    if broken_dates is not None:
+        silver = silver.filter(predicate(broken_dates, and_null=True))
+    return silver.filter(is_broken).withColumn(VIOLATIONS, F.array_compact(F.array(*broken)))
+
+
+def broken_dates(silver: DataFrame) -> set[dt.date]:
+    """The dates that have a row that breaks a rule. Reads the columns of the contract, once."""
+    holds = F.coalesce(_all_rules_hold(silver), F.lit(False))
+    dates = silver.filter(F.col(EVENT_DATE).isNotNull()).groupBy(EVENT_DATE).agg(F.bool_and(holds).alias("is_whole"))
+    return {row[EVENT_DATE] for row in dates.filter("NOT is_whole").collect()}
+
+
+def _all_rules_hold(silver: DataFrame) -> Expression:
+    # NULL where a rule evaluates to NULL. A filter drops such a row, and quarantined_rows takes it.
+    return functools.reduce(operator.and_, (rule.holds(silver) for rule in RULES))

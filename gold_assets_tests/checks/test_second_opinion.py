@@ -1,0 +1,112 @@
+"""The second opinion judges rows as the contract does, where engines and files are known to trip."""
+
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from gold_assets.checks.catalogue import CHECKS, run
+from gold_assets.checks.findings import Limits
+from gold_assets.checks.inspection import Inspection
+from gold_assets.engines import Engine
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
+from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, high_risk_row, row, with_type, write_silver
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def red(lake: Lake) -> set[str]:
+    limits = Limits(MONDAY, TUESDAY, quarantined_share=1.0)
+    inspection = Inspection(lake, [MONDAY, TUESDAY], limits)
+    return {f"{found.check.table}:{found.check.name}" for found in run(CHECKS, inspection) if not found.passed}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        # The statistics of these files say 0.1 to 0.1, or 2.5 to 2.5, and nothing of the rest.
+        [high_risk_row(), high_risk_row(usage_cost_ratio=NAN)],
+        [row(usage_cost_ratio=0.1), row(usage_cost_ratio=-NAN, product_id="gin")],
+        [row(), row(amount=NAN, product_id="gin"), row(amount=-NAN, user_id="bob")],
+        [row(amount=INFINITY), row(amount=-INFINITY, user_id="bob"), row(usage_cost_ratio=-INFINITY)],
+        [
+            row(user_id=blank, product_id=f"p{number}")
+            for number, blank in enumerate(["", " ", "\t\r\n ", "\x0b", "\u00a0"])
+        ],
+        [
+            row(amount=amount, user_id=str(amount))
+            for amount in (0.00005, -0.00005, 0.00015, 2.675, 1e14, -1e14, 99999999999999.98)
+        ],
+        [row(risk_level=level, product_id=str(level)) for level in ("HIGH", "", None, "low")],
+        [row(product_id="gin", user_id=f"u{n}", amount=99999999999999.0) for n in range(20)],
+    ],
+    ids=["NaN beside 0.1", "NaN ratio", "NaN amount", "infinite", "blank", "rounding", "risk", "a sum beyond 64 bits"],
+)
+def test_it_agrees_with_gold_on_doubles_and_text(lake: Lake, engine: Engine, rows: list[dict[str, Any]]) -> None:
+    write_silver(lake, rows)
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    assert red(lake) == set()
+
+
+@pytest.mark.parametrize(
+    ("precision", "scale", "amounts"),
+    [
+        (38, 18, ["99999999999999.99994", "0.00005", "-0.00005", "-99999999999999.99995", "99999999999999.99995"]),
+        (38, 0, ["99999999999999", "100000000000000", "-99999999999999999999999999999999999999"]),
+        (10, 2, ["1.25", "-99999999.99"]),
+        (5, 5, ["0.12345", "0.12355", "-0.99995"]),
+    ],
+)
+def test_it_agrees_with_gold_on_decimals(
+    lake: Lake, engine: Engine, precision: int, scale: int, amounts: list[str]
+) -> None:
+    schema = with_type("amount", pa.decimal128(precision, scale))
+    write_silver(
+        lake, [row(amount=Decimal(text), user_id=text) for text in amounts] + [row(amount=None)], schema=schema
+    )
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    assert red(lake) == set()
+
+
+@pytest.mark.parametrize(
+    ("type", "value"),
+    [
+        (pa.struct([("a", pa.int64())]), {"a": 1}),
+        (pa.list_(pa.string()), ["a", None]),
+        (pa.map_(pa.string(), pa.int64()), [("k", 1)]),
+        (pa.float64(), NAN),
+    ],
+    ids=["struct", "list", "map", "double"],
+)
+def test_rows_are_compared_in_every_further_column_whatever_its_type(
+    lake: Lake, engine: Engine, type: pa.DataType, value: Any
+) -> None:
+    schema = with_type('Odd "name', type, SCHEMA)
+    extra = {'Odd "name': value}
+    write_silver(lake, [high_risk_row(**extra), high_risk_row(), row(amount=None, **extra)], schema=schema)
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    assert red(lake) == set()
+    for table in ("high_risk_txns", "quarantined_txns"):
+        DeltaTable(lake.places[table]).update({'"Odd ""name"': "NULL"})
+    assert red(lake) == {"high_risk_txns:reconciles", "quarantined_txns:reconciles"}
+
+
+def test_a_date_outside_the_window_that_has_no_rows_left_is_none(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row(), row(event_date=MONDAY.replace(year=1970)), row(event_date=None)])
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    assert red(lake) == {"silver_transactions:dates_in_window"}
+    DeltaTable(lake.silver).delete("event_date IS NULL OR event_date = DATE '1970-01-01'")
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    assert red(lake) == set()
+
+
+def test_high_risk_rows_without_their_mark_are_not_sound(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [high_risk_row(), row(event_date=TUESDAY)])
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    place = lake.places["high_risk_txns"]
+    unmarked = DeltaTable(place).to_pyarrow_table().drop_columns(["is_high_risk"])
+    write_deltalake(place, unmarked, mode="overwrite", schema_mode="overwrite", partition_by=["event_date"])
+    assert {"high_risk_txns:schema", "high_risk_txns:sound_rows"} <= red(lake)

@@ -1,0 +1,262 @@
+"""The stream in a process of its own: killed anywhere, stopped by a signal, reporting to Dagster."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from gold_assets.commands import stream
+from gold_assets.delta.dates import days
+from gold_assets.engines.spark import SparkEngine
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.streaming import Batch, write_to_gold
+from gold_assets.gold.tables import TABLES
+from gold_assets_tests.conftest import SMALL_TABLES
+from gold_assets_tests.engines.processes import clean_environment
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.truth import assert_gold_is_true
+
+pytestmark = pytest.mark.spark
+
+_DIES = """
+import os, signal, sys
+from gold_assets.commands import stream
+from gold_assets.engines.spark import SparkEngine
+
+moment = sys.argv.pop(1)
+
+def die():
+    print("dies", moment, file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if moment.isdigit():
+    replace = SparkEngine.replace
+    written = []
+    def replace_and_die(*arguments):
+        replace(*arguments)
+        written.append(1)
+        if len(written) == int(moment):
+            die()
+    SparkEngine.replace = replace_and_die
+else:
+    stream._reporter = lambda: lambda batch: die()
+sys.exit(stream.main())
+"""
+
+
+class Command:
+    """``gold-stream`` on a lake, with the settings and the Dagster instance of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        root = folder / "data"
+        self.home = folder / "home"
+        self.home.mkdir()
+        (self.home / "dagster.yaml").touch()
+        self.checkpoint = root / "checkpoints" / "write_to_gold"
+        self.lake = Lake(
+            str(root / "silver" / "transactions"),
+            {
+                **{table.name: str(root / "gold" / table.name) for table in TABLES},
+                "quarantined_txns": str(root / "quarantine" / "transactions"),
+            },
+        )
+        self._env = clean_environment() | {
+            "GOLD_LAKE_ROOT": str(root),
+            "GOLD_SPARK_CONF": SMALL_TABLES,
+            "GOLD_PARTITIONS_START": str(MONDAY),
+            "GOLD_PARTITIONS_END": str(WEDNESDAY),
+            "DAGSTER_HOME": str(self.home),
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+        }
+        self._folder = folder
+
+    def start(self, *arguments: str, dies: str | None = None) -> "subprocess.Popen[str]":
+        program = ["-m", "gold_assets.commands.stream"] if dies is None else ["-c", _DIES, dies]
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", *program, *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._env,
+            cwd=self._folder,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, dies: str | None = None) -> tuple[int, str]:
+        process = self.start(*arguments, dies=dies)
+        said = ends(process)
+        return process.returncode, said
+
+    def drain(self, engine: SparkEngine) -> list[Batch]:
+        """The same stream, in this process."""
+        batches: list[Batch] = []
+        tables = self.lake.places
+        write_to_gold(
+            self.lake.silver,
+            tables["user_spend_summary"],
+            tables["product_usage_metrics"],
+            tables["high_risk_txns"],
+            str(self.checkpoint),
+            tables["quarantined_txns"],
+            engine=engine,
+            on_refreshed=batches.append,
+        )
+        return batches
+
+    def staleness(self) -> dict[tuple[str, str], str]:
+        """By table and date, what the UI says of it."""
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _STALENESS],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self._env,
+            cwd=self._folder,
+            check=True,
+        )
+        rows = [line.split() for line in done.stdout.splitlines()]
+        return {(table, date): status for table, date, status in rows}
+
+
+_STALENESS = """
+import dagster as dg
+from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.loader import LoadingContextForTest
+from gold_assets.definitions import defs
+from gold_assets.gold.tables import TABLES
+from gold_assets.partitions import daily_partitions
+
+with dg.DagsterInstance.get() as instance:
+    asked = CachingStaleStatusResolver(instance, defs.resolve_asset_graph(), LoadingContextForTest(instance))
+    for table in TABLES:
+        for date in daily_partitions.get_partition_keys():
+            print(table.name, date, asked.get_status(dg.AssetKey(table.name), date).value)
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+def write_three_days(lake: Lake) -> None:
+    write_silver(
+        lake, [row(event_date=date) for date in days(MONDAY, WEDNESDAY)] + [high_risk_row(), row(user_id=None)]
+    )
+
+
+def ends(process: "subprocess.Popen[str]") -> str:
+    """What the process says until it ends, which it must within two minutes."""
+    try:
+        return process.communicate(timeout=120)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
+def says(process: "subprocess.Popen[str]", wanted: str) -> Iterator[str]:
+    assert process.stderr
+    for line in process.stderr:
+        yield line
+        if wanted in line:
+            return
+    raise AssertionError(f"{wanted!r} was not said")
+
+
+def test_killed_at_chosen_moments_the_next_start_makes_gold_true(command: Command, engine: SparkEngine) -> None:
+    write_three_days(command.lake)
+    command.drain(engine)
+    write_silver(command.lake, [high_risk_row(user_id="bob"), row(user_id="", event_date=TUESDAY)])
+    for moment in ("1", "4", "before the checkpoint's commit"):  # the first table is written, the last one is
+        code, said = command.run(dies=moment)
+        assert (code, f"dies {moment}" in said) == (-signal.SIGKILL, True), said
+        assert not (command.checkpoint / "commits" / "1").exists()
+    (batch,) = command.drain(engine)
+    assert (batch.id, batch.dates) == (1, (MONDAY, TUESDAY))
+    assert_gold_is_true(command.lake)
+
+
+def test_killed_at_random_moments_the_next_start_makes_gold_true(command: Command, engine: SparkEngine) -> None:
+    chance = random.Random(4)
+    write_three_days(command.lake)
+    for user in ("bob", "eve"):
+        process = command.start()
+        for _ in says(process, "Refreshing"):
+            pass
+        time.sleep(chance.uniform(0, 8))
+        process.kill()
+        process.communicate()
+        write_silver(command.lake, [row(user_id=user, event_date=chance.choice([MONDAY, TUESDAY]))])
+    command.drain(engine)
+    assert_gold_is_true(command.lake)
+
+
+def test_sigint_ends_the_stream_after_the_batch_in_hand(command: Command) -> None:
+    write_three_days(command.lake)
+    process = command.start("--interval", "1 second")
+    for _ in says(process, "Refreshing"):
+        pass
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: Spark's JVM gets it too
+    said = ends(process)
+    assert process.returncode == 0, said
+    assert "SIGINT: the stream ends after the batch in hand" in said
+    assert re.search(r"Batch 0: Silver versions 0 to 0, dates 2024-01-01 to 2024-01-03, 5 rows, 1 quarantined", said)
+    assert_gold_is_true(command.lake)
+    assert (command.checkpoint / "commits" / "0").exists(), "the batch in hand did not count as done"
+
+
+def test_each_refreshed_partition_is_reported_and_in_sync_with_silver_until_sigterm(command: Command) -> None:
+    write_three_days(command.lake)
+    write_silver(command.lake, [row(event_date=MONDAY.replace(year=2023))])
+    process = command.start("--interval", "1 second")
+    first_batch = "".join(says(process, "Batch 0: 3 dates of 4 tables are reported"))
+    assert "1 refreshed dates lie outside the partitions" in first_batch
+    write_silver(command.lake, [row(user_id="bob", event_date=TUESDAY)])
+    for _ in says(process, "Refreshing"):
+        pass
+    process.send_signal(signal.SIGTERM)
+    said = ends(process)
+    assert process.returncode == 0, said
+    assert "SIGTERM: the stream ends after the batch in hand" in said
+    assert_gold_is_true(command.lake)
+    assert (command.checkpoint / "commits" / "1").exists(), "the batch in hand did not count as done"
+
+    expected = {(table.name, str(date)) for table in TABLES for date in days(MONDAY, WEDNESDAY)}
+    assert command.staleness() == dict.fromkeys(expected, "FRESH")
+    with dg.DagsterInstance.from_config(str(command.home)) as instance:
+        records = instance.fetch_materializations(dg.AssetKey("user_spend_summary"), limit=100).records
+        assert [record.partition_key for record in records] == ["2024-01-02", "2024-01-03", "2024-01-02", "2024-01-01"]
+        metadata = records[0].asset_materialization.metadata  # type: ignore[union-attr]
+        assert {name: metadata[name].value for name in ("dagster/partition_row_count", "silver_version")} == {
+            "dagster/partition_row_count": 2,
+            "silver_version": 2,
+        }
+        # What the sensor does next: it tells of a commit that the stream has not seen.
+        tags = {"dagster/data_version": "3@elsewhere", "dagster/data_version_is_user_provided": "true"}
+        instance.report_runless_asset_event(
+            dg.AssetObservation("silver_transactions", partition="2024-01-03", tags=tags)
+        )
+    stale = {key for key, status in command.staleness().items() if status == "STALE"}
+    assert stale == {(table.name, "2024-01-03") for table in TABLES}
+
+
+def test_what_the_user_can_put_right_is_one_sentence_and_exit_code_1(command: Command) -> None:
+    code, said = command.run()
+    assert code == 1
+    assert said.splitlines()[-1].startswith(f"There is no Delta table at {command.lake.silver}")
+    assert "Traceback" not in said
+
+
+def test_without_a_dagster_instance_nothing_is_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    caplog.set_level("INFO")
+    assert stream._reporter() is None
+    assert "DAGSTER_HOME is not set: nothing is reported to Dagster" in caplog.text

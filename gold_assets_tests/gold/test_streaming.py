@@ -1,0 +1,411 @@
+"""Gold stays a function of Silver when Silver is followed as a stream, whatever happens to Silver or to the stream."""
+
+import random
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from gold_assets.delta.dates import days
+from gold_assets.delta.errors import UserError
+from gold_assets.engines.spark import SparkEngine
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.streaming import Batch, write_to_gold
+from gold_assets_tests.conftest import lake_in
+from gold_assets_tests.small_silver import (
+    MONDAY,
+    SCHEMA,
+    TUESDAY,
+    WEDNESDAY,
+    high_risk_row,
+    row,
+    with_type,
+    write_silver,
+)
+from gold_assets_tests.truth import assert_gold_is_true, rows_of
+
+pytestmark = pytest.mark.spark
+
+WITH_NOTE = with_type("note", pa.string())
+
+
+class Stream:
+    """The stream from a lake's Silver, with its checkpoint in the same folder."""
+
+    def __init__(self, folder: Path, engine: SparkEngine) -> None:
+        self.lake = lake_in(folder)
+        self.checkpoint = folder / "checkpoint"
+        self.batches: list[Batch] = []
+        self._engine = engine
+
+    def drain(self, *, lake: Lake | None = None, **options: object) -> set[object]:
+        lake = lake or self.lake
+        tables = lake.places
+        return write_to_gold(
+            lake.silver,
+            tables["user_spend_summary"],
+            tables["product_usage_metrics"],
+            tables["high_risk_txns"],
+            str(self.checkpoint),
+            tables["quarantined_txns"],
+            engine=self._engine,
+            on_refreshed=self.batches.append,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def sentence(self) -> str:
+        with pytest.raises(UserError) as failure:
+            self.drain()
+        assert "\n" not in str(failure.value)
+        return str(failure.value)
+
+    def versions(self) -> dict[str, int]:
+        return {name: DeltaTable(uri).version() for name, uri in self.lake.places.items()}
+
+
+@pytest.fixture
+def stream(tmp_path: Path, engine: SparkEngine) -> Stream:
+    return Stream(tmp_path, engine)
+
+
+@pytest.fixture(scope="module")
+def drained_once(tmp_path_factory: pytest.TempPathFactory, engine: SparkEngine) -> Path:
+    folder = tmp_path_factory.mktemp("drained")
+    stream = Stream(folder, engine)
+    first_rows(stream.lake)
+    assert stream.drain() == set(days(MONDAY, WEDNESDAY))
+    assert [batch.id for batch in stream.batches] == [0]
+    return folder
+
+
+@pytest.fixture
+def drained(drained_once: Path, stream: Stream) -> Stream:
+    """The stream of a lake with the first rows, once drained. A copy, which is sooner there than a new one."""
+    shutil.copytree(drained_once, stream.checkpoint.parent, dirs_exist_ok=True)
+    return stream
+
+
+def silver_of(lake: Lake) -> DeltaTable:
+    return DeltaTable(lake.silver)
+
+
+def append(lake: Lake) -> None:
+    write_silver(lake, [row(user_id="new", event_date=date, amount=1.25) for date in (MONDAY, TUESDAY)])
+
+
+def late_rows(lake: Lake) -> None:
+    write_silver(lake, [high_risk_row(user_id="late", event_date=MONDAY.replace(year=2023))])
+
+
+def bad_rows(lake: Lake) -> None:
+    write_silver(lake, [row(amount=None, event_date=TUESDAY), row(event_date=None), row(risk_level="?")])
+
+
+def update(lake: Lake) -> None:
+    silver_of(lake).update(updates={"amount": "amount + 0.5"}, predicate="user_id = 'ann'")
+
+
+def delete_rows(lake: Lake) -> None:
+    silver_of(lake).delete("product_id = 'cup'")
+
+
+def delete_a_day(lake: Lake) -> None:
+    silver_of(lake).delete(f"event_date = '{TUESDAY}'")
+
+
+def move_a_row(lake: Lake) -> None:
+    silver_of(lake).update(updates={"event_date": f"CAST('{WEDNESDAY}' AS DATE)"}, predicate="user_id = 'bob'")
+
+
+def optimize(lake: Lake) -> None:
+    silver_of(lake).optimize.compact()
+
+
+def vacuum(lake: Lake) -> None:
+    silver_of(lake).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+
+
+def add_a_column(lake: Lake) -> None:
+    write_silver(
+        lake, [high_risk_row(note="new", event_date=WEDNESDAY), row(user_id=None, note="bad")], schema=WITH_NOTE
+    )
+
+
+def mend_bad_rows(lake: Lake) -> None:
+    silver_of(lake).update(updates={"amount": "1.0"}, predicate="amount IS NULL")
+
+
+CHANGES: list[Callable[[Lake], None]] = [
+    append,
+    late_rows,
+    bad_rows,
+    update,
+    delete_rows,
+    delete_a_day,
+    move_a_row,
+    optimize,
+    vacuum,
+    add_a_column,
+    mend_bad_rows,
+]
+
+
+def first_rows(lake: Lake) -> None:
+    write_silver(
+        lake,
+        [
+            row(user_id=user, product_id=product, event_date=date)
+            for user in ("ann", "bob")
+            for product in ("tea", "cup")
+            for date in days(MONDAY, WEDNESDAY)
+        ]
+        + [high_risk_row(), row(user_id="")],
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_gold_is_true_after_every_drain_in_any_order_of_changes(drained: Stream, seed: int) -> None:
+    chance = random.Random(seed)
+    changes = chance.sample(CHANGES, len(CHANGES))
+    print("seed", seed, [change.__name__ for change in changes])
+    assert_gold_is_true(drained.lake)
+    while changes:
+        for _ in range(1 if seed == 1 else chance.randint(1, 4)):
+            if changes:
+                changes.pop()(drained.lake)
+        drained.drain()
+        assert_gold_is_true(drained.lake)
+
+
+def test_a_second_drain_with_nothing_new_makes_no_commit(drained: Stream) -> None:
+    before = drained.versions()
+    assert drained.drain() == set()
+    assert drained.versions() == before
+
+
+def test_an_optimize_and_a_vacuum_of_silver_make_no_commit(drained: Stream) -> None:
+    append(drained.lake)
+    assert drained.drain() == {MONDAY, TUESDAY}
+    before = drained.versions()
+    optimize(drained.lake)
+    vacuum(drained.lake)
+    assert drained.drain() == set()
+    assert drained.versions() == before
+
+
+def test_a_batch_refreshes_the_touched_dates_alone_and_tells_what_it_did(drained: Stream) -> None:
+    delete_a_day(drained.lake)
+    write_silver(drained.lake, [row(amount=None, event_date=WEDNESDAY)])
+    assert drained.drain() == {TUESDAY, WEDNESDAY}
+    last = drained.batches[-1]
+    assert (last.id, last.changes.after, last.refreshed.silver_version) == (1, 0, 2)
+    assert last.dates == (TUESDAY, WEDNESDAY)
+    assert last.rows == 5
+    assert last.quarantined_rows == 1
+    assert last.seconds > 0
+
+
+def test_a_silver_with_a_change_feed_is_followed_too(stream: Stream) -> None:
+    first_rows(stream.lake)
+    silver_of(stream.lake).alter.set_table_properties({"delta.enableChangeDataFeed": "true"})
+    stream.drain()
+    for change in (move_a_row, update, delete_a_day):
+        change(stream.lake)
+    assert (Path(stream.lake.silver) / "_change_data").exists()
+    assert stream.drain() == set(days(MONDAY, WEDNESDAY))
+    assert_gold_is_true(stream.lake)
+
+
+def test_deletion_vectors_in_silver_are_followed(drained: Stream, engine: SparkEngine) -> None:
+    sql = engine.session.sql
+    sql(f"ALTER TABLE delta.`{drained.lake.silver}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    sql(f"DELETE FROM delta.`{drained.lake.silver}` WHERE user_id = 'ann' AND event_date = DATE '{MONDAY}'")
+    assert drained.drain() == {MONDAY}
+    assert_gold_is_true(drained.lake)
+
+
+def test_without_its_checkpoint_the_stream_refreshes_every_date_of_silver_and_of_gold(drained: Stream) -> None:
+    delete_a_day(drained.lake)
+    shutil.rmtree(drained.checkpoint)
+    assert drained.drain() == set(days(MONDAY, WEDNESDAY))
+    assert_gold_is_true(drained.lake)
+
+
+def test_a_silver_made_anew_is_one_sentence_and_a_new_checkpoint_loses_nothing(drained: Stream) -> None:
+    shutil.rmtree(drained.lake.silver)
+    write_silver(drained.lake, [row(user_id="other", event_date=WEDNESDAY)])
+    before = drained.versions()
+    assert drained.sentence() == (
+        f"The checkpoint at {drained.checkpoint} follows another table than Silver at {drained.lake.silver}: where Silver "
+        f"was made anew, delete the folder {drained.checkpoint} and start again, which refreshes every date and loses "
+        "nothing; otherwise correct GOLD_SOURCE_PATH or GOLD_CHECKPOINT_PATH."
+    )
+    assert drained.versions() == before
+    shutil.rmtree(drained.checkpoint)
+    drained.drain()
+    assert_gold_is_true(drained.lake)
+
+
+def test_a_silver_put_back_to_an_older_state_is_one_sentence(stream: Stream, tmp_path: Path) -> None:
+    first_rows(stream.lake)
+    shutil.copytree(stream.lake.silver, tmp_path / "backup")
+    append(stream.lake)
+    stream.drain()
+    shutil.rmtree(stream.lake.silver)
+    shutil.move(tmp_path / "backup", stream.lake.silver)
+    assert f"has seen version 1 of Silver at {stream.lake.silver}, whose newest is 0" in stream.sentence()
+    shutil.rmtree(stream.checkpoint)
+    stream.drain()
+    assert_gold_is_true(stream.lake)
+
+
+@pytest.mark.parametrize("drains", [1, 2])
+def test_a_silver_whose_log_was_cut_past_the_checkpoint_is_one_sentence_and_a_new_checkpoint_loses_nothing(
+    drained: Stream, drains: int
+) -> None:
+    append(drained.lake)
+    if drains == 2:  # the second one ends past the snapshot that a stream begins with
+        drained.drain()
+        append(drained.lake)
+    delete_a_day(drained.lake)
+    late_rows(drained.lake)
+    table = silver_of(drained.lake)
+    table.create_checkpoint()
+    for version in range(table.version()):
+        (Path(drained.lake.silver) / "_delta_log" / f"{version:020}.json").unlink()
+    vacuum(drained.lake)
+    before = drained.versions()
+    assert drained.sentence() == (
+        f"The log of Silver at {drained.lake.silver} no longer reaches back to where the checkpoint at {drained.checkpoint} "
+        f"stands: delete the folder {drained.checkpoint} and start again, which refreshes every date and loses nothing."
+    )
+    assert drained.versions() == before
+    shutil.rmtree(drained.checkpoint)
+    drained.drain()
+    assert_gold_is_true(drained.lake)
+
+
+def test_silver_that_lost_a_column_is_one_sentence_and_a_new_checkpoint_goes_on(stream: Stream) -> None:
+    add_a_column(stream.lake)
+    stream.drain()
+    write_silver(stream.lake, [high_risk_row(user_id="only")], mode="overwrite")
+    sentence = stream.sentence()
+    assert sentence.startswith(f"Silver at {stream.lake.silver} has lost or changed columns")
+    assert f"delete the folder {stream.checkpoint} and start again" in sentence
+    shutil.rmtree(stream.checkpoint)
+    stream.drain()
+    assert_gold_is_true(stream.lake)
+
+
+def test_a_gold_table_that_is_gone_is_one_sentence(drained: Stream) -> None:
+    shutil.rmtree(drained.lake.places["high_risk_txns"])
+    assert drained.sentence().startswith(f"high_risk_txns is not at {drained.lake.places['high_risk_txns']}")
+
+
+@pytest.mark.parametrize("what", ["a table", "another stream"])
+def test_a_checkpoint_path_that_holds_something_else_is_one_sentence(
+    stream: Stream, engine: SparkEngine, what: str
+) -> None:
+    first_rows(stream.lake)
+    if what == "a table":
+        write_deltalake(str(stream.checkpoint), pa.table({"a": [1]}))
+        expected = "and no offset of a stream"
+    else:
+        rate = engine.session.readStream.format("rate").load()
+        query = (
+            rate.writeStream.format("noop")
+            .option("checkpointLocation", str(stream.checkpoint))
+            .trigger(availableNow=True)
+            .start()
+        )
+        query.awaitTermination()
+        expected = "belongs to a stream from something other than a Delta table"
+    sentence = stream.sentence()
+    assert sentence.startswith(f"The checkpoint at {stream.checkpoint} ")
+    assert f"{expected}, expected this stream's or nothing: set GOLD_CHECKPOINT_PATH to another path" in sentence
+
+
+def test_a_connect_server_cannot_run_the_stream_and_the_sentence_says_so(tmp_path: Path) -> None:
+    stream = Stream(tmp_path, SparkEngine(remote="sc://127.0.0.1:1"))
+    first_rows(stream.lake)
+    assert stream.sentence().startswith(
+        "The stream needs Spark in this process or on a cluster, and GOLD_SPARK_REMOTE is"
+    )
+
+
+def test_silver_that_is_not_there_is_one_sentence(stream: Stream) -> None:
+    assert stream.sentence().startswith(f"There is no Delta table at {stream.lake.silver}, where Silver is expected")
+
+
+def test_a_write_that_fails_is_its_sentence_and_the_next_drain_makes_up_for_it(drained: Stream) -> None:
+    append(drained.lake)
+    place = Path(drained.lake.places["user_spend_summary"]) / f"event_date={MONDAY}"
+    shutil.move(place, place.with_name("away"))
+    place.write_text("a file where a folder must be")
+    assert drained.sentence().startswith("user_spend_summary could not be written to")
+    place.unlink()
+    shutil.move(place.with_name("away"), place)
+    drained.drain()
+    assert_gold_is_true(drained.lake)
+
+
+def test_optimize_orders_the_refreshed_dates_when_the_stream_ends(drained: Stream) -> None:
+    append(drained.lake)
+    drained.drain(optimize=True)
+    newest = DeltaTable(drained.lake.places["user_spend_summary"]).history(1)[0]
+    assert newest["operation"] == "OPTIMIZE"
+    assert_gold_is_true(drained.lake)
+
+
+def test_a_stream_at_an_interval_follows_silver_until_it_is_stopped(stream: Stream) -> None:
+    first_rows(stream.lake)
+    stop = threading.Event()
+    script = iter([append, add_a_column, delete_a_day])
+
+    class Change(list[Batch]):
+        """Changes Silver after each batch, and stops the stream when nothing is left to change."""
+
+        def append(self, batch: Batch) -> None:
+            super().append(batch)
+            change = next(script, None)
+            if change is None:
+                stop.set()
+            else:
+                change(stream.lake)
+
+    stream.batches = Change()
+    stream.drain(interval="1 second", stop=stop)
+    assert [batch.changes.after for batch in stream.batches] == [-1, 0, 1, 2]
+    assert_gold_is_true(stream.lake)
+    before = stream.versions()
+    assert stream.drain() == set()
+    assert stream.versions() == before
+
+
+def test_a_stream_that_is_asked_to_stop_begins_no_batch(stream: Stream) -> None:
+    first_rows(stream.lake)
+    stop = threading.Event()
+    stop.set()
+    assert stream.drain(stop=stop) == set()
+    assert stream.batches == []
+    stream.drain()
+    assert_gold_is_true(stream.lake)
+
+
+def test_rows_of_gold_are_those_of_one_batch_after_another(stream: Stream) -> None:
+    write_silver(stream.lake, [row()], schema=SCHEMA)
+    stream.drain()
+    write_silver(stream.lake, [row()])
+    stream.drain()
+    (only,) = rows_of(stream.lake.places["user_spend_summary"]).to_pylist()
+    assert (only["transaction_count"], str(only["total_spend"])) == (2, "5.0000")
+
+
+def test_an_interval_that_makes_no_sense_is_one_sentence(stream: Stream) -> None:
+    first_rows(stream.lake)
+    with pytest.raises(UserError, match=r"cannot start .*: correct"):
+        stream.drain(interval="soon")

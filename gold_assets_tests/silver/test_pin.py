@@ -1,0 +1,218 @@
+"""Silver that is not what it must be is one clear sentence, before anything is written."""
+
+import datetime as dt
+import gc
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from gold_assets.delta.errors import UserError
+from gold_assets.engines import Engine
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
+from gold_assets.silver.pin import pin_silver
+from gold_assets_tests.small_silver import (
+    MONDAY,
+    SCHEMA,
+    SILVER_WITH_DELETION_VECTORS,
+    TUESDAY,
+    row,
+    with_type,
+    write_silver,
+)
+from gold_assets_tests.truth import assert_gold_is_true, rows_of
+
+
+def error_of_refresh(lake: Lake, engine: Engine, silver_version: int | None = None) -> str:
+    """The sentence that a refresh fails with, having made no table."""
+    with pytest.raises(UserError) as error:
+        refresh(lake, engine, [MONDAY], silver_version)
+    assert not any(Path(path).exists() for path in lake.places.values()), "something was written"
+    sentence = str(error.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_a_missing_silver_is_one_sentence_that_names_the_setting(lake: Lake, engine: Engine) -> None:
+    sentence = error_of_refresh(lake, engine)
+    assert lake.silver in sentence
+    assert "GOLD_SOURCE_PATH" in sentence
+    assert not Path(lake.silver).exists()
+
+
+def test_a_silver_that_is_no_delta_table_is_one_sentence(lake: Lake, engine: Engine) -> None:
+    Path(lake.silver).mkdir()
+    pq.write_table(pa.table({"user_id": ["ann"]}), Path(lake.silver) / "rows.parquet")
+    assert "no Delta table" in error_of_refresh(lake, engine)
+
+
+def test_a_silver_that_is_a_file_is_one_sentence(lake: Lake, engine: Engine) -> None:
+    Path(lake.silver).write_text("not a table")
+    assert lake.silver in error_of_refresh(lake, engine)
+
+
+def test_a_silver_with_a_broken_log_is_one_sentence(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row()])
+    (Path(lake.silver) / "_delta_log" / f"{0:020}.json").write_text("{broken")
+    assert lake.silver in error_of_refresh(lake, engine)
+
+
+@pytest.mark.parametrize("column", [name for name in SCHEMA.names if name != "event_date"])
+def test_a_missing_column_is_named_with_its_type(lake: Lake, engine: Engine, column: str) -> None:
+    schema = pa.schema([field for field in SCHEMA if field.name != column])
+    write_silver(lake, [{name: value for name, value in row().items() if name != column}], schema=schema)
+    sentence = error_of_refresh(lake, engine)
+    assert f"no column {column}, expected {'decimal or double' if column == 'amount' else ''}" in sentence
+
+
+def test_a_missing_event_date_is_named(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row()], schema=pa.schema([f for f in SCHEMA if f.name != "event_date"]), partition_by=[])
+    assert "no column event_date, expected date" in error_of_refresh(lake, engine)
+
+
+@pytest.mark.parametrize(
+    ("column", "type", "value", "expected"),
+    [
+        ("event_date", pa.string(), "2024-01-01", "Silver's column event_date is string, expected date"),
+        (
+            "event_date",
+            pa.timestamp("us", tz="UTC"),
+            dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc),
+            "Silver's column event_date is timestamp, expected date",
+        ),
+        ("amount", pa.string(), "2.5", "Silver's column amount is string, expected decimal or double"),
+        ("amount", pa.int64(), 2, "Silver's column amount is long, expected decimal or double"),
+        ("amount", pa.float32(), 2.5, "Silver's column amount is float, expected decimal or double"),
+        ("user_id", pa.int64(), 7, "Silver's column user_id is long, expected string"),
+        ("usage_cost_ratio", pa.decimal128(10, 4), 0, "Silver's column usage_cost_ratio is decimal(10,4), expected"),
+        ("risk_level", pa.list_(pa.string()), ["low"], "Silver's column risk_level is array<string>, expected string"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, pa.DataType) else None,
+)
+def test_a_wrong_type_is_named_with_what_was_found_and_expected(
+    lake: Lake, engine: Engine, column: str, type: pa.DataType, value: object, expected: str
+) -> None:
+    write_silver(lake, [row(**{column: value})], schema=with_type(column, type))
+    assert expected in error_of_refresh(lake, engine)
+
+
+@pytest.mark.parametrize(
+    ("partition_by", "found"),
+    [([], "not at all"), (["risk_level"], "by risk_level"), (["event_date", "risk_level"], "by")],
+)
+def test_a_silver_not_partitioned_by_event_date_is_one_sentence(
+    lake: Lake, engine: Engine, partition_by: list[str], found: str
+) -> None:
+    write_silver(lake, [row()], partition_by=partition_by)
+    assert f"partitioned {found}" in error_of_refresh(lake, engine)
+
+
+def test_a_version_that_silver_never_had_is_one_sentence(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row()])
+    assert "version 7" in error_of_refresh(lake, engine, silver_version=7)
+
+
+def test_a_silver_column_with_a_name_of_ours_is_one_sentence(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row(Is_High_Risk=True)], schema=with_type("Is_High_Risk", pa.bool_()))
+    assert "Silver has a column Is_High_Risk" in error_of_refresh(lake, engine)
+
+
+def test_a_silver_whose_files_are_gone_is_one_sentence_and_changes_no_gold(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row()])
+    refresh(lake, engine, [MONDAY])
+    before = {path: rows_of(path) for path in lake.places.values()}
+    write_silver(lake, [row(user_id="bob")])
+    for file in Path(lake.silver).glob("event_date=*/*.parquet"):
+        file.unlink()
+    with pytest.raises(UserError) as error:
+        refresh(lake, engine, [MONDAY])
+    assert "\n" not in str(error.value)
+    assert {path: rows_of(path) for path in lake.places.values()} == before
+
+
+def test_an_empty_silver_leaves_empty_tables_and_is_a_success(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [])
+    done = refresh(lake, engine, [MONDAY])
+    assert {name: dates[MONDAY].rows for name, dates in done.dates.items()} == dict.fromkeys(lake.places, 0)
+    assert_gold_is_true(lake)
+
+
+def test_a_date_without_rows_ends_empty_and_is_a_success(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row()])
+    done = refresh(lake, engine, [MONDAY, TUESDAY])
+    assert done.dates["user_spend_summary"][MONDAY].rows == 1
+    assert done.dates["user_spend_summary"][TUESDAY].rows == 0
+    assert_gold_is_true(lake)
+
+
+def test_silver_is_read_at_the_version_that_was_asked_for(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row()])
+    write_silver(lake, [row(user_id="bob")])
+    assert refresh(lake, engine, [MONDAY], silver_version=0).silver_version == 0
+    assert_gold_is_true(lake, silver_version=0)
+    assert refresh(lake, engine, [MONDAY]).silver_version == 1
+    assert_gold_is_true(lake, silver_version=1)
+
+
+def test_the_rows_of_each_date_are_known_from_the_log_alone(lake: Lake) -> None:
+    write_silver(lake, [row(), row(), row(event_date=TUESDAY), row(event_date=None)])
+    write_silver(lake, [row()])
+    assert pin_silver(lake.silver).rows_by_date() == {MONDAY: 3, TUESDAY: 1, None: 1}
+
+
+def test_rows_are_known_where_columns_have_no_statistics(lake: Lake) -> None:
+    write_silver(lake, [row()])
+    DeltaTable(lake.silver).alter.set_table_properties({"delta.dataSkippingNumIndexedCols": "0"})
+    write_deltalake(lake.silver, pa.Table.from_pylist([row(event_date=TUESDAY)], schema=SCHEMA), mode="append")
+    assert pin_silver(lake.silver).rows_by_date() == {MONDAY: 1, TUESDAY: 1}
+
+
+def test_a_silver_with_checkpoints_is_read_at_each_version_that_is_left(lake: Lake, engine: Engine) -> None:
+    for number in range(12):
+        write_silver(lake, [row(user_id=f"user {number}"), row(amount=math.nan), row(), row(event_date=None)])
+        if number in (4, 8):
+            DeltaTable(lake.silver).create_checkpoint()
+    silver = DeltaTable(lake.silver)
+    silver.delete("user_id = 'user 2'")
+    silver.update({"amount": "7.0"}, predicate="user_id = 'user 3'")
+    silver.optimize.compact()
+    for version in (2, 4, 6, 8, 12, 14):
+        refresh(lake, engine, [MONDAY, TUESDAY], silver_version=version)
+        assert_gold_is_true(lake, silver_version=version)
+    for version in range(8):
+        (Path(lake.silver) / "_delta_log" / f"{version:020}.json").unlink()
+    for version in (9, 14):
+        refresh(lake, engine, [MONDAY, TUESDAY], silver_version=version)
+        assert_gold_is_true(lake, silver_version=version)
+    with pytest.raises(UserError, match="cannot be read at version 5"):
+        refresh(lake, engine, [MONDAY, TUESDAY], silver_version=5)
+    assert_gold_is_true(lake, silver_version=14)
+
+
+def test_rows_hidden_by_deletion_vectors_before_a_checkpoint_do_not_count(lake: Lake, engine: Engine) -> None:
+    shutil.copytree(SILVER_WITH_DELETION_VECTORS, lake.silver)
+    DeltaTable(lake.silver).create_checkpoint()
+    for version in (0, 2, 3, 4):
+        refresh(lake, engine, [MONDAY, TUESDAY], silver_version=version)
+        assert_gold_is_true(lake, silver_version=version)
+
+
+def test_no_scratch_is_left_in_the_temporary_folder(
+    lake: Lake, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        write_silver(lake, [row(), row(amount=None)])
+    DeltaTable(lake.silver).create_checkpoint()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    refresh(lake, engine, [MONDAY], silver_version=1)
+    refresh(lake, engine, [MONDAY])
+    gc.collect()
+    assert list(scratch.iterdir()) == []
