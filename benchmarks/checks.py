@@ -1,7 +1,7 @@
 """What the checks of every date cost, next to the backfill of the same dates.
 
 ``python -m benchmarks.checks --copies 14`` builds a Silver of 14 times 1,469,307 rows and makes Gold from it, each round anew, then
-runs on it, each in a process of its own: every check of Gold, as ``gold-checks`` does; the reconciliations alone; and
+runs on it, each in a process of its own: every check of Gold, as ``gold checks`` does; the reconciliations alone; and
 Silver's search for duplicate rows. Seconds are the job's alone; process seconds include the imports.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from benchmarks.backfill import gold_assets_on
 from benchmarks.contenders import compare, measure, parser, table
-from gold_assets.checks.catalogue import GOLD_CHECKS, GOLD_FOLLOWS, SILVER_CHECKS
+from gold_assets.checks.catalogue import GOLD_FOLLOWS, SILVER_CHECKS, gold_checks
 from gold_assets.checks.findings import Check, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.commands.checks import examine
@@ -33,9 +33,9 @@ def check(checks: list[Check], silver: str, out: str) -> None:
 
 CONTENDERS: dict[str, Callable[[str, str], None]] = {
     "backfill": lambda silver, out: gold_assets_on("sail", silver, out),
-    "all checks of Gold": lambda silver, out: check([*GOLD_CHECKS, GOLD_FOLLOWS], silver, out),
+    "all checks of Gold": lambda silver, out: check([*gold_checks(TABLES), GOLD_FOLLOWS], silver, out),
     "reconciliation alone": lambda silver, out: check(
-        [found for found in GOLD_CHECKS if found.name == "reconciles"], silver, out
+        [found for found in gold_checks(TABLES) if found.name == "reconciles"], silver, out
     ),
     "duplicates in Silver": lambda silver, out: check(
         [found for found in SILVER_CHECKS if found.name == "no_duplicate_rows"], silver, out

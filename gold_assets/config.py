@@ -3,15 +3,18 @@
 import datetime as dt
 import json
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, create_model, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gold_assets.checks.findings import Limits
 from gold_assets.delta import storage
 from gold_assets.delta.errors import UserError
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 
@@ -21,17 +24,16 @@ _URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 class Settings(BaseSettings):
     """The project's settings. A field ``x`` is read from the environment variable ``GOLD_X``.
 
-    Paths may be local or URIs (``s3://…``); a local one is made absolute. Dates are UTC.
+    Paths may be local or URIs (``s3://…``); a local one is made absolute. Dates are UTC. ``load_settings`` adds a field for the
+    path of each table.
     """
+
+    tables: ClassVar[tuple[Table, ...]] = ()
 
     model_config = SettingsConfigDict(env_prefix="GOLD_", frozen=True, env_ignore_empty=True)
 
     lake_root: str = "data"
     source_path: str = "{lake_root}/silver/transactions"
-    write_path_spend_summary: str = "{lake_root}/gold/user_spend_summary"
-    write_path_product_usage_metrics: str = "{lake_root}/gold/product_usage_metrics"
-    write_path_high_risk_txns: str = "{lake_root}/gold/high_risk_txns"
-    bad_records_path: str = "{lake_root}/quarantine/transactions"
     checkpoint_path: str = "{lake_root}/checkpoints/write_to_gold"
     partitions_start: dt.date = dt.date(2017, 1, 1)
     partitions_end: dt.date | None = None
@@ -49,10 +51,10 @@ class Settings(BaseSettings):
     def _make_paths_absolute(cls, values: dict[str, object]) -> dict[str, object]:
         root = _absolute(str(values.get("lake_root", cls.model_fields["lake_root"].default)))
         for name, field in cls.model_fields.items():
-            if name.endswith("_path") or name.startswith("write_path") or name == "lake_root":
+            if "{lake_root}" in str(field.default):
                 given = values.get(name)
-                default = str(field.default).replace("{lake_root}", root)
-                values[name] = _absolute(str(given) if given is not None else default)
+                values[name] = _absolute(str(given) if given else str(field.default).replace("{lake_root}", root))
+        values["lake_root"] = root
         return values
 
     @model_validator(mode="after")
@@ -62,7 +64,8 @@ class Settings(BaseSettings):
                 f"GOLD_PARTITIONS_END is {self.partitions_end}, before GOLD_PARTITIONS_START {self.partitions_start}: "
                 "set it to that date or a later one, or leave it out for a window that includes today."
             )
-        places = {"GOLD_SOURCE_PATH": self.source_path, **{t.path_setting: self._place(t.path_setting) for t in TABLES}}
+        places = {"GOLD_SOURCE_PATH": self.source_path}
+        places |= {table.path_setting: self.lake.places[table.name] for table in self.tables}
         taken: dict[str, str] = {}
         for setting, place in places.items():
             if place in taken:
@@ -94,19 +97,30 @@ class Settings(BaseSettings):
     @cached_property
     def lake(self) -> Lake:
         """Where Silver and the tables made from it are."""
-        return Lake(silver=self.source_path, places={table.name: self._place(table.path_setting) for table in TABLES})
+        places = {table.name: str(getattr(self, _field(table))) for table in self.tables}
+        return Lake(silver=self.source_path, places=places, tables=self.tables)
 
-    def _place(self, path_setting: str) -> str:
-        return str(getattr(self, path_setting.removeprefix("GOLD_").lower()))
+    @property
+    def limits(self) -> Limits:
+        """What the checks hold the tables to."""
+        return Limits(
+            first_date=self.partitions_start,
+            last_date=self.partitions_end,
+            quarantined_share=self.quarantined_share,
+            fresh_by_hour=self.fresh_by_hour,
+        )
 
 
-def load_settings() -> Settings:
-    """The settings of this process, whose environment gets what GOLD_STORAGE_OPTIONS says.
+def load_settings(tables: Sequence[Table] = TABLES) -> Settings:
+    """The settings of this process, for a lake of these tables. The environment gets what GOLD_STORAGE_OPTIONS says.
 
     Raises ``UserError`` with one sentence where a value makes no sense.
     """
+    paths: dict[str, Any] = {_field(table): (str, f"{{lake_root}}/{table.default_path}") for table in tables}
+    with_paths = create_model("Settings", __base__=Settings, **paths)
+    with_paths.tables = tuple(tables)
     try:
-        settings = Settings()
+        settings = with_paths()
     except ValidationError as error:
         first = error.errors()[0]
         setting = "GOLD_" + str(first["loc"][0]).upper()
@@ -115,6 +129,10 @@ def load_settings() -> Settings:
         ) from None
     storage.use(settings.store_options())
     return settings
+
+
+def _field(table: Table) -> str:
+    return table.path_setting.removeprefix("GOLD_").lower()
 
 
 def _expected(error: object) -> str:

@@ -1,6 +1,5 @@
 """What the assets run on: the lake's tables, and the engine that computes them."""
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,9 +13,8 @@ from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.refresh import Refreshed, refresh
-from gold_assets.gold.tables import TABLES, Table
 
 
 class Lakehouse(dg.ConfigurableResource):
@@ -45,9 +43,9 @@ class Lakehouse(dg.ConfigurableResource):
             spark_jars=settings.spark_jars,
         )
 
-    @property
-    def lake(self) -> Lake:
-        return Lake(silver=self.silver, places=self.places)
+    def lake(self, tables: Sequence[Table]) -> Lake:
+        """The lake of these tables. Dagster copies a resource by its configuration, of which a declaration can be no part."""
+        return Lake(silver=self.silver, places=self.places, tables=tuple(tables))
 
     def started_engine(self) -> Engine:
         """The engine of this run."""
@@ -66,10 +64,6 @@ class Lakehouse(dg.ConfigurableResource):
             places=[self.silver, *self.places.values(), *([self.checkpoint] if self.checkpoint else [])],
             open=_open_with_dagster,
         )
-
-    def refresh(self, dates: Sequence[dt.date], tables: Sequence[Table] = TABLES) -> Refreshed:
-        """``gold.refresh`` from Silver's newest version."""
-        return refresh(self.lake, self.started_engine(), dates, tables=tables)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         if self._engine is not None:

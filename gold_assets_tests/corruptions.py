@@ -12,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES, tables_named
+from gold_assets.gold.tables import TABLES
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import rows_of
 
@@ -104,7 +104,7 @@ def _change_the_schema(lake: Lake, engine: Engine) -> None:
 
 def _refresh_one_table_from_newer_silver(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [row(event_date=TUESDAY, user_id="late")])
-    refresh(lake, engine, [TUESDAY], tables=tables_named([SPEND]))
+    refresh(lake, engine, [TUESDAY], tables=lake.named([SPEND]))
 
 
 def _quarantine_many(lake: Lake, engine: Engine) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
 from gold_assets.definitions import defs
-from gold_assets.partitions import daily_partitions
+from gold_assets_tests.project import daily_partitions
 
 SILVER = "silver_transactions"
 GOLD = {"user_spend_summary", "product_usage_metrics", "high_risk_txns"}

@@ -13,16 +13,14 @@ from dagster._core.storage.event_log.base import PartitionKeyFilter
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
 from gold_assets.assets.metadata import table_of
 from gold_assets.assets.silver import SILVER
-from gold_assets.checks.catalogue import CHECKS, GOLD_CHECKS, GOLD_FOLLOWS, SILVER_CHECKS, run
-from gold_assets.checks.findings import Check, Finding, Limits
+from gold_assets.checks.catalogue import GOLD_FOLLOWS, SILVER_CHECKS, all_checks, gold_checks, run
+from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection
-from gold_assets.config import load_settings
+from gold_assets.config import Settings
 from gold_assets.delta.dates import contiguous
-from gold_assets.gold.tables import TABLES
+from gold_assets.gold.declaration import Table
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
-
-_settings = load_settings()
 
 NO_FAILED_DATES = "no_failed_dates"
 """The one check that asks Dagster's own records, for the UI shows an asset's latest evaluation alone."""
@@ -30,51 +28,35 @@ NO_FAILED_DATES = "no_failed_dates"
 _DATES_SHOWN = 50
 
 
-def _key(check: Check) -> dg.AssetCheckKey:
-    return dg.AssetCheckKey(dg.AssetKey(check.table), check.name)
+def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
+    """The checks of the tables, and Silver's check of whether they follow it: what is checked once Gold is made."""
+    checks = (*gold_checks(settings.tables), GOLD_FOLLOWS)
+    records = [_no_failed_dates_spec(table) for table in settings.tables]
 
-
-def _spec(check: Check) -> dg.AssetCheckSpec:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.AssetCheckSpec(
-            check.name,
-            asset=check.table,
-            description=check.description,
-            blocking=check.blocking,
-            partitions_def=daily_partitions if check.by_date else None,
-        )
-
-
-_NO_FAILED_DATES = [
-    dg.AssetCheckSpec(
-        NO_FAILED_DATES,
-        asset=table.name,
-        description="No date's latest evaluation of an error-level check has failed: an older wrong day does not hide.",
+    # In the pool of Gold's writers: no table is seen in the middle of a refresh of the four.
+    @dg.multi_asset_check(
+        name="gold_checks", specs=[*_specs(checks, settings), *records], can_subset=True, pool=GOLD_WRITERS_POOL
     )
-    for table in TABLES
-]
+    def evaluate_gold(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
+        """Check the run's dates of the tables; all dates where the run is not partitioned."""
+        yield from _evaluate(context, lakehouse, settings, checks)
+        for spec in records:
+            if spec.key in context.selected_asset_check_keys:
+                yield _no_failed_dates(context.instance, spec.key, checks)
+                yield dg.Output(None, spec.get_python_identifier())
+
+    return evaluate_gold
 
 
-_WITH_GOLD = (*GOLD_CHECKS, GOLD_FOLLOWS)
-"""What is checked once Gold is made."""
+def silver_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
+    """The checks of Silver by itself."""
 
+    @dg.multi_asset_check(name="silver_checks", specs=_specs(SILVER_CHECKS, settings), can_subset=True)
+    def evaluate_silver(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
+        """Check the run's dates of Silver; all dates where the run is not partitioned."""
+        yield from _evaluate(context, lakehouse, settings, SILVER_CHECKS)
 
-# In the pool of Gold's writers: no table is seen in the middle of a refresh of the four.
-@dg.multi_asset_check(specs=[*map(_spec, _WITH_GOLD), *_NO_FAILED_DATES], can_subset=True, pool=GOLD_WRITERS_POOL)
-def gold_checks(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
-    """Check the run's dates of the tables; all dates where the run is not partitioned."""
-    yield from _evaluate(context, lakehouse, _WITH_GOLD)
-    for spec in _NO_FAILED_DATES:
-        if spec.key in context.selected_asset_check_keys:
-            yield _no_failed_dates(context.instance, spec.key)
-            yield dg.Output(None, spec.get_python_identifier())
-
-
-@dg.multi_asset_check(specs=[*map(_spec, SILVER_CHECKS)], can_subset=True)
-def silver_checks(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
-    """Check the run's dates of Silver; all dates where the run is not partitioned."""
-    yield from _evaluate(context, lakehouse, SILVER_CHECKS)
+    return evaluate_silver
 
 
 run_checks = dg.define_asset_job(
@@ -86,42 +68,66 @@ run_checks = dg.define_asset_job(
 
 _BY_METADATA = {"schema", "dates_in_window", "gold_follows", "yesterday_is_there"}
 
-run_metadata_checks = dg.define_asset_job(
-    "run_metadata_checks",
-    selection=dg.AssetSelection.checks(
-        *(_key(check) for check in CHECKS if check.name in _BY_METADATA),
-        *(spec.key for spec in _NO_FAILED_DATES),
-    ),
-    description="The checks that read logs and records alone: schemas, freshness, dates that Gold has not followed, failed dates.",
-)
 
-daily_metadata_checks = dg.ScheduleDefinition(
-    name="daily_metadata_checks",
-    job=run_metadata_checks,
-    cron_schedule=f"0 {_settings.fresh_by_hour} * * *",
-    execution_timezone="UTC",
-    description="Once yesterday is due: a day that nothing materializes is told of too.",
-)
+def daily_metadata_checks(settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule of ``run_metadata_checks``, which is its job."""
+    job = dg.define_asset_job(
+        "run_metadata_checks",
+        selection=dg.AssetSelection.checks(
+            *(_key(check) for check in all_checks(settings.tables) if check.name in _BY_METADATA),
+            *(_no_failed_dates_spec(table).key for table in settings.tables),
+        ),
+        description="The checks that read logs and records alone: schemas, freshness, dates that Gold has not followed, failed dates.",
+    )
+    return dg.ScheduleDefinition(
+        name="daily_metadata_checks",
+        job=job,
+        cron_schedule=f"0 {settings.fresh_by_hour} * * *",
+        execution_timezone="UTC",
+        description="Once yesterday is due: a day that nothing materializes is told of too.",
+    )
+
+
+def _key(check: Check) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(dg.AssetKey(check.table), check.name)
+
+
+def _specs(checks: Sequence[Check], settings: Settings) -> list[dg.AssetCheckSpec]:
+    partitions = daily_partitions(settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return [
+            dg.AssetCheckSpec(
+                check.name,
+                asset=check.table,
+                description=check.description,
+                blocking=check.blocking,
+                partitions_def=partitions if check.by_date else None,
+            )
+            for check in checks
+        ]
+
+
+def _no_failed_dates_spec(table: Table) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        NO_FAILED_DATES,
+        asset=table.name,
+        description="No date's latest evaluation of an error-level check has failed: an older wrong day does not hide.",
+    )
 
 
 def _evaluate(
-    context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, checks: Sequence[Check]
+    context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, settings: Settings, checks: Sequence[Check]
 ) -> Iterator[object]:
     selected = [check for check in checks if _key(check) in context.selected_asset_check_keys]
-    limits = Limits(
-        first_date=_settings.partitions_start,
-        last_date=_settings.partitions_end,
-        quarantined_share=_settings.quarantined_share,
-        fresh_by_hour=_settings.fresh_by_hour,
-    )
     with one_sentence_failures():
-        inspection = Inspection(lakehouse.lake, _dates(context), limits)
+        inspection = Inspection(lakehouse.lake(settings.tables), _dates(context), settings.limits)
         for check in selected:
             findings = list(run([check], inspection))
             targets = _targets(context.instance, check, findings)
             for finding in findings:
                 yield _evaluation(finding, targets.get(_partition(finding)))
-            yield dg.Output(None, _spec(check).get_python_identifier())
+            yield dg.Output(None, dg.AssetCheckSpec(check.name, asset=check.table).get_python_identifier())
 
 
 def _dates(context: dg.AssetCheckExecutionContext) -> list[dt.date] | None:
@@ -185,10 +191,12 @@ def _targets(
     }
 
 
-def _no_failed_dates(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
+def _no_failed_dates(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, checks: Iterable[Check]
+) -> dg.AssetCheckEvaluation:
     failed: dict[dt.date, list[str]] = {}
     looked_at: set[str] = set()
-    for check in GOLD_CHECKS:
+    for check in checks:
         if dg.AssetKey(check.table) == key.asset_key and check.by_date and check.severity == "error":
             evaluated = dict(_latest_outcomes(instance, _key(check)))
             looked_at |= evaluated.keys()

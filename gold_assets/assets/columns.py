@@ -6,7 +6,7 @@ import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.delta.types import type_name
-from gold_assets.gold.tables import Table
+from gold_assets.gold.declaration import Table
 from gold_assets.silver.contract import SILVER_COLUMNS, Column
 
 _TYPE_IN_SQL = {"long": "bigint"}

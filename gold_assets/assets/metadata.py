@@ -15,20 +15,19 @@ from deltalake import DeltaTable
 from gold_assets.assets.columns import column_lineage, columns_in, columns_of, table_schema
 from gold_assets.assets.pictures import picture_of
 from gold_assets.assets.silver import SILVER
-from gold_assets.config import load_settings
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.refresh import Refreshed
 from gold_assets.gold.summaries import example_rows, numbers_by_date
-from gold_assets.gold.tables import QUARANTINED_TXNS, Table
 
 _DATES_IN_A_PICTURE = 31
 """At least, up to the last date of the run. A longer run's picture has all its dates."""
 
 
-def declared_metadata(table: Table) -> dict[str, Any]:
+def declared_metadata(table: Table, uri: str) -> dict[str, Any]:
     """The table's columns, place and keys, and links to the code that makes it."""
     return {
         "dagster/column_schema": table_schema(columns_of(table)),
-        "dagster/uri": load_settings().lake.places[table.name],
+        "dagster/uri": uri,
         "dagster/code_references": _code_of(table),
         "key": ", ".join(table.key) or "one row per Silver row",
         "zorder_by": ", ".join(table.zorder_by),
@@ -82,7 +81,7 @@ def refreshed_numbers(
     written = refreshed.dates[table.name][date]
     silver_rows = refreshed.silver_rows.get(date, 0)
     shares = {}
-    if table is QUARANTINED_TXNS and silver_rows is not None:
+    if table.is_quarantine and silver_rows is not None:
         shares["quarantined_share"] = written.rows / silver_rows if silver_rows else 0.0
     return {
         "dagster/partition_row_count": written.rows,

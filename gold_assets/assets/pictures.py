@@ -8,21 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 import dagster as dg
 from deltalake import DeltaTable
 
-from gold_assets.gold.summaries import ratios
-from gold_assets.gold.tables import (
-    HIGH_RISK_TXNS,
-    PRODUCT_USAGE_METRICS,
-    QUARANTINED_TXNS,
-    USER_SPEND_SUMMARY,
-    Table,
-)
-
-_BY_DAY = {
-    USER_SPEND_SUMMARY.name: ("spend", "Total spend by day"),
-    HIGH_RISK_TXNS.name: ("rows", "High-risk transactions by day"),
-    QUARANTINED_TXNS.name: ("rows", "Quarantined rows by day"),
-}
-_OF_ANY_TABLE = ("rows", "Rows by day")
+from gold_assets.gold.declaration import Table
+from gold_assets.gold.summaries import spread
 
 _BINS = 50
 _COLOUR = "#4f43dd"
@@ -34,12 +21,11 @@ def picture_of(
     """One chart of the table on ``dates``; ``numbers`` are those of ``numbers_by_date``."""
     days = sorted(dates)
     span = str(days[0]) if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    if table is PRODUCT_USAGE_METRICS:
-        spread = ratios(gold, days, _BINS)
-        title = f"Products a day by average usage_cost_ratio, {span}"
-        return _bars(title, [start + 0.5 / _BINS for start, _ in spread], [count for _, count in spread], 1 / _BINS)
-    number, what = _BY_DAY.get(table.name, _OF_ANY_TABLE)
-    return _bars(f"{what}, {span}", days, [numbers.get(day, {}).get(number, 0) for day in days], 1)
+    title = f"{table.picture.title}, {span}"
+    if table.picture.kind == "spread":
+        bins = spread(gold, table.picture.of, days, _BINS)
+        return _bars(title, [start + 0.5 / _BINS for start, _ in bins], [count for _, count in bins], 1 / _BINS)
+    return _bars(title, days, [numbers.get(day, {}).get(table.picture.of, 0) for day in days], 1)
 
 
 def _bars(

@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from gold_assets.assets.columns import table_schema
-from gold_assets.config import load_settings
+from gold_assets.config import Settings
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
 from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
@@ -17,31 +17,37 @@ from gold_assets.silver.pin import pin_silver
 SILVER = dg.AssetKey("silver_transactions")
 
 
-@dg.observable_source_asset(
-    key=SILVER,
-    description="Enriched transactions, a Delta table that others write: append, update, delete, late rows. "
-    "Each row is one transaction. Observing it finds the dates that have changed.",
-    group_name="silver",
-    partitions_def=daily_partitions,
-    metadata={
-        "dagster/column_schema": table_schema(SILVER_COLUMNS),
-        "dagster/uri": load_settings().source_path,
-    },
-    tags={"dagster/kind/deltalake": ""},
-)
-def silver_transactions(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
-    with one_sentence_failures():
-        silver = pin_silver(lakehouse.silver)
-    changes = silver_changes(silver.table)
-    partitions = set(daily_partitions.get_partition_keys())
-    dates = [
-        date
-        for date in {*changes.last, *dates_with_files(silver.table)}
-        if date is not None and str(date) in partitions
-    ]
-    return dg.DataVersionsByPartition(
-        {str(date): version for date, version in new_data_versions(context.instance, silver.table_id, changes, dates)}
+def silver_asset(settings: Settings) -> dg.SourceAsset:
+    """Silver as an asset that others write, and that is observed."""
+    partitions = daily_partitions(settings)
+
+    @dg.observable_source_asset(
+        key=SILVER,
+        description="Enriched transactions, a Delta table that others write: append, update, delete, late rows. "
+        "Each row is one transaction. Observing it finds the dates that have changed.",
+        group_name="silver",
+        partitions_def=partitions,
+        metadata={"dagster/column_schema": table_schema(SILVER_COLUMNS), "dagster/uri": settings.source_path},
+        tags={"dagster/kind/deltalake": ""},
     )
+    def silver_transactions(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
+        with one_sentence_failures():
+            silver = pin_silver(lakehouse.silver)
+        changes = silver_changes(silver.table)
+        within = set(partitions.get_partition_keys())
+        dates = [
+            date
+            for date in {*changes.last, *dates_with_files(silver.table)}
+            if date is not None and str(date) in within
+        ]
+        return dg.DataVersionsByPartition(
+            {
+                str(date): version
+                for date, version in new_data_versions(context.instance, silver.table_id, changes, dates)
+            }
+        )
+
+    return silver_transactions
 
 
 def new_data_versions(

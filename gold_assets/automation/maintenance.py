@@ -7,11 +7,11 @@ import dagster as dg
 from pydantic import Field
 
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
+from gold_assets.config import Settings
 from gold_assets.delta.dates import contiguous
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, maintain
 from gold_assets.gold.open_table import RETENTION_HOURS
-from gold_assets.gold.tables import TABLES, Table, tables_named
 from gold_assets.resources import Lakehouse, one_sentence_failures
 
 _PATHS_SHOWN = 1_000
@@ -20,9 +20,7 @@ _PATHS_SHOWN = 1_000
 class MaintenanceConfig(dg.Config):
     """What the launchpad asks for."""
 
-    tables: list[str] = Field(
-        default=[table.name for table in TABLES], description="The tables to maintain, by default all."
-    )
+    tables: list[str] = Field(description="The tables to maintain, by default all.")
     dates: list[str] = Field(
         default=[],
         description="Look at these dates only, such as 2017-01-31; by default at all. Of them, those are ordered whose "
@@ -43,50 +41,49 @@ class MaintenanceConfig(dg.Config):
     dry_run: bool = Field(default=False, description="Change nothing; say what would be ordered and deleted.")
 
 
-@dg.op(pool=GOLD_WRITERS_POOL)
-def maintain_gold(context: dg.OpExecutionContext, config: MaintenanceConfig, lakehouse: Lakehouse) -> None:
-    """OPTIMIZE ZORDER BY the dates whose files changed, VACUUM, and look after the log, table by table."""
-    with one_sentence_failures():
-        tables, dates = _tables(config.tables), _dates(config.dates)
-        try:
-            done = maintain(
-                lakehouse.lake,
-                lakehouse.started_engine(),
-                tables,
-                dates,
-                zorder=config.zorder,
-                vacuum=config.vacuum,
-                retention_hours=config.retention_hours,
-                allow_short_retention=config.allow_short_retention,
-                dry_run=config.dry_run,
-            )
-        except MaintenanceFailed as failed:
-            _report(context, failed.maintained)
-            raise
-    _report(context, done)
-    context.add_output_metadata({"summary": _summary(done)})
+def maintenance_schedule(settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule of the maintenance, which is its job: one op that looks after the tables one by one."""
 
+    class AllTables(MaintenanceConfig):
+        tables: list[str] = Field(
+            default=[table.name for table in settings.tables], description="The tables to maintain, by default all."
+        )
 
-@dg.job(description="OPTIMIZE ZORDER BY and VACUUM of Gold and the quarantine, where there is something to gain.")
-def maintenance() -> None:
-    maintain_gold()
+    @dg.op(pool=GOLD_WRITERS_POOL)
+    def maintain_gold(context: dg.OpExecutionContext, config: AllTables, lakehouse: Lakehouse) -> None:
+        """OPTIMIZE ZORDER BY the dates whose files changed, VACUUM, and look after the log, table by table."""
+        with one_sentence_failures():
+            lake, dates = lakehouse.lake(settings.tables), _dates(config.dates)
+            try:
+                done = maintain(
+                    lake,
+                    lakehouse.started_engine(),
+                    lake.named(config.tables),
+                    dates,
+                    zorder=config.zorder,
+                    vacuum=config.vacuum,
+                    retention_hours=config.retention_hours,
+                    allow_short_retention=config.allow_short_retention,
+                    dry_run=config.dry_run,
+                )
+            except MaintenanceFailed as failed:
+                _report(context, failed.maintained)
+                raise
+        _report(context, done)
+        context.add_output_metadata({"summary": _summary(done)})
 
+    @dg.job(description="OPTIMIZE ZORDER BY and VACUUM of Gold and the quarantine, where there is something to gain.")
+    def maintenance() -> None:
+        maintain_gold()
 
-maintenance_schedule = dg.ScheduleDefinition(
-    name="maintenance_schedule",
-    job=maintenance,
-    cron_schedule="0 3 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every night at 03:00 UTC.",
-)
-
-
-def _tables(names: Sequence[str]) -> tuple[Table, ...]:
-    known = [table.name for table in TABLES]
-    if unknown := [name for name in names if name not in known]:
-        raise UserError(f"There is no table {unknown[0]}, expected some of {', '.join(known)}: correct tables.")
-    return tables_named(tuple(names))
+    return dg.ScheduleDefinition(
+        name="maintenance_schedule",
+        job=maintenance,
+        cron_schedule="0 3 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Every night at 03:00 UTC.",
+    )
 
 
 def _dates(texts: Sequence[str]) -> set[dt.date] | None:

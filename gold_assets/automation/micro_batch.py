@@ -16,13 +16,12 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from deltalake import DeltaTable
 
-from gold_assets.assets.gold import gold_tables
 from gold_assets.assets.silver import SILVER, new_data_versions
+from gold_assets.config import Settings
 from gold_assets.delta.dates import contiguous
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.provenance import made_from
-from gold_assets.gold.tables import TABLES
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse
 from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
@@ -106,19 +105,28 @@ class Cursor:
             return cls()
 
 
-@dg.sensor(
-    target=gold_tables,
-    # The daemon looks every 5 s; an interval of 5 s would miss every other look by milliseconds.
-    minimum_interval_seconds=1,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Follows Silver's commits: asks for exactly the dates they touch, again until Gold has them, and reports "
-    "what changed. Reads Delta logs only.",
-)
-def micro_batch_sensor(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
-    first, last = daily_partitions.get_first_partition_key(), daily_partitions.get_last_partition_key()
-    if first is None or last is None:
-        return dg.SensorResult(skip_reason="The partition window has no date yet: GOLD_PARTITIONS_START lies ahead.")
-    return tick(context, lakehouse.lake, (dt.date.fromisoformat(first), dt.date.fromisoformat(last)), time.time())
+def sensor_of(gold: dg.AssetsDefinition, settings: Settings) -> dg.SensorDefinition:
+    """The sensor that asks for materializations of the ``gold`` assets."""
+    partitions = daily_partitions(settings)
+
+    @dg.sensor(
+        target=gold,
+        # The daemon looks every 5 s; an interval of 5 s would miss every other look by milliseconds.
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Follows Silver's commits: asks for exactly the dates they touch, again until Gold has them, and reports "
+        "what changed. Reads Delta logs only.",
+    )
+    def micro_batch_sensor(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
+        first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
+        if first is None or last is None:
+            return dg.SensorResult(
+                skip_reason="The partition window has no date yet: GOLD_PARTITIONS_START lies ahead."
+            )
+        window = (dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+        return tick(context, lakehouse.lake(settings.tables), window, time.time())
+
+    return micro_batch_sensor
 
 
 def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: float) -> dg.SensorResult:
@@ -188,7 +196,7 @@ def _made_before(
 ) -> set[dt.date]:
     """The dates that a backfill before the sensor's first tick made from what Silver still holds, as far as Dagster knows."""
     done = set(dates)
-    for table in TABLES:
+    for table in lake.tables:
         if not DeltaTable.is_deltatable(lake.places[table.name]):
             return set()
         made = made_from(DeltaTable(lake.places[table.name]), done)

@@ -7,10 +7,10 @@ the logs alone; the others compare rows by the SQL of ``second_opinion`` and sha
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from gold_assets.checks import freshness, rows, schemas, second_opinion
+from gold_assets.checks import freshness, rows, schemas
 from gold_assets.checks.findings import SILVER, Check, Finding
 from gold_assets.checks.inspection import Inspection
-from gold_assets.gold.tables import GOLD_TABLES, QUARANTINED_TXNS, TABLES, Table
+from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table
 
 
 def run(checks: Sequence[Check], inspection: Inspection) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def _checks_of(table: Table) -> Iterator[Check]:
         evaluate=partial(schemas.schema, table),
         blocking=True,
     )
-    if table.name in second_opinion.RECONCILED:
+    if table.twin is not None:
         yield Check(
             table.name,
             "reconciles",
@@ -38,12 +38,12 @@ def _checks_of(table: Table) -> Iterator[Check]:
                 True: "Silver's rows of the date are the valid ones and the quarantined ones, row by row.",
                 False: "Equal to Silver at the version that the date was made from, by a computation of its own: "
                 + ("every key, to the last digit." if table.key else "all the rows it must hold and no other."),
-            }[table is QUARANTINED_TXNS],
+            }[table.is_quarantine],
             by_date=True,
             evaluate=partial(rows.reconciles, table),
             blocking=True,
         )
-    if table is QUARANTINED_TXNS:
+    if table.is_quarantine:
         yield Check(
             table.name,
             "undated_rows_reconcile",
@@ -59,17 +59,17 @@ def _checks_of(table: Table) -> Iterator[Check]:
             evaluate=partial(rows.quarantined_share, table),
             severity="warning",
         )
-    if table.name in second_opinion.RECONCILED and table in GOLD_TABLES:
+    if isinstance(table.twin, KeysTwin) or (isinstance(table.twin, RowsTwin) and table.twin.sense):
         yield Check(
             table.name,
             "sound_rows",
             "The key is unique and not NULL; counts, totals and averages make sense by themselves."
-            if table.key
-            else "Every row meets the rule: risk_level is high and usage_cost_ratio < 0.2.",
+            if isinstance(table.twin, KeysTwin)
+            else f"Every row meets the rule: {table.twin.condition}.",
             by_date=True,
             evaluate=partial(rows.sound_rows, table),
         )
-    if table in GOLD_TABLES:
+    if not table.is_quarantine:
         yield Check(
             table.name,
             "one_silver_version",
@@ -87,7 +87,11 @@ def _checks_of(table: Table) -> Iterator[Check]:
     )
 
 
-GOLD_CHECKS = tuple(check for table in TABLES for check in _checks_of(table))
+def gold_checks(tables: Sequence[Table]) -> tuple[Check, ...]:
+    """The checks of the tables themselves."""
+    return tuple(check for table in tables for check in _checks_of(table))
+
+
 SILVER_CHECKS = (
     Check(
         SILVER,
@@ -123,4 +127,7 @@ GOLD_FOLLOWS = Check(
 )
 """Silver's check of the tables: whether what it has changed has reached them."""
 
-CHECKS = (*SILVER_CHECKS, *GOLD_CHECKS, GOLD_FOLLOWS)
+
+def all_checks(tables: Sequence[Table]) -> tuple[Check, ...]:
+    """Every check of Silver and of the tables."""
+    return (*SILVER_CHECKS, *gold_checks(tables), GOLD_FOLLOWS)

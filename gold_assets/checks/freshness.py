@@ -7,15 +7,15 @@ from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, listed, runs
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.second_opinion import Number
 from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.provenance import made_from
-from gold_assets.gold.tables import TABLES, Table
 
 _DAY = dt.timedelta(days=1)
 
 
 def one_silver_version(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     for date in inspection.dates:
-        sources = {other.name: inspection.made_from[other.name].get(date) for other in TABLES}
+        sources = {other.name: inspection.made_from[other.name].get(date) for other in inspection.lake.tables}
         numbers: dict[str, Number | str] = {
             name: "unknown" if source is None else source.silver_version for name, source in sources.items()
         }
@@ -27,7 +27,7 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
         elif len({source.silver_table_id for source in known}) > 1:
             passed, summary = False, "The tables come from different Silver tables: materialize the date again."
         elif len(versions) == 1:
-            passed, summary = True, f"All four tables come from Silver version {max(versions)}."
+            passed, summary = True, f"All tables come from Silver version {max(versions)}."
         elif inspection.silver_changes.changed_after(date, min(versions)) is False:
             passed, summary = (
                 True,
@@ -43,7 +43,7 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
 
 def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
     behind: dict[dt.date, list[str]] = {}
-    for table in TABLES:
+    for table in inspection.lake.tables:
         for date in inspection.dates:
             source = inspection.made_from[table.name].get(date)
             if (

@@ -16,10 +16,10 @@ from gold_assets.checks.second_opinion import Comparison, SilverCounts
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.query import Unreadable
 from gold_assets.engines import SliceBounds
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import MadeFrom, made_from
 from gold_assets.gold.refresh import slices_of
-from gold_assets.gold.tables import QUARANTINED_TXNS, TABLES, Table
 from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
 from gold_assets.silver.pin import Silver, pin_silver
 
@@ -43,7 +43,7 @@ class Inspection:
         self.limits = limits
         self._asked = dates
         # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
-        self._tables = {table.name: _open(lake.places[table.name]) for table in TABLES}
+        self._tables = {table.name: _open(lake.places[table.name]) for table in lake.tables}
         self._silver_versions: dict[int, DeltaTable] = {}
         self._reconciled: dict[str, dict[dt.date | None, Reconciled]] = defaultdict(dict)
         self._counts: dict[tuple[int, dt.date | None], SilverCounts] = {}
@@ -70,10 +70,10 @@ class Inspection:
     def made_from(self) -> Mapping[str, Mapping[dt.date | None, MadeFrom]]:
         """By table, the Silver that each date was made from, where its log tells."""
         return {
-            name: {}
-            if table is None
-            else made_from(table, {*self.dates, *({None} if name == QUARANTINED_TXNS.name else ())})
-            for name, table in self._tables.items()
+            table.name: {}
+            if (gold := self.gold(table)) is None
+            else made_from(gold, {*self.dates, *({None} if table.is_quarantine else ())})
+            for table in self.lake.tables
         }
 
     @cached_property
@@ -148,7 +148,7 @@ class Inspection:
         assert silver is not None
         counts = self.counts(basis.version, part)
         suspects = part
-        if table is QUARANTINED_TXNS:
+        if table.is_quarantine:
             # Where nothing is broken and nothing quarantined, there is nothing to compare.
             dates, undated = split(part)
             held = second_opinion.row_counts(gold, dates, undated=undated)
@@ -162,7 +162,7 @@ class Inspection:
             differing, undated = split([date for date, comparison in compared.items() if comparison.differing])
             if differing or undated:
                 examples = second_opinion.examples(table, silver, gold, differing, broken, undated=undated)
-        nothing = Comparison(dict.fromkeys(second_opinion.TOTALS[table.name], 0), 0)
+        nothing = Comparison(dict.fromkeys(second_opinion.totals_of(table), 0), 0)
         return {
             date: Reconciled(basis, counts[date], compared.get(date, nothing), examples.get(date, [])) for date in part
         }

@@ -11,7 +11,7 @@ from gold_assets.checks.inspection import Inspection, Reconciled, not_there, spl
 from gold_assets.checks.second_opinion import Number, SilverCounts
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.query import Unreadable
-from gold_assets.gold.tables import QUARANTINED_TXNS, Table
+from gold_assets.gold.declaration import Table
 
 
 def reconciles(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
@@ -41,12 +41,12 @@ def _reconciliation(
     numbers |= {name: value for name, value in found.comparison.totals.items() if name not in numbers}
     if (source := inspection.made_from[table.name].get(date)) is not None:
         numbers["made_from_silver_version"] = source.silver_version
-    what = table.key[0].removesuffix("_id") if table.key else "row"
+    what = table.what
     numbers[f"{what}s_that_differ"] = found.comparison.differing
     against = f"Silver version {found.basis.version}"
     if found.comparison.differing == 0:
         summary = f"Equal to {against}."
-        if table is QUARANTINED_TXNS:
+        if table.is_quarantine:
             summary = (
                 f"{count_of(found.silver.rows, 'Silver row')} = {found.silver.rows - found.silver.broken} valid "
                 f"+ {found.silver.broken} quarantined, at version {found.basis.version}."

@@ -8,8 +8,8 @@ from gold_assets.checks.second_opinion import Number
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.types import type_name
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.open_table import declared_fields
-from gold_assets.gold.tables import Table
 
 
 def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:

@@ -1,1 +1,1 @@
-"""What the shell runs."""
+"""What the shell runs: the command ``gold``, a module for each of its sub-commands."""

@@ -1,19 +1,15 @@
-"""``gold-stream``: follow Silver as a stream, on Spark, and report each refreshed partition to Dagster.
+"""``gold stream``: follow Silver as a stream, on Spark, and report each refreshed partition to Dagster."""
 
-Exit code 0: Silver is drained, or the stream was asked to stop; 1: something to put right, said in one sentence.
-"""
-
-import argparse
 import functools
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+import click
 import dagster as dg
 from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
@@ -24,66 +20,57 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
-from dotenv import load_dotenv
 
-from gold_assets.config import load_settings
+from gold_assets.assets.metadata import refreshed_numbers
+from gold_assets.assets.silver import SILVER, new_data_versions
+from gold_assets.config import Settings, load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.streaming import Batch, follow
-from gold_assets.gold.tables import TABLES
 from gold_assets.gold.waiting import wait_and_hear_signals
+from gold_assets.partitions import daily_partitions
+from gold_assets.resources import Lakehouse
 
 logger = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code."""
-    asked = _parser().parse_args(arguments)
-    load_dotenv(Path(".env"))  # as dagster does where it starts
+@click.command(epilog="Example: gold stream --interval '30 seconds'")
+@click.option(
+    "--interval",
+    metavar="TIME",
+    help="Look for new commits of Silver this often, for good, such as '30 seconds'; by default drain Silver and end.",
+)
+@click.option("--optimize", is_flag=True, help="At the end, OPTIMIZE ZORDER BY the refreshed dates before today.")
+def command(interval: str | None, optimize: bool) -> None:
+    """Keep Gold true to Silver by Spark Structured Streaming.
+
+    SIGINT and SIGTERM end it after the batch in hand. Let either this or the sensor write Gold, not both: Dagster's pool does
+    not reach here.
+
+    Exit code 0: Silver is drained, or the stream was asked to stop; 1: something to put right, said in one sentence.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("py4j").setLevel(logging.WARNING)
     stop = _stop_at_signals()
     try:
-        _run(asked, stop)
+        _run(load_settings(), interval, optimize, stop)
     except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+        click.echo(error, err=True)
+        sys.exit(1)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gold-stream",
-        description="Keep Gold true to Silver by Spark Structured Streaming. Paths and Spark come from the same GOLD_ "
-        "settings as the assets'. SIGINT and SIGTERM end it after the batch in hand. Let either this or the sensor write "
-        "Gold, not both: Dagster's pool does not reach here.",
-    )
-    parser.add_argument(
-        "--interval",
-        metavar="TIME",
-        help="look for new commits of Silver this often, for good, such as '30 seconds'; by default drain Silver and end",
-    )
-    parser.add_argument(
-        "--optimize", action="store_true", help="at the end, OPTIMIZE ZORDER BY the refreshed dates before today"
-    )
-    return parser
-
-
-def _run(asked: argparse.Namespace, stop: threading.Event) -> None:
-    settings = load_settings()
-    from gold_assets.resources import Lakehouse
-
+def _run(settings: Settings, interval: str | None, optimize: bool, stop: threading.Event) -> None:
     lakehouse = Lakehouse.from_settings(settings.model_copy(update={"engine": "spark"}))
     engine = lakehouse.started_engine()
     assert isinstance(engine, SparkEngine)
     follow_silver = functools.partial(
         follow,
-        lakehouse.lake,
+        settings.lake,
         settings.checkpoint_path,
         engine=engine,
-        optimize=asked.optimize,
-        interval=asked.interval,
-        on_refreshed=_reporter(),
+        optimize=optimize,
+        interval=interval,
+        on_refreshed=_reporter(settings),
         stop=stop,
     )
     try:
@@ -109,14 +96,9 @@ def _stop_at_signals() -> threading.Event:
     return stop
 
 
-def _report(instance: dg.DagsterInstance, batch: Batch) -> None:
+def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> None:
     """Tell Dagster what a batch did, with the provenance by which the UI knows that Gold is in sync with Silver."""
-    # These modules read the settings when they are loaded, so after the .env file.
-    from gold_assets.assets.metadata import refreshed_numbers
-    from gold_assets.assets.silver import SILVER, new_data_versions
-    from gold_assets.partitions import daily_partitions
-
-    known = set(daily_partitions.get_partition_keys())
+    known = set(daily_partitions(settings).get_partition_keys())
     dates = [date for date in batch.dates if str(date) in known]
     for date, version in new_data_versions(instance, batch.silver.table_id, batch.changes, dates):
         tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
@@ -126,12 +108,12 @@ def _report(instance: dg.DagsterInstance, batch: Batch) -> None:
         assert observed is not None
         silver_version = extract_data_version_from_entry(observed.event_log_entry)
         assert silver_version is not None
-        for table in TABLES:
+        for table in settings.tables:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
                     table.name,
                     partition=str(date),
-                    description="Refreshed by gold-stream",
+                    description="Refreshed by gold stream",
                     metadata={**refreshed_numbers(table, date, batch.refreshed), "stream_batch": batch.id},
                     # What a run stores of its inputs.
                     tags={
@@ -146,15 +128,11 @@ def _report(instance: dg.DagsterInstance, batch: Batch) -> None:
             )
     if left_out := len(batch.dates) - len(dates):
         logger.warning("%d refreshed dates lie outside the partitions and are not reported to Dagster", left_out)
-    logger.info("Batch %d: %d dates of %d tables are reported to Dagster", batch.id, len(dates), len(TABLES))
+    logger.info("Batch %d: %d dates of %d tables are reported to Dagster", batch.id, len(dates), len(settings.tables))
 
 
-def _reporter() -> Callable[[Batch], None] | None:
+def _reporter(settings: Settings) -> Callable[[Batch], None] | None:
     if not os.environ.get("DAGSTER_HOME"):
         logger.info("DAGSTER_HOME is not set: nothing is reported to Dagster")
         return None
-    return functools.partial(_report, dg.DagsterInstance.get())
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return functools.partial(_report, dg.DagsterInstance.get(), settings)

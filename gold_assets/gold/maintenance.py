@@ -27,10 +27,10 @@ from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
 from gold_assets.engines import Engine
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
 from gold_assets.gold.provenance import STAMP
-from gold_assets.gold.tables import TABLES, Table
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class _Asked:
 def maintain(
     lake: Lake,
     engine: Engine,
-    tables: Sequence[Table] = TABLES,
+    tables: Sequence[Table] | None = None,
     dates: Collection[dt.date] | None = None,
     *,
     zorder: bool = True,
@@ -100,6 +100,7 @@ def maintain(
     """Maintain the tables one after the other, and return what was done by table name; tables not made yet are left out.
 
     Args:
+        tables: by default all of the lake's.
         dates: look at these dates only, by default at all. Of them, those are ordered whose files changed since they
             were last ordered and that lie before ``today`` (UTC).
         zorder: compact those dates and cluster them by the table's ``zorder_by``.
@@ -121,6 +122,7 @@ def maintain(
         logger.warning(
             "allow_short_retention is set: VACUUM keeps %d hours, and readers of older versions fail", retention_hours
         )
+    tables = lake.tables if tables is None else tables
     asked = _Asked(
         dates=None if dates is None else frozenset(dates),
         zorder=zorder,

@@ -11,7 +11,7 @@ from deltalake.schema import ArrayType, PrimitiveType
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.types import type_name
-from gold_assets.gold.tables import Table
+from gold_assets.gold.declaration import Table
 from gold_assets.silver.contract import Column
 
 FILE_RETENTION = "delta.deletedFileRetentionDuration"

@@ -24,10 +24,10 @@ from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import Commit, DeltaLog
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine, SliceBounds
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import declared_fields, open_or_create
 from gold_assets.gold.provenance import STAMP
-from gold_assets.gold.tables import QUARANTINED_TXNS, TABLES, Table
 from gold_assets.gold.waiting import wait_and_hear_signals
 from gold_assets.silver import contract
 from gold_assets.silver.pin import Silver, pin_silver
@@ -65,11 +65,11 @@ def refresh(
     engine: Engine,
     dates: Iterable[dt.date],
     silver_version: int | None = None,
-    tables: Sequence[Table] = TABLES,
+    tables: Sequence[Table] | None = None,
 ) -> Refreshed:
     """Make each table's ``dates`` equal to its transformation of Silver's rows at one pinned version.
 
-    ``silver_version`` is by default Silver's newest. A table's dates are replaced in one commit, or in several where
+    ``silver_version`` is by default Silver's newest, ``tables`` all of the lake's. A table's dates are replaced in one commit, or in several where
     there is more than a slice of data, each with whole dates: a reader sees a date before or after. The tables are
     written side by side. Rows of Silver without a date belong to no date: whenever the quarantine is refreshed they are.
 
@@ -78,6 +78,7 @@ def refresh(
     """
     started = time.perf_counter()
     wanted = sorted(set(dates))
+    tables = lake.tables if tables is None else tables
     silver = pin_silver(lake.silver, silver_version)
     columns = ", ".join(f"{field.name} {type_name(field)}" for field in silver.fields)
     logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
@@ -167,7 +168,7 @@ def _refresh_table(
             broken_dates = part.broken_dates.result()
             if stop.is_set():
                 break  # and then broken_dates may not have been looked for
-            and_null = table is QUARANTINED_TXNS and number == 1
+            and_null = table.is_quarantine and number == 1
             written |= _replace(table, target, silver, engine, part.dates, broken_dates, and_null=and_null)
         except Exception:
             stop.set()

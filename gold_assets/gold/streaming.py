@@ -36,7 +36,6 @@ from gold_assets.gold.tables import (
     HIGH_RISK_TXNS,
     PRODUCT_USAGE_METRICS,
     QUARANTINED_TXNS,
-    TABLES,
     USER_SPEND_SUMMARY,
 )
 from gold_assets.silver.changes import SilverChanges, silver_changes
@@ -151,7 +150,7 @@ def follow(
     while not _run_until_it_ends(batches, interval):
         logger.info("Silver's columns have changed: the stream starts again with the new ones")
     if optimize and batches.dates:
-        maintain(lake, engine, batches.tables, batches.dates, vacuum=False)
+        maintain(lake, engine, dates=batches.dates, vacuum=False)
     return batches.dates
 
 
@@ -316,7 +315,6 @@ class _Batches:
         stop: threading.Event,
     ) -> None:
         self.lake = lake
-        self.tables = [table for table in TABLES if table.name in lake.places]
         self.checkpoint = checkpoint
         self.stop = stop
         self.dates: set[dt.date] = set()
@@ -368,8 +366,13 @@ class _Batches:
             logger.info("Batch %d: Silver versions %d to %d changed no date", batch_id, after + 1, silver.version)
             return
         dates = sorted(date for date in touched if date is not None)
-        refreshed = refresh(self.lake, self._engine, dates, silver.version, self.tables)
-        quarantined = sum(written.rows for written in refreshed.dates[QUARANTINED_TXNS.name].values())
+        refreshed = refresh(self.lake, self._engine, dates, silver.version)
+        quarantined = sum(
+            written.rows
+            for table in self.lake.tables
+            if table.is_quarantine
+            for written in refreshed.dates[table.name].values()
+        )
         batch = Batch(
             id=batch_id,
             silver=silver,

@@ -1,7 +1,7 @@
 """What a table holds, in a few numbers a date, an example of its rows, and how its values are spread; read from its own files."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -9,43 +9,14 @@ from deltalake import DeltaTable
 
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.query import query
-from gold_assets.gold.tables import (
-    HIGH_RISK_TXNS,
-    PRODUCT_USAGE_METRICS,
-    QUARANTINED_TXNS,
-    USER_SPEND_SUMMARY,
-    Table,
-)
-
-_NUMBERS: Mapping[str, Mapping[str, str]] = {
-    USER_SPEND_SUMMARY.name: {
-        "spend": "sum(total_spend)",
-        "transactions": "sum(transaction_count)",
-    },
-    PRODUCT_USAGE_METRICS.name: {
-        "avg_usage_cost_ratio": "sum(avg_usage_cost_ratio * rated_count) / sum(rated_count)",
-        "rated_share": "sum(rated_count) / CAST(sum(transaction_count) AS DOUBLE)",
-    },
-    HIGH_RISK_TXNS.name: {
-        "amount": "sum(amount)",
-        "users": "count(DISTINCT user_id)",
-    },
-}
-"""By table and name, an aggregate over the rows of a date. A table that is not here has its count of rows alone."""
-
-_WORTH_SEEING_FIRST: Mapping[str, str] = {
-    USER_SPEND_SUMMARY.name: "total_spend DESC, user_id",
-    PRODUCT_USAGE_METRICS.name: "transaction_count DESC, product_id",
-    HIGH_RISK_TXNS.name: "amount DESC, user_id",
-    QUARANTINED_TXNS.name: "array_length(violations) DESC",
-}
+from gold_assets.gold.declaration import Table
 
 _ROWS_SHOWN = 5
 
 
 def numbers_by_date(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, float]]:
     """For each of the ``dates`` that has rows: ``rows``, and what the table's rows add up to."""
-    select = ", ".join(f"{sql} AS {name}" for name, sql in _NUMBERS.get(table.name, {}).items())
+    select = ", ".join(f"{sql} AS {name}" for name, sql in table.numbers.items())
     rows = query(
         f"SELECT {EVENT_DATE}, count(*) AS rows{', ' if select else ''}{select} FROM gold "
         f"WHERE {predicate(dates)} GROUP BY {EVENT_DATE} ORDER BY {EVENT_DATE}",
@@ -63,19 +34,20 @@ def numbers_by_date(table: Table, gold: DeltaTable, dates: Collection[dt.date]) 
 
 def example_rows(table: Table, gold: DeltaTable, date: dt.date) -> list[dict[str, Any]]:
     """A few rows of the date, those with the largest numbers first."""
-    order = _WORTH_SEEING_FIRST.get(table.name, "1")
-    return query(f"SELECT * FROM gold WHERE {predicate([date])} ORDER BY {order} LIMIT {_ROWS_SHOWN}", gold=gold)
+    return query(
+        f"SELECT * FROM gold WHERE {predicate([date])} ORDER BY {table.first_rows} LIMIT {_ROWS_SHOWN}", gold=gold
+    )
 
 
-def ratios(gold: DeltaTable, dates: Collection[dt.date], steps: int) -> list[tuple[float, int]]:
-    """How many of ``product_usage_metrics``' products and days have which ratio, in bins of one ``steps``-th from 0 to 1.
+def spread(gold: DeltaTable, column: str, dates: Collection[dt.date], steps: int) -> list[tuple[float, int]]:
+    """How many of the table's rows have which value in ``column``, in bins of one ``steps``-th from 0 to 1.
 
     Of each bin the lower end and the count. What is below 0 or above 1 is in the first or the last.
     """
-    bin_of = f"greatest(0, least({steps - 1}, floor(avg_usage_cost_ratio * {steps})))"
+    bin_of = f"greatest(0, least({steps - 1}, floor({column} * {steps})))"
     rows = query(
         f"SELECT CAST({bin_of} AS INT) AS bin, count(*) AS n FROM gold "
-        f"WHERE ({predicate(dates)}) AND avg_usage_cost_ratio IS NOT NULL GROUP BY 1",
+        f"WHERE ({predicate(dates)}) AND {column} IS NOT NULL GROUP BY 1",
         gold=gold,
     )
     counts = {row["bin"]: row["n"] for row in rows}

@@ -1,50 +1,17 @@
 """The tables that are made from Silver, each declared once. Assets, checks, maintenance and docs iterate over TABLES."""
 
-import datetime as dt
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-
-from pyspark.sql import DataFrame
-
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.gold import transformations as t
+from gold_assets.gold.declaration import KeysTwin, Picture, RowsTwin, Table, Value
 from gold_assets.silver import contract
 from gold_assets.silver.contract import VIOLATIONS, Column
 
 _DATE = Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.", made_from=(EVENT_DATE,))
 
+_AVERAGES_AGREE_TO = "1e-12"
+"""Relative to the mean size of what is averaged: the order of a floating-point sum is free."""
 
-@dataclass(frozen=True)
-class Table:
-    """A table that is a function of Silver, partitioned by event_date.
-
-    Attributes:
-        name: the table's and the asset's name.
-        code_version: raise it when the transformation changes what it computes; the UI then shows the table as stale.
-        description: what a row means, for an analyst.
-        path_setting: the setting that holds the table's path.
-        rows: which of Silver's rows feed the table: ``contract.valid_rows`` or ``contract.quarantined_rows``.
-        transformation: from those rows to the table's.
-        columns: the declared columns, in order. Where ``keeps_silver_columns``, Silver's columns come before them.
-        key: the columns whose values are unique and not NULL; empty where each row stands for one of Silver's.
-        zorder_by: the columns OPTIMIZE clusters by.
-    """
-
-    name: str
-    code_version: str
-    description: str
-    path_setting: str
-    rows: Callable[[DataFrame, Collection[dt.date] | None], DataFrame]
-    transformation: Callable[[DataFrame], DataFrame]
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    zorder_by: tuple[str, ...]
-    keeps_silver_columns: bool = False
-
-    def of(self, silver: DataFrame, broken_dates: Collection[dt.date] | None = None) -> DataFrame:
-        """The table's content as the function of Silver that it is; ``broken_dates`` as in ``contract.valid_rows``."""
-        return self.transformation(self.rows(silver, broken_dates))
-
+_IS_HIGH_RISK = "risk_level = 'high' AND usage_cost_ratio < 0.2"
 
 USER_SPEND_SUMMARY = Table(
     name="user_spend_summary",
@@ -66,13 +33,26 @@ USER_SPEND_SUMMARY = Table(
     ),
     key=("user_id", EVENT_DATE),
     zorder_by=("user_id",),
+    twin=KeysTwin(
+        values={
+            "transaction_count": Value("count(*)", "sum(transaction_count)"),
+            "total_spend": Value(lambda silver: silver.money_sum, "sum(total_spend)"),
+        },
+        # Refunds make negative totals legal.
+        senses={
+            "transaction_counts_below_one": "transaction_count >= 1",
+            "totals_without_value": "total_spend IS NOT NULL",
+        },
+    ),
+    numbers={"spend": "sum(total_spend)", "transactions": "sum(transaction_count)"},
+    first_rows="total_spend DESC, user_id",
+    picture=Picture("spend", "Total spend by day"),
 )
 
 PRODUCT_USAGE_METRICS = Table(
     name="product_usage_metrics",
     code_version="1",
     description="Average usage_cost_ratio per product per day. One row for each product with a valid transaction on that day.",
-    path_setting="GOLD_WRITE_PATH_PRODUCT_USAGE_METRICS",
     rows=contract.valid_rows,
     transformation=t.product_usage_metrics,
     columns=(
@@ -94,6 +74,33 @@ PRODUCT_USAGE_METRICS = Table(
     ),
     key=("product_id", EVENT_DATE),
     zorder_by=("product_id",),
+    twin=KeysTwin(
+        values={
+            "transaction_count": Value("count(*)", "sum(transaction_count)"),
+            "rated_count": Value("count(usage_cost_ratio)", "sum(rated_count)"),
+            "average": Value(
+                "avg(usage_cost_ratio)",
+                "max(avg_usage_cost_ratio)",
+                agrees=f"""(s.average = g.average OR abs(s.average - g.average) <= {_AVERAGES_AGREE_TO} * s.size
+                    OR (s.average IS NULL AND g.average IS NULL))""",
+                with_silver={"size": "avg(abs(usage_cost_ratio))"},
+                is_total=False,
+            ),
+        },
+        senses={
+            "transaction_counts_below_one": "transaction_count >= 1",
+            "rated_counts_out_of_range": "rated_count >= 0 AND rated_count <= transaction_count",
+            "averages_without_reason": "(avg_usage_cost_ratio IS NULL) = (rated_count = 0)",
+            "averages_not_finite": "avg_usage_cost_ratio IS NULL "
+            "OR abs(avg_usage_cost_ratio) < CAST('Infinity' AS DOUBLE)",
+        },
+    ),
+    numbers={
+        "avg_usage_cost_ratio": "sum(avg_usage_cost_ratio * rated_count) / sum(rated_count)",
+        "rated_share": "sum(rated_count) / CAST(sum(transaction_count) AS DOUBLE)",
+    },
+    first_rows="transaction_count DESC, product_id",
+    picture=Picture("avg_usage_cost_ratio", "Products a day by average usage_cost_ratio", kind="spread"),
 )
 
 HIGH_RISK_TXNS = Table(
@@ -101,7 +108,6 @@ HIGH_RISK_TXNS = Table(
     code_version="1",
     description=f"Transactions flagged high-risk: risk_level is high and usage_cost_ratio < {t.HIGH_RISK_RATIO}. "
     "One row for each flagged Silver row, with all of Silver's columns.",
-    path_setting="GOLD_WRITE_PATH_HIGH_RISK_TXNS",
     rows=contract.valid_rows,
     transformation=t.high_risk_txns,
     columns=(
@@ -115,6 +121,12 @@ HIGH_RISK_TXNS = Table(
     ),
     key=(),
     zorder_by=("user_id",),
+    twin=RowsTwin(
+        of_valid=True, condition=_IS_HIGH_RISK, sense=("rows_not_high_risk", f"{_IS_HIGH_RISK} AND is_high_risk")
+    ),
+    numbers={"amount": "sum(amount)", "users": "count(DISTINCT user_id)"},
+    first_rows="amount DESC, user_id",
+    picture=Picture("rows", "High-risk transactions by day"),
     keeps_silver_columns=True,
 )
 
@@ -123,7 +135,6 @@ QUARANTINED_TXNS = Table(
     code_version="1",
     description="Silver rows that break a rule of the contract and therefore count in no Gold table. "
     "One row for each of them, with all of Silver's columns and the names of the rules it breaks.",
-    path_setting="GOLD_BAD_RECORDS_PATH",
     rows=contract.quarantined_rows,
     transformation=lambda rows: rows,
     columns=(
@@ -137,13 +148,12 @@ QUARANTINED_TXNS = Table(
     ),
     key=(),
     zorder_by=("user_id",),
+    twin=RowsTwin(of_valid=False),
+    first_rows="array_length(violations) DESC",
+    picture=Picture("rows", "Quarantined rows by day"),
+    path_setting="GOLD_BAD_RECORDS_PATH",
+    default_path="quarantine/transactions",
     keeps_silver_columns=True,
 )
 
 TABLES = (USER_SPEND_SUMMARY, PRODUCT_USAGE_METRICS, HIGH_RISK_TXNS, QUARANTINED_TXNS)
-GOLD_TABLES = (USER_SPEND_SUMMARY, PRODUCT_USAGE_METRICS, HIGH_RISK_TXNS)
-
-
-def tables_named(names: list[str] | tuple[str, ...]) -> tuple[Table, ...]:
-    """The declarations with these names, in the order of TABLES."""
-    return tuple(table for table in TABLES if table.name in names)

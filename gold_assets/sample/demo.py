@@ -9,13 +9,14 @@ from pathlib import Path
 import dagster as dg
 from deltalake import DeltaTable
 
-from gold_assets.commands import checks
+from gold_assets.commands.checks import check_lake
 from gold_assets.config import Settings, load_settings
+from gold_assets.definitions import build
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import query
 from gold_assets.gold.provenance import STAMP
-from gold_assets.gold.tables import TABLES, USER_SPEND_SUMMARY
+from gold_assets.gold.tables import USER_SPEND_SUMMARY
 from gold_assets.sample.bad_rows import bad_rows
 from gold_assets.sample.complete_journey import transactions, write_silver
 from gold_assets.silver.pin import pin_silver
@@ -26,15 +27,15 @@ _LOGS_ERRORS_ONLY = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 def main() -> int:
     """Run the demo. Returns the exit code: 0 when every date is materialized, and no error-level check fails."""
     started = time.perf_counter()
-    settings = load_settings()
     try:
+        settings = load_settings()
         first, last = build_silver(settings)
-        # Read when the definitions are imported: the window of the demo begins with its data.
-        os.environ.setdefault("GOLD_PARTITIONS_START", first.isoformat())
-        succeeded = materialize(first, last)
+        if "partitions_start" not in settings.model_fields_set:  # the window of the demo begins with its data
+            settings = settings.model_copy(update={"partitions_start": first})
+        succeeded = materialize(settings, first, last)
         print_outcome(settings)
-        print("\nEvery check of every date, by gold-checks:\n")
-        succeeded = checks.main([]) == 0 and succeeded
+        print("\nEvery check of every date, by gold checks:\n")
+        succeeded = check_lake(settings).exit_code == 0 and succeeded
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -56,14 +57,12 @@ def build_silver(settings: Settings) -> tuple[dt.date, dt.date]:
     return first, last
 
 
-def materialize(first: dt.date, last: dt.date) -> bool:
+def materialize(settings: Settings, first: dt.date, last: dt.date) -> bool:
     """Observe Silver, then materialize the range of dates in one run. Returns whether the run succeeded.
 
     The checks come after it, outside Dagster: it takes minutes to record what takes seconds to work out.
     """
-    from gold_assets.definitions import defs
-
-    repository = defs.get_repository_def()
+    repository = build(settings).get_repository_def()
     range_of_dates = {
         "dagster/asset_partition_range_start": first.isoformat(),
         "dagster/asset_partition_range_end": last.isoformat(),
@@ -72,9 +71,9 @@ def materialize(first: dt.date, last: dt.date) -> bool:
         observed = repository.get_job("observe_silver").execute_in_process(
             instance=instance, run_config=_LOGS_ERRORS_ONLY
         )
-        print(f"Materializing {first} to {last}: {', '.join(table.name for table in TABLES)}")
+        print(f"Materializing {first} to {last}: {', '.join(settings.lake.places)}")
         job = repository.get_implicit_global_asset_job_def().get_subset(
-            asset_selection={dg.AssetKey(table.name) for table in TABLES},
+            asset_selection={dg.AssetKey(table.name) for table in settings.tables},
             asset_check_selection=set(),
         )
         result = job.execute_in_process(
@@ -86,7 +85,7 @@ def materialize(first: dt.date, last: dt.date) -> bool:
 def print_outcome(settings: Settings) -> None:
     """Per table its rows, dates, Silver version and path; then the five largest spenders' days."""
     print(f"\n{'table':<24}{'rows':>11}{'dates':>7}{'Silver version':>16}  path")
-    for table in TABLES:
+    for table in settings.tables:
         path = settings.lake.places[table.name]
         delta_table = DeltaTable(path)
         [counted] = query("SELECT count(*) AS rows, count(DISTINCT event_date) AS dates FROM t", t=delta_table)

@@ -10,15 +10,22 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from deltalake import DeltaTable
 
-from gold_assets.assets.checks import NO_FAILED_DATES, gold_checks, run_checks, run_metadata_checks, silver_checks
-from gold_assets.assets.gold import gold_tables
-from gold_assets.assets.silver import silver_transactions
+from gold_assets.assets.checks import NO_FAILED_DATES, daily_metadata_checks, run_checks
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
-from gold_assets.partitions import daily_partitions
+from gold_assets.gold.refresh import refresh
 from gold_assets.resources import Lakehouse
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SPEND, Corruption
+from gold_assets_tests.project import (
+    SETTINGS,
+    daily_partitions,
+    gold_checks,
+    gold_tables,
+    resources_on,
+    silver_checks,
+    silver_transactions,
+)
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
 
 pytestmark = pytest.mark.sail
@@ -53,7 +60,8 @@ def check(
     definitions = dg.Definitions(
         assets=[silver_transactions, gold_tables],
         asset_checks=[silver_checks, gold_checks],
-        jobs=[run_checks, run_metadata_checks],
+        jobs=[run_checks],
+        schedules=[daily_metadata_checks(SETTINGS)],
         resources={"lakehouse": LakehouseWithoutEngine(silver=lake.silver, places=dict(lake.places), engine="sail")},
     )
     return (
@@ -71,7 +79,7 @@ def materialize(
         [gold_tables, silver_transactions, gold_checks, *more],
         selection=dg.AssetSelection.assets(gold_tables, *more),
         tags=tags,
-        resources={"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")},
+        resources=resources_on(lake),
         instance=instance,
         raise_on_error=False,
     )
@@ -137,7 +145,7 @@ def test_downstream_does_not_run_on_a_wrong_day(lake: Lake, instance: dg.Dagster
 
     @dg.multi_asset(specs=list(gold_tables.specs), partitions_def=daily_partitions, can_subset=True)
     def forgets_a_day(lakehouse: Lakehouse) -> object:
-        lakehouse.refresh(DATES)
+        refresh(lake, lakehouse.started_engine(), DATES)
         DeltaTable(lake.places[SPEND]).delete("event_date = DATE '2024-01-02'")
         for spec in gold_tables.specs:
             yield dg.MaterializeResult(spec.key)
@@ -146,7 +154,7 @@ def test_downstream_does_not_run_on_a_wrong_day(lake: Lake, instance: dg.Dagster
         [forgets_a_day, silver_transactions, gold_checks, report],
         selection=dg.AssetSelection.assets(forgets_a_day, report),
         tags=RANGE,
-        resources={"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")},
+        resources=resources_on(lake),
         instance=instance,
         raise_on_error=False,
     )
@@ -219,11 +227,11 @@ def test_an_evaluation_tells_numbers_and_example_rows(lake: Lake, instance: dg.D
 
 
 def test_yesterday_is_due_by_the_set_hour_and_not_before(lake: Lake) -> None:
-    from gold_assets.checks.catalogue import CHECKS, run
+    from gold_assets.checks.catalogue import all_checks, run
     from gold_assets.checks.findings import Limits
     from gold_assets.checks.inspection import Inspection
 
-    freshness = [found for found in CHECKS if found.name == "yesterday_is_there"]
+    freshness = [found for found in all_checks(lake.tables) if found.name == "yesterday_is_there"]
 
     def fresh(now: dt.datetime, last_date: dt.date | None = None) -> bool:
         limits = Limits(MONDAY, last_date, fresh_by_hour=6, now=now.replace(tzinfo=dt.timezone.utc))

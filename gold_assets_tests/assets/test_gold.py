@@ -6,12 +6,11 @@ import dagster as dg
 import pytest
 from deltalake import DeltaTable
 
-from gold_assets.assets.gold import GOLD_WRITERS_POOL, gold_tables
-from gold_assets.assets.silver import SILVER, silver_transactions
+from gold_assets.assets.gold import GOLD_WRITERS_POOL
+from gold_assets.assets.silver import SILVER
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
-from gold_assets.partitions import daily_partitions
-from gold_assets.resources import Lakehouse
+from gold_assets_tests.project import daily_partitions, gold_tables, resources_on, silver_transactions
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
@@ -44,7 +43,7 @@ def materialize(
         [gold_tables, silver_transactions],
         selection=dg.AssetSelection.assets(*(tables or NAMES)),
         tags=dates,
-        resources={"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")},
+        resources=resources_on(lake),
         instance=instance,
         raise_on_error=False,
     )

@@ -11,11 +11,10 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from gold_assets.assets.gold import gold_tables
-from gold_assets.assets.silver import SILVER, silver_transactions
+from gold_assets.assets.silver import SILVER
 from gold_assets.gold import transformations
 from gold_assets.gold.lake import Lake
-from gold_assets.resources import Lakehouse
+from gold_assets_tests.project import gold_tables, resources_on, silver_transactions
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, with_type, write_silver
 
 pytestmark = pytest.mark.sail
@@ -47,7 +46,7 @@ def materialized(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, dt
         [gold_tables, silver_transactions],
         selection=dg.AssetSelection.assets(*names),
         tags={"dagster/asset_partition_range_start": str(MONDAY), "dagster/asset_partition_range_end": str(WEDNESDAY)},
-        resources={"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")},
+        resources=resources_on(lake),
         instance=instance,
     )
     told = [event.step_materialization_data.materialization for event in done.get_asset_materialization_events()]

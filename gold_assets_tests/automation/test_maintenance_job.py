@@ -8,16 +8,20 @@ import dagster as dg
 import pytest
 
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
-from gold_assets.automation.maintenance import maintain_gold, maintenance, maintenance_schedule
+from gold_assets.automation.maintenance import maintenance_schedule
+from gold_assets.definitions import build
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
-from gold_assets.resources import Lakehouse
+from gold_assets_tests.project import SETTINGS, resources_on
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = pytest.mark.sail
+
+SCHEDULE = maintenance_schedule(SETTINGS)
+MAINTENANCE = build(SETTINGS).resolve_job_def("maintenance")
 
 
 @pytest.fixture
@@ -33,9 +37,9 @@ def gold(lake: Lake, engine: Engine) -> Lake:
 
 
 def maintain(lake: Lake, instance: dg.DagsterInstance, **config: Any) -> dg.ExecuteInProcessResult:
-    return maintenance.execute_in_process(
+    return MAINTENANCE.execute_in_process(
         run_config={"ops": {"maintain_gold": {"config": config}}},
-        resources={"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")},
+        resources=resources_on(lake),
         instance=instance,
         raise_on_error=False,
     )
@@ -122,6 +126,6 @@ def test_a_request_that_makes_no_sense_fails_with_one_sentence(
 
 
 def test_it_shares_the_pool_of_golds_writers_and_runs_every_night() -> None:
-    assert maintain_gold.pool == GOLD_WRITERS_POOL
-    assert (maintenance_schedule.cron_schedule, maintenance_schedule.execution_timezone) == ("0 3 * * *", "UTC")
-    assert maintenance_schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert {definition.pool for definition in MAINTENANCE.all_node_defs} == {GOLD_WRITERS_POOL}
+    assert (SCHEDULE.cron_schedule, SCHEDULE.execution_timezone) == ("0 3 * * *", "UTC")
+    assert SCHEDULE.default_status is dg.DefaultScheduleStatus.RUNNING

@@ -68,7 +68,7 @@ def test_the_first_window_asks_for_every_date_of_silver(daemon: Daemon) -> None:
 
 def test_the_first_window_also_asks_for_dates_that_only_gold_has(daemon: Daemon) -> None:
     append(daemon, MONDAY)
-    write_silver(Lake(daemon.lake.places["high_risk_txns"], {}), [row(event_date=later(9))])
+    write_silver(Lake(daemon.lake.places["high_risk_txns"], {}, tables=()), [row(event_date=later(9))])
     daemon.tick()
     assert daemon.asked_for() == [(MON, MON), ("2024-01-09", "2024-01-09")]
 
@@ -408,7 +408,7 @@ def test_a_silver_made_anew_starts_over_from_its_beginning(idle: Daemon) -> None
     idle.tick()
     idle.end_all()
     idle.tick()
-    write_silver(Lake(idle.lake.places["user_spend_summary"], {}), [row(event_date=MONDAY)])
+    write_silver(Lake(idle.lake.places["user_spend_summary"], {}, tables=()), [row(event_date=MONDAY)])
     shutil.rmtree(idle.lake.silver)
     append(idle, TUESDAY)
     idle.tick()

@@ -10,11 +10,10 @@ from dagster._core.loader import LoadingContextForTest
 from deltalake import DeltaTable
 
 from gold_assets.assets.silver import SILVER
-from gold_assets.automation.micro_batch import micro_batch_sensor
 from gold_assets.definitions import defs
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
-from gold_assets.resources import Lakehouse
+from gold_assets_tests.project import resources_on
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
@@ -30,14 +29,14 @@ class Project:
         self.lake = lake
         self.instance = instance
         self.cursor: str | None = None
-        self.resources = {"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")}
+        self.resources = resources_on(lake)
         self.repository = defs.get_repository_def()
 
     def tick(self) -> list[dg.RunRequest]:
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, repository_def=self.repository, resources=self.resources
         ) as context:
-            result = micro_batch_sensor.evaluate_tick(context)
+            result = self.repository.get_sensor_def("micro_batch_sensor").evaluate_tick(context)
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
         self.cursor = result.cursor

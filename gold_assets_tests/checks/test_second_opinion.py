@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from gold_assets.checks.catalogue import CHECKS, run
+from gold_assets.checks.catalogue import all_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.engines import Engine
@@ -21,7 +21,11 @@ NAN, INFINITY = float("nan"), float("inf")
 def red(lake: Lake) -> set[str]:
     limits = Limits(MONDAY, TUESDAY, quarantined_share=1.0)
     inspection = Inspection(lake, [MONDAY, TUESDAY], limits)
-    return {f"{found.check.table}:{found.check.name}" for found in run(CHECKS, inspection) if not found.passed}
+    return {
+        f"{found.check.table}:{found.check.name}"
+        for found in run(all_checks(lake.tables), inspection)
+        if not found.passed
+    }
 
 
 @pytest.mark.parametrize(

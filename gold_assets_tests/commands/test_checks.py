@@ -1,4 +1,4 @@
-"""``gold-checks``: each check seen red by a corruption of the real tables, and the exit code that CI sees."""
+"""``gold checks``: each check seen red by a corruption of the real tables, and the exit code that CI sees."""
 
 import datetime as dt
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from gold_assets.commands.checks import main
+from gold_assets.commands.gold import gold
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
@@ -39,9 +39,17 @@ def lake(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     return lake
 
 
+def gold_checks(*arguments: str) -> int:
+    """The exit code of the command."""
+    with pytest.raises(SystemExit) as ended:
+        gold(["checks", *arguments], prog_name="gold")
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
 def failures(*arguments: str) -> tuple[int, set[tuple[str, str, dt.date | None]]]:
     """The exit code, and what the JSON says has failed."""
-    code = main([*arguments, "--json", "found.json"])
+    code = gold_checks(*arguments, "--json", "found.json")
     findings = json.loads(Path("found.json").read_text())["findings"]
     return code, {
         (found["table"], found["check"], found["date"] and dt.date.fromisoformat(found["date"]))
@@ -69,7 +77,7 @@ def test_a_wrong_day_outside_the_range_is_not_asked(lake: Lake) -> None:
 
 def test_select_runs_what_it_names(lake: Lake) -> None:
     DeltaTable(lake.places[SPEND]).delete("event_date = DATE '2024-01-02'")
-    assert failures("--select", "high_risk_txns", "schema")[0] == 0
+    assert failures("--select", "high_risk_txns", "--select", "schema")[0] == 0
     assert failures("--select", "user*:rec*") == (1, {(SPEND, "reconciles", TUESDAY)})
 
 
@@ -107,7 +115,7 @@ def test_silver_without_a_column_fails_its_schema_and_the_rest_could_not_run(lak
 def test_what_cannot_be_asked_is_one_sentence_and_exit_code_2(
     lake: Lake, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], sentence: str
 ) -> None:
-    assert main(arguments) == 2
+    assert gold_checks(*arguments) == 2
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
@@ -116,9 +124,9 @@ def test_what_cannot_be_asked_is_one_sentence_and_exit_code_2(
 def test_no_silver_is_exit_code_2_whatever_gold_is(lake: Lake) -> None:
     shutil.rmtree(lake.silver)
     for arguments in ((), ON_THE_DATES, (*ON_THE_DATES, "--select", "reconciles")):
-        assert main(arguments) == 2
+        assert gold_checks(*arguments) == 2
     shutil.rmtree(lake.places[SPEND])
-    assert main((*ON_THE_DATES, "--select", f"{SPEND}:reconciles")) == 2
+    assert gold_checks(*ON_THE_DATES, "--select", f"{SPEND}:reconciles") == 2
 
 
 def test_a_lake_without_dates_is_exit_code_2_for_nothing_was_checked(
@@ -126,19 +134,19 @@ def test_a_lake_without_dates_is_exit_code_2_for_nothing_was_checked(
 ) -> None:
     monkeypatch.setenv("GOLD_PARTITIONS_START", "2023-01-01")
     monkeypatch.setenv("GOLD_PARTITIONS_END", "2023-01-02")
-    assert main(["--select", "reconciles"]) == 2
+    assert gold_checks("--select", "reconciles") == 2
 
 
 def test_a_lost_file_of_gold_is_exit_code_2(lake: Lake) -> None:
     for file in Path(lake.places[SPEND]).glob("event_date=2024-01-02/*.parquet"):
         file.unlink()
-    assert main(["--select", f"{SPEND}:reconciles"]) == 2
+    assert gold_checks("--select", f"{SPEND}:reconciles") == 2
 
 
 def test_junit_tells_failures_errors_and_warnings_apart(lake: Lake, engine: Engine) -> None:
     DeltaTable(lake.places[SPEND]).delete("event_date = DATE '2024-01-02'")
     write_silver(lake, [row(event_date=TUESDAY, user_id="late")])
-    assert main([*ON_THE_DATES, "--junit", "found.xml"]) == 1
+    assert gold_checks(*ON_THE_DATES, "--junit", "found.xml") == 1
     suites = {suite.get("name"): suite for suite in ET.parse("found.xml").getroot()}
     assert {name: suite.get("failures") for name, suite in suites.items() if suite.get("failures") != "0"} == {
         SPEND: "1"
@@ -174,14 +182,23 @@ def test_quarantine_above_the_limit_names_the_rules_with_an_example_each(lake: L
     assert found["numbers"]["quarantined_rows"] == 6
 
 
+_WHAT_IS_LOADED = """
+import atexit, sys
+from gold_assets.commands.gold import gold
+
+atexit.register(lambda: print(sorted(set(sys.modules) & {"pysail", "dagster"})))
+gold(["checks"])
+"""
+
+
 def test_the_command_starts_no_engine(lake: Lake) -> None:
-    script = "import sys; from gold_assets.commands.checks import main; main([]); print(sorted(set(sys.modules) & {'pysail', 'dagster'}))"
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-W", "ignore", "-c", _WHAT_IS_LOADED]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout.endswith("[]\n")
 
 
 def test_the_installed_command_ends_with_the_exit_code(lake: Lake) -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "gold_assets.commands.checks"]
+    command = [sys.executable, "-W", "ignore", "-m", "gold_assets.commands.gold", "checks"]
     assert subprocess.run(command, check=False).returncode == 0
     DeltaTable(lake.places[SPEND]).delete("event_date = DATE '2024-01-02'")
     assert subprocess.run(command, check=False).returncode == 1
@@ -191,7 +208,7 @@ def test_the_installed_command_ends_with_the_exit_code(lake: Lake) -> None:
 def test_numbers_that_json_has_not_are_text(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [row(event_date=TUESDAY, amount=amount) for amount in (math.nan, math.inf)])
     refresh(lake, engine, [TUESDAY])
-    assert main([*ON_THE_DATES, "--select", f"{QUARANTINE}:share", "--json", "found.json"]) == 0
+    assert gold_checks(*ON_THE_DATES, "--select", f"{QUARANTINE}:share", "--json", "found.json") == 0
 
     def refuse(number: str) -> None:
         raise AssertionError(f"{number} is no JSON")

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.spark
 _DIES = """
 import os, signal, sys
 from gold_assets.commands import stream
+from gold_assets.commands.gold import gold
 from gold_assets.engines.spark import SparkEngine
 
 moment = sys.argv.pop(1)
@@ -47,13 +48,13 @@ if moment.isdigit():
             die()
     SparkEngine.replace = replace_and_die
 else:
-    stream._reporter = lambda: lambda batch: die()
-sys.exit(stream.main())
+    stream._reporter = lambda settings: lambda batch: die()
+gold(["stream", *sys.argv[1:]])
 """
 
 
 class Command:
-    """``gold-stream`` on a lake, with the settings and the Dagster instance of a folder."""
+    """``gold stream`` on a lake, with the settings and the Dagster instance of a folder."""
 
     def __init__(self, folder: Path) -> None:
         root = folder / "data"
@@ -79,7 +80,7 @@ class Command:
         self._folder = folder
 
     def start(self, *arguments: str, dies: str | None = None) -> "subprocess.Popen[str]":
-        program = ["-m", "gold_assets.commands.stream"] if dies is None else ["-c", _DIES, dies]
+        program = ["-m", "gold_assets.commands.gold", "stream"] if dies is None else ["-c", _DIES, dies]
         return subprocess.Popen(
             [sys.executable, "-W", "ignore", *program, *arguments],
             stderr=subprocess.PIPE,
@@ -129,12 +130,11 @@ import dagster as dg
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from gold_assets.definitions import defs
-from gold_assets.gold.tables import TABLES
-from gold_assets.partitions import daily_partitions
+from gold_assets_tests.project import SETTINGS, daily_partitions
 
 with dg.DagsterInstance.get() as instance:
     asked = CachingStaleStatusResolver(instance, defs.resolve_asset_graph(), LoadingContextForTest(instance))
-    for table in TABLES:
+    for table in SETTINGS.tables:
         for date in daily_partitions.get_partition_keys():
             print(table.name, date, asked.get_status(dg.AssetKey(table.name), date).value)
 """

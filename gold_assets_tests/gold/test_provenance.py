@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from gold_assets.checks.catalogue import CHECKS, run
+from gold_assets.checks.catalogue import all_checks, run
 from gold_assets.checks.findings import Finding, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.engines import Engine
@@ -35,7 +35,7 @@ def versions(lake: Lake, dates: Sequence[dt.date] = DATES) -> dict[dt.date | Non
 
 
 def findings(lake: Lake, name: str, table: str = SPEND, dates: Sequence[dt.date] = DATES) -> list[Finding]:
-    checks = [check for check in CHECKS if check.name == name and check.table == table]
+    checks = [check for check in all_checks(lake.tables) if check.name == name and check.table == table]
     return list(run(checks, Inspection(lake, dates, Limits(MONDAY, WEDNESDAY))))
 
 
@@ -137,4 +137,4 @@ def test_every_check_passes_on_gold_that_this_engine_made(gold: Lake, engine: En
     write_silver(gold, [row(event_date=TUESDAY, amount=amount) for amount in (None, float("nan"), 1e14)])
     refresh(gold, engine, DATES)
     inspection = Inspection(gold, DATES, Limits(MONDAY, WEDNESDAY, quarantined_share=1.0))
-    assert [finding for finding in run(CHECKS, inspection) if not finding.passed] == []
+    assert [finding for finding in run(all_checks(gold.tables), inspection) if not finding.passed] == []

@@ -24,7 +24,7 @@ from gold_assets.engines import Engine, SliceBounds
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import STAMP
 from gold_assets.gold.refresh import refresh, slices_of
-from gold_assets.gold.tables import TABLES, tables_named
+from gold_assets.gold.tables import TABLES
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
@@ -295,7 +295,7 @@ def test_dates_not_asked_for_keep_their_very_files(two_days: Lake, engine: Engin
 
 def test_only_the_chosen_tables_are_made_and_written(lake: Lake, engine: Engine) -> None:
     write_silver(lake, rows_of_each_kind(MONDAY))
-    done = refresh(lake, engine, [MONDAY], tables=tables_named(["high_risk_txns"]))
+    done = refresh(lake, engine, [MONDAY], tables=lake.named(["high_risk_txns"]))
     assert set(done.dates) == {"high_risk_txns"}
     assert [name for name, uri in lake.places.items() if Path(uri).exists()] == ["high_risk_txns"]
     assert_gold_is_true(lake, tables=["high_risk_txns"])
@@ -503,7 +503,7 @@ def test_a_refresh_that_another_overtakes_ends_true(two_days: Lake, engine: Engi
         name = str(table.metadata().name)
         if name not in overtaken:
             overtaken.append(name)
-            refresh(two_days, engine, [MONDAY], silver_version=0, tables=tables_named([name]))
+            refresh(two_days, engine, [MONDAY], silver_version=0, tables=two_days.named([name]))
 
     refresh(two_days, Wrapped(engine, overtake), [MONDAY])
     assert_gold_is_true(two_days)
@@ -518,7 +518,7 @@ def test_a_first_refresh_that_another_overtakes_counts_no_row_twice(lake: Lake, 
         name = str(table.metadata().name)
         if name not in overtaken:
             overtaken.append(name)
-            refresh(lake, engine, [MONDAY], tables=tables_named([name]))
+            refresh(lake, engine, [MONDAY], tables=lake.named([name]))
 
     refresh(lake, Wrapped(engine, overtake), [MONDAY])
     assert_gold_is_true(lake)
@@ -530,7 +530,7 @@ def test_rows_and_version_are_those_of_the_own_commit_where_another_came_right_a
     write_silver(lake, [*rows_of_each_kind(MONDAY), *rows_of_each_kind(TUESDAY) * 2])
 
     def follow(table: DeltaTable) -> None:
-        refresh(lake, engine, [TUESDAY], tables=tables_named([str(table.metadata().name)]))
+        refresh(lake, engine, [TUESDAY], tables=lake.named([str(table.metadata().name)]))
 
     done = refresh(lake, Wrapped(engine, after=follow), [MONDAY])
     assert versions_of(lake) == dict.fromkeys(lake.places, 2)

@@ -11,7 +11,7 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gold_assets.checks.catalogue import CHECKS
+from gold_assets.checks.catalogue import all_checks
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.commands.checks import examine
@@ -46,11 +46,11 @@ def test_gold_equals_the_truth_after_each_step_of_any_history(
 
 def test_every_check_is_green_on_a_good_lake_and_finds_a_changed_digit(lake: Lake, engine: Engine) -> None:
     good_lake(lake, engine)
-    assert examine(Inspection(lake, THREE_DAYS, LIMITS), CHECKS).exit_code == 0
+    assert examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.tables)).exit_code == 0
     DeltaTable(lake.places["user_spend_summary"]).update(
         {"total_spend": "total_spend + 0.0001"}, predicate="event_date = '2024-01-02' AND user_id = 'ann'"
     )
-    report = examine(Inspection(lake, THREE_DAYS, LIMITS), CHECKS)
+    report = examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.tables))
     failed = {(found.check.table, found.check.name, found.date) for found in report.failed("error")}
     assert ("user_spend_summary", "reconciles", TUESDAY) in failed
     assert report.exit_code == 1

@@ -24,7 +24,7 @@ def test_write_to_gold_and_maintenance_keep_gold_true_on_s3(s3: S3Server, tmp_pa
 
     def drain(*options: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "gold_assets.commands.stream", *options],
+            [sys.executable, "-W", "ignore", "-m", "gold_assets.commands.gold", "stream", *options],
             capture_output=True,
             text=True,
             env=inherited | {"GOLD_LAKE_ROOT": root, "GOLD_SPARK_CONF": SMALL_TABLES},

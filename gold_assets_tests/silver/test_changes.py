@@ -182,6 +182,6 @@ def test_a_table_made_anew_starts_from_its_own_beginning(lake: Lake, silver: Del
 
 def test_gold_dates_are_those_of_all_tables_that_are_there(lake: Lake) -> None:
     assert gold_dates(lake) == set()
-    write_silver(Lake(lake.places["user_spend_summary"], {}), [row()], schema=SCHEMA)
-    write_silver(Lake(lake.places["quarantined_txns"], {}), [row(event_date=TUESDAY), row(event_date=None)])
+    write_silver(Lake(lake.places["user_spend_summary"], {}, tables=()), [row()], schema=SCHEMA)
+    write_silver(Lake(lake.places["quarantined_txns"], {}, tables=()), [row(event_date=TUESDAY), row(event_date=None)])
     assert gold_dates(lake) == {MONDAY, TUESDAY}

@@ -1,0 +1,35 @@
+"""``gold``, the one command. A sub-command is the ``command`` of the module of its name, which is loaded when it is called."""
+
+import importlib
+from pathlib import Path
+
+import click
+from dotenv import load_dotenv
+
+SUB_COMMANDS = ("checks", "stream")
+
+
+class _LoadedWhenCalled(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUB_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in SUB_COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"gold_assets.commands.{cmd_name}").command
+        return command
+
+
+@click.command(cls=_LoadedWhenCalled, context_settings={"help_option_names": ["-h", "--help"]})
+def gold() -> None:
+    """Look after the Gold tables from the shell.
+
+    Where Silver and the tables are, the window of dates and the engine are told by the GOLD_ settings, from the environment or a
+    file .env in the working directory. Every sub-command ends with an exit code that its help explains; 2 also stands for
+    options that make no sense.
+    """
+    load_dotenv(Path(".env"))  # as dagster does where it starts
+
+
+if __name__ == "__main__":
+    gold(prog_name="gold")

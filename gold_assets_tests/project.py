@@ -1,0 +1,21 @@
+"""The project as Dagster has it, piece by piece, without settings of a user's own; and its resources on a test's lake."""
+
+from gold_assets.assets.checks import gold_asset_checks, silver_asset_checks
+from gold_assets.assets.gold import gold_assets
+from gold_assets.assets.silver import silver_asset
+from gold_assets.config import load_settings
+from gold_assets.gold.lake import Lake
+from gold_assets.partitions import daily_partitions as partitions_of
+from gold_assets.resources import Lakehouse
+
+SETTINGS = load_settings()
+daily_partitions = partitions_of(SETTINGS)
+silver_transactions = silver_asset(SETTINGS)
+gold_tables = gold_assets(SETTINGS)
+silver_checks = silver_asset_checks(SETTINGS)
+gold_checks = gold_asset_checks(SETTINGS)
+
+
+def resources_on(lake: Lake) -> dict[str, Lakehouse]:
+    """What the assets run on, on this lake."""
+    return {"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")}
