@@ -1,1 +1,37 @@
-"""Gold tables kept true to a Silver table on Delta Lake, by Dagster."""
+"""Gold tables on Delta Lake, kept true to a Silver table by Dagster; and the same from Python, without Dagster.
+
+``Lake``, ``refresh`` and ``maintain`` work on a lake with an engine, ``SailEngine`` or ``SparkEngine``; ``write_to_gold`` follows
+Silver as a stream. Each is imported when it is first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gold_assets.engines.sail import SailEngine
+    from gold_assets.engines.spark import SparkEngine
+    from gold_assets.gold.lake import Lake
+    from gold_assets.gold.maintenance import maintain
+    from gold_assets.gold.refresh import refresh
+    from gold_assets.gold.streaming import write_to_gold
+
+__all__ = ["Lake", "SailEngine", "SparkEngine", "maintain", "refresh", "write_to_gold"]
+
+_MODULES = {
+    "Lake": "gold_assets.gold.lake",
+    "SailEngine": "gold_assets.engines.sail",
+    "SparkEngine": "gold_assets.engines.spark",
+    "maintain": "gold_assets.gold.maintenance",
+    "refresh": "gold_assets.gold.refresh",
+    "write_to_gold": "gold_assets.gold.streaming",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

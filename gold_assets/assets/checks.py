@@ -6,9 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.base import PartitionKeyFilter
 
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
 from gold_assets.assets.metadata import table_of
@@ -17,6 +14,11 @@ from gold_assets.checks.catalogue import GOLD_FOLLOWS, SILVER_CHECKS, all_checks
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection
 from gold_assets.config import Settings
+from gold_assets.dagster_internals import (
+    AssetCheckEvaluationTargetMaterializationData,
+    AssetCheckExecutionRecordStatus,
+    PartitionKeyFilter,
+)
 from gold_assets.delta.dates import contiguous
 from gold_assets.gold.declaration import Table
 from gold_assets.partitions import daily_partitions

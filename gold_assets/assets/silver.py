@@ -4,10 +4,10 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from gold_assets.assets.columns import table_schema
 from gold_assets.config import Settings
+from gold_assets.dagster_internals import DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
 from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes

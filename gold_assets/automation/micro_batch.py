@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from deltalake import DeltaTable
 
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.config import Settings
+from gold_assets.dagster_internals import DATA_VERSION_TAG
 from gold_assets.delta.dates import contiguous
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake, gold_dates

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dagster._core.storage.event_log.base import ConcurrencyClaimStatus
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import ConfigurableClassData
 from filelock import FileLock
+
+from gold_assets.dagster_internals import (
+    ConcurrencyClaimStatus,
+    ConfigurableClassData,
+    DagsterSqliteStorage,
+    SqliteEventLogStorage,
+    event_logs_directory,
+)
 
 
 class OneClaimAtATimeSqliteStorage(DagsterSqliteStorage):
@@ -21,7 +25,7 @@ class OneClaimAtATimeSqliteStorage(DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
-        self._event_log_storage = _OneClaimAtATime(self._event_log_storage._base_dir)
+        self._event_log_storage = _OneClaimAtATime(event_logs_directory(base_dir))
 
     @classmethod
     def from_config_value(

@@ -11,7 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click
 import dagster as dg
-from dagster._core.definitions.data_version import (
+
+from gold_assets.assets.metadata import refreshed_numbers
+from gold_assets.assets.silver import SILVER, new_data_versions
+from gold_assets.config import Settings, load_settings
+from gold_assets.dagster_internals import (
     CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
@@ -20,10 +24,6 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
-
-from gold_assets.assets.metadata import refreshed_numbers
-from gold_assets.assets.silver import SILVER, new_data_versions
-from gold_assets.config import Settings, load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.streaming import Batch, follow

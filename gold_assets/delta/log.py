@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 
 from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.delta_rs_internals import files_of
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,7 @@ class DeltaLog:
 
     def __init__(self, table: DeltaTable | str) -> None:
         """Of an open table, or of the one at a path or URI, which is then not loaded."""
-        handler = DeltaStorageHandler(table) if isinstance(table, str) else DeltaStorageHandler.from_table(table._table)
-        self._files = pafs.PyFileSystem(handler)
+        self._files = pafs.PyFileSystem(DeltaStorageHandler(table)) if isinstance(table, str) else files_of(table)
 
     def changed_dates(self, version: int) -> set[str | None]:
         """The ISO event_dates whose rows ``version`` changed, None for rows without one. Holds one action at a time.

@@ -10,8 +10,8 @@ import signal
 import tempfile
 import threading
 import warnings
-import weakref
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -30,6 +30,7 @@ from gold_assets.delta.errors import reason
 from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import SliceBounds
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
+from gold_assets.engines.pyspark_internals import call_when_gone
 
 _get_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(("PyOS_getsig", ctypes.pythonapi))
 _set_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(("PyOS_setsig", ctypes.pythonapi))
@@ -101,8 +102,7 @@ class SailEngine:
             shutil.rmtree(scratch)
             raise
         rows = self.session.read.parquet(scratch)
-        # What is made from the rows holds their plan; the file goes when nothing does.
-        weakref.finalize(rows._plan, shutil.rmtree, scratch, ignore_errors=True)
+        call_when_gone(rows, partial(shutil.rmtree, scratch, ignore_errors=True))
         return rows
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:

@@ -20,6 +20,7 @@ from filelock import FileLock
 from packaging.requirements import Requirement
 
 from gold_assets.delta.errors import UserError
+from gold_assets.engines.pyspark_internals import connect_channel
 
 logger = logging.getLogger(__name__)
 
@@ -279,9 +280,8 @@ def check_answers(url: str, setting: str) -> None:
 def check_speaks_connect(remote: str) -> None:
     """Raise ``UserError`` where what listens at ``remote`` is no gRPC server. The client itself would ask for ten minutes."""
     import grpc  # type: ignore[import-untyped]  # comes with pyspark[connect]
-    from pyspark.sql.connect.client import DefaultChannelBuilder
 
-    with DefaultChannelBuilder(remote).toChannel() as channel:
+    with connect_channel(remote) as channel:
         try:
             grpc.channel_ready_future(channel).result(_CONNECT_SERVER_SECONDS)
         except grpc.FutureTimeoutError:

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import EVENT_DATE, contiguous, days
+from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
@@ -308,10 +308,9 @@ def _live_files(delta_table: DeltaTable) -> dict[dt.date | None, list[int]]:
 
 def _stored_files(delta_table: DeltaTable) -> dict[str, int]:
     """The sizes of all data files in the table's place by path, those of older versions and of nobody included."""
-    files = pafs.PyFileSystem(DeltaStorageHandler.from_table(delta_table._table))
     return {
         entry.path: entry.size
-        for entry in files.get_file_info(pafs.FileSelector("", recursive=True))
+        for entry in files_of(delta_table).get_file_info(pafs.FileSelector("", recursive=True))
         if entry.type == pafs.FileType.File and not any(part[0] in "._" for part in entry.path.split("/"))
     }
 

@@ -1,0 +1,36 @@
+"""What Dagster keeps private and the project cannot do without. A comment says which public door is missing, and where it was read."""
+
+from dagster import _serdes as serdes
+from dagster._core.definitions import data_version
+from dagster._core.definitions.asset_checks import asset_check_evaluation
+from dagster._core.storage import asset_check_execution_record, sqlite_storage
+from dagster._core.storage.event_log import base as event_log
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+
+# An observation from a sensor carries a data version by this tag alone: only a run has a public way to yield one. 1.13.27
+DATA_VERSION_TAG = data_version.DATA_VERSION_TAG
+
+# What a run stores of its inputs, by which the UI knows what is stale. An event reported without a run has no public way
+# to say it. 1.13.27
+CODE_VERSION_TAG = data_version.CODE_VERSION_TAG
+DATA_VERSION_IS_USER_PROVIDED_TAG = data_version.DATA_VERSION_IS_USER_PROVIDED_TAG
+compute_logical_data_version = data_version.compute_logical_data_version
+extract_data_version_from_entry = data_version.extract_data_version_from_entry
+get_input_data_version_tag = data_version.get_input_data_version_tag
+get_input_event_pointer_tag = data_version.get_input_event_pointer_tag
+
+# An AssetCheckResult finds the materialization that it judges, but is stored without a partition in a run over a range; an
+# AssetCheckEvaluation is stored with it, and has to bring the materialization. 1.13.27
+AssetCheckEvaluationTargetMaterializationData = asset_check_evaluation.AssetCheckEvaluationTargetMaterializationData
+
+# The latest outcome of a check for each partition: the instance's public methods know an asset check's latest one alone. 1.13.27
+AssetCheckExecutionRecordStatus = asset_check_execution_record.AssetCheckExecutionRecordStatus
+PartitionKeyFilter = event_log.PartitionKeyFilter
+
+# The storage that claims the slots of a pool: a storage of one's own is configured by a public setting, and has no public
+# base class. 1.13.27
+ConcurrencyClaimStatus = event_log.ConcurrencyClaimStatus
+ConfigurableClassData = serdes.ConfigurableClassData
+DagsterSqliteStorage = sqlite_storage.DagsterSqliteStorage
+SqliteEventLogStorage = sqlite_event_log.SqliteEventLogStorage
+event_logs_directory = sqlite_storage._event_logs_directory

@@ -1,0 +1,21 @@
+"""What PySpark keeps private and the project cannot do without. A comment says which public door is missing, and where it was read."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+
+def call_when_gone(rows: DataFrame, action: Callable[..., Any], *arguments: Any) -> None:
+    """Call the action once neither ``rows`` nor anything made from it is left."""
+    # A DataFrame made from another one holds its plan, not itself: there is no public object that lives as long. pyspark 4.2.0
+    weakref.finalize(rows._plan, action, *arguments)
+
+
+def connect_channel(remote: str) -> Any:
+    """A gRPC channel to the Spark Connect server at ``remote``, which is opened and closed by ``with``."""
+    # SparkSession.builder.remote() opens its channel itself, and waits for ten minutes where nobody answers. pyspark 4.2.0
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+
+    return DefaultChannelBuilder(remote).toChannel()

@@ -1,0 +1,185 @@
+"""The house: floors that import from below alone, one door to each library's private rooms, and a public one of our own."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "gold_assets"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+FLOORS = (
+    ("delta",),
+    ("engines",),
+    ("silver",),
+    ("gold",),
+    ("checks",),
+    ("config",),
+    ("partitions", "resources", "dagster_internals"),
+    ("assets",),
+    ("automation", "commands"),
+    ("definitions",),
+    ("sample",),
+)
+"""From below. Rooms on one floor do not import each other."""
+WITHOUT_DAGSTER = FLOORS[:6]
+
+ONE_SUBJECT = {"gold/streaming.py": "the stream", "automation/micro_batch.py": "the sensor"}
+"""Modules that may be long."""
+
+PRIVATE_ROOMS = {
+    "dagster_internals.py": "Dagster",
+    "delta/delta_rs_internals.py": "delta-rs",
+    "engines/pyspark_internals.py": "PySpark",
+}
+
+
+def name_of(module: Path) -> str:
+    return str(module.relative_to(PACKAGE))
+
+
+def room_of(module: str) -> str:
+    """The package or the module at the top that ``gold_assets.…`` is in."""
+    return module.split(".")[1]
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name their module in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def edges() -> Iterator[tuple[str, str, str]]:
+    """Every import of one of our modules from another room: the module, its room, and the room it imports from."""
+    for module in MODULES:
+        room = name_of(module).split("/")[0].removesuffix(".py")
+        for name in imported(ast.parse(module.read_text())):
+            if name.startswith("gold_assets.") and room_of(name) != room and room != "__init__":
+                yield name_of(module), room, room_of(name)
+
+
+def floor_of(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def test_every_import_goes_down() -> None:
+    upwards = {(module, to) for module, room, to in edges() if floor_of(to) >= floor_of(room)}
+    assert upwards == set()
+
+
+def test_the_lower_floors_know_nothing_of_dagster() -> None:
+    below = {room for rooms in WITHOUT_DAGSTER for room in rooms}
+    found = {
+        name_of(module)
+        for module in MODULES
+        if name_of(module).split("/")[0].removesuffix(".py") in below
+        and any(name.split(".")[0] == "dagster" for name in imported(ast.parse(module.read_text())))
+    }
+    assert found == set()
+
+
+def test_a_long_module_has_one_subject() -> None:
+    long = {name_of(module) for module in MODULES if len(module.read_text().splitlines()) > 350}
+    assert long <= ONE_SUBJECT.keys()
+
+
+def private_names(tree: ast.AST) -> Iterator[str]:
+    """What is imported from a private module or under a private name, and private attributes of other objects than our own."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith("gold_assets"):
+            names = [*node.module.split("."), *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [part for alias in node.names for part in alias.name.split(".")]
+        elif isinstance(node, ast.Attribute):
+            is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            names = [] if is_own else [node.attr]
+        else:
+            continue
+        yield from (name for name in names if name.startswith("_") and not name.startswith("__"))
+
+
+def test_a_librarys_private_names_are_used_in_its_own_module_alone() -> None:
+    found = {
+        name_of(module): sorted(names)
+        for module in MODULES
+        if name_of(module) not in PRIVATE_ROOMS and (names := set(private_names(ast.parse(module.read_text()))))
+    }
+    assert found == {}
+
+
+def comment_above(lines: list[str], line: int) -> str:
+    """The comment before the paragraph that holds this line, counted from 1."""
+    paragraph = line - 1
+    while paragraph > 0 and lines[paragraph - 1].strip():
+        paragraph -= 1
+    return " ".join(text.strip("# ") for text in lines[paragraph:line] if text.strip().startswith("#"))
+
+
+def test_each_private_name_of_dagster_is_there_and_says_why() -> None:
+    source = (PACKAGE / "dagster_internals.py").read_text()  # not imported: it is to fail here, with the comment
+    lines, tree = source.splitlines(), ast.parse(source)
+    modules = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    uses = [node for node in tree.body if isinstance(node, ast.Assign)]
+    assert len(uses) > 10
+    for use in uses:
+        assert isinstance(use.value, ast.Attribute) and isinstance(use.value.value, ast.Name)
+        why = comment_above(lines, use.lineno)
+        assert why.endswith("1.13.27"), (
+            f"{use.value.attr}: no comment says which public door is missing, and where that was read"
+        )
+        try:
+            found: ModuleType = importlib.import_module(modules[use.value.value.id])
+            getattr(found, use.value.attr)
+        except (ImportError, AttributeError) as gone:
+            pytest.fail(f"{gone}. It was used for this: {why}")
+
+
+@pytest.mark.parametrize("room", [room for room in PRIVATE_ROOMS if room != "dagster_internals.py"])
+def test_each_private_use_of_the_other_libraries_says_why(room: str) -> None:
+    lines = (PACKAGE / room).read_text().splitlines()
+    functions = [node for node in ast.parse("\n".join(lines)).body if isinstance(node, ast.FunctionDef)]
+    assert functions
+    for function in functions:
+        comments = [
+            line.strip() for line in lines[function.lineno : function.end_lineno] if line.strip().startswith("#")
+        ]
+        assert comments and comments[-1][-1].isdigit(), (
+            f"{function.name}: which public door is missing, and where was that read?"
+        )
+
+
+_ASKS = """
+import sys
+import gold_assets
+
+door = {"dagster", "deltalake", "pysail", "pyspark"}
+assert not door & set(sys.modules), door & set(sys.modules)
+from gold_assets import Lake, SailEngine, SparkEngine, maintain, refresh, write_to_gold
+loaded = {"dagster", "pysail", "grpc", "delta"} & set(sys.modules)
+assert not loaded, loaded
+assert set(gold_assets.__all__) <= set(dir(gold_assets))
+"""
+
+
+def test_the_public_door_opens_neither_dagster_nor_an_engine() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", _ASKS], check=True)
+
+
+def test_the_public_door_has_no_other_names() -> None:
+    import gold_assets
+
+    with pytest.raises(AttributeError, match="no attribute 'Silver'"):
+        gold_assets.Silver  # noqa: B018

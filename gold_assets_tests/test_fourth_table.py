@@ -1,0 +1,100 @@
+"""A table more, as someone else adds it: one function, one declaration, and a place by its name."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from gold_assets.config import Settings, load_settings
+from gold_assets.definitions import build
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.gold.declaration import KeysTwin, Picture, Table, Value
+from gold_assets.gold.tables import TABLES
+from gold_assets.silver.contract import Column, valid_rows
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.truth import rows_of
+
+pytestmark = pytest.mark.sail
+
+
+def risk_levels(transactions: DataFrame) -> DataFrame:
+    """Transactions per risk level per day. Columns: risk_level string, transaction_count bigint, event_date date."""
+    return (
+        transactions.groupBy(F.coalesce("risk_level", F.lit("none")).alias("risk_level"), EVENT_DATE)
+        .agg(F.count("*").alias("transaction_count"))
+        .select("risk_level", "transaction_count", EVENT_DATE)
+    )
+
+
+RISK_LEVELS = Table(
+    name="risk_levels",
+    code_version="1",
+    description="Transactions per risk level per day.",
+    rows=valid_rows,
+    transformation=risk_levels,
+    columns=(
+        Column("risk_level", "string", "low, medium, high, or none.", made_from=("risk_level",)),
+        Column("transaction_count", "long", "How many transactions there were."),
+        Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.", made_from=(EVENT_DATE,)),
+    ),
+    key=("risk_level", EVENT_DATE),
+    zorder_by=("risk_level",),
+    twin=KeysTwin(
+        keys={"risk_level": "coalesce(risk_level, 'none')"},
+        values={"transaction_count": Value("count(*)", "sum(transaction_count)")},
+        senses={"transaction_counts_below_one": "transaction_count >= 1"},
+    ),
+    numbers={"transactions": "sum(transaction_count)"},
+    picture=Picture("transactions", "Transactions by day"),
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("GOLD_LAKE_ROOT", str(tmp_path / "lake"))
+    monkeypatch.setenv("GOLD_WRITE_PATH_RISK_LEVELS", str(tmp_path / "elsewhere" / "risk"))
+    monkeypatch.setenv("GOLD_PARTITIONS_START", str(MONDAY))
+    monkeypatch.setenv("GOLD_PARTITIONS_END", str(TUESDAY))
+    return load_settings((*TABLES, RISK_LEVELS))
+
+
+def test_a_fourth_table_is_materialized_checked_and_maintained(settings: Settings, tmp_path: Path) -> None:
+    write_silver(settings.lake, [row(), row(risk_level=None), high_risk_row(event_date=TUESDAY), row(user_id=None)])
+    repository = build(settings).get_repository_def()
+    instance = dg.DagsterInstance.ephemeral()
+    place = str(tmp_path / "elsewhere" / "risk")
+    dates = {"dagster/asset_partition_range_start": str(MONDAY), "dagster/asset_partition_range_end": str(TUESDAY)}
+
+    def run(job: dg.JobDefinition, success: bool = True) -> dg.ExecuteInProcessResult:
+        done = job.execute_in_process(instance=instance, tags=dates, raise_on_error=False)
+        assert done.success is success
+        return done
+
+    all_assets = repository.get_implicit_global_asset_job_def()
+    run(all_assets.get_subset(asset_selection={dg.AssetKey(table.name) for table in settings.tables}))
+    counts = {
+        (found["risk_level"], found[EVENT_DATE], found["transaction_count"]) for found in rows_of(place).to_pylist()
+    }
+    assert counts == {("low", MONDAY, 1), ("none", MONDAY, 1), ("high", TUESDAY, 1)}
+    event = instance.get_latest_materialization_event(dg.AssetKey("risk_levels"))
+    assert event is not None and event.asset_materialization is not None
+    told = event.asset_materialization.metadata
+    assert told["transactions"].value == 1
+    assert "Transactions by day" in str(told["picture"].value)
+
+    DeltaTable(place).update({"transaction_count": "2"}, predicate=f"{EVENT_DATE} = DATE '{TUESDAY}'")
+    evaluations = run(repository.get_job("run_checks"), success=False).get_asset_check_evaluations()
+    failed = {
+        (found.asset_key.to_user_string(), found.check_name, found.partition)
+        for found in evaluations
+        if not found.passed
+    }
+    assert {found for found in failed if found[1] == "reconciles"} == {("risk_levels", "reconciles", str(TUESDAY))}
+
+    run(repository.get_job("maintenance"))
+    [record] = instance.fetch_observations(dg.AssetKey("risk_levels"), limit=1).records
+    assert record.asset_observation is not None
+    assert record.asset_observation.metadata["dates_ordered"].value == 2
