@@ -4,8 +4,10 @@
 functions to classic or to Connect once per process. Tests marked ``sail`` or ``spark`` run on that engine only.
 """
 
+import functools
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +17,12 @@ import pytest
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
-from gold_assets_tests.corruptions import good_lake
 
 SMALL_TABLES = str(Path(__file__).parent / "engines" / "small_tables.conf")
 """Spark settings for tables of a few rows."""
+
+MakeLake = Callable[[Lake, Engine], None]
+CopyOf = Callable[[MakeLake], Lake]
 
 ENGINE = os.environ.get("GOLD_ENGINE") or "sail"
 
@@ -93,12 +97,28 @@ def compiled_queries(engine: Engine) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
-    """The folder of a lake in which everything is as it must be, to be copied before it is corrupted."""
-    folder = tmp_path_factory.mktemp("good")
-    good_lake(lake_in(folder), engine)
-    return folder
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Callable[[MakeLake], Path]:
+    """The folder of the lake that a function makes, which it does when it is first asked for."""
+
+    @functools.cache
+    def folder_of(make: MakeLake) -> Path:
+        folder = tmp_path_factory.mktemp(make.__name__)
+        make(lake_in(folder), engine)
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture
+def copy_of(made_once: Callable[[MakeLake], Path], tmp_path: Path) -> CopyOf:
+    """A test's own copy of the lake that a function makes. It is sooner there than a new one."""
+
+    def copy(make: MakeLake) -> Lake:
+        shutil.copytree(made_once(make), tmp_path, dirs_exist_ok=True)
+        return lake_in(tmp_path)
+
+    return copy
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The asset checks on a real instance: red for the partition that is wrong, alone and in ranges, and nothing hides."""
 
 import datetime as dt
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.resources import Lakehouse
-from gold_assets_tests.conftest import lake_in
-from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SPEND, Corruption
+from gold_assets_tests.conftest import CopyOf
+from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SPEND, Corruption, good_lake
 from gold_assets_tests.project import (
     SETTINGS,
     daily_partitions,
@@ -43,9 +42,8 @@ class LakehouseWithoutEngine(Lakehouse):
 
 
 @pytest.fixture
-def lake(good: Path, tmp_path: Path) -> Lake:
-    shutil.copytree(good, tmp_path / "lake")
-    return lake_in(tmp_path / "lake")
+def lake(copy_of: CopyOf) -> Lake:
+    return copy_of(good_lake)
 
 
 @pytest.fixture

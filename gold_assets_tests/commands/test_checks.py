@@ -17,8 +17,8 @@ from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
-from gold_assets_tests.conftest import lake_in
-from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SILVER, SPEND, Corruption
+from gold_assets_tests.conftest import CopyOf
+from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SILVER, SPEND, Corruption, good_lake
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
 from gold_assets_tests.truth import rows_of
 
@@ -26,10 +26,9 @@ ON_THE_DATES = ("--from", "2024-01-01", "--to", "2024-01-03")
 
 
 @pytest.fixture
-def lake(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+def lake(copy_of: CopyOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """A good lake, in which the command looks; Wednesday is the last date of its window."""
-    shutil.copytree(good, tmp_path / "lake")
-    lake = lake_in(tmp_path / "lake")
+    lake = copy_of(good_lake)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GOLD_SOURCE_PATH", lake.silver)
     for table in TABLES:

@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import os
-import shutil
 import time
 from collections.abc import Collection, Sequence
 from decimal import Decimal
@@ -23,7 +22,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, dates_out_of_order, maintain
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES, USER_SPEND_SUMMARY
-from gold_assets_tests.conftest import lake_in
+from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.small_silver import (
     MONDAY,
     TUESDAY,
@@ -40,29 +39,15 @@ LATER = dt.date(2024, 2, 1)
 A_MONTH_AGO = 32 * 86_400
 
 
-@pytest.fixture(scope="module")
-def three_dates(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Lake:
-    """Three dates of every table, users in no order, to be copied."""
-    lake = lake_in(tmp_path_factory.mktemp("three_dates"))
+def three_dates(lake: Lake, engine: Engine) -> None:
     write_three_dates(lake)
     refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY])
-    return lake
 
 
 @pytest.fixture
-def gold(three_dates: Lake, lake: Lake) -> Lake:
-    """Three dates of one Gold table, users in no order."""
-    shutil.copytree(three_dates.silver, lake.silver)
-    shutil.copytree(three_dates.places[SPEND], lake.places[SPEND])
-    return lake
-
-
-@pytest.fixture
-def all_gold(gold: Lake, three_dates: Lake) -> Lake:
-    """Three dates of every table."""
-    for name in gold.places.keys() - {SPEND}:
-        shutil.copytree(three_dates.places[name], gold.places[name])
-    return gold
+def gold(copy_of: CopyOf) -> Lake:
+    """Three dates of every table, users in no order."""
+    return copy_of(three_dates)
 
 
 def write_three_dates(lake: Lake) -> None:
@@ -121,12 +106,12 @@ def age_files(lake: Lake, name: str = SPEND) -> None:
         os.utime(commit, (long_ago, long_ago))
 
 
-def test_every_table_keeps_its_content(all_gold: Lake, engine: Engine) -> None:
-    before = {name: rows_of(uri).num_rows for name, uri in all_gold.places.items()}
-    done = maintain(all_gold, engine, today=LATER)
+def test_every_table_keeps_its_content(gold: Lake, engine: Engine) -> None:
+    before = {name: rows_of(uri).num_rows for name, uri in gold.places.items()}
+    done = maintain(gold, engine, today=LATER)
     assert set(done) == {table.name for table in TABLES}
-    assert {name: rows_of(uri).num_rows for name, uri in all_gold.places.items()} == before
-    assert_gold_is_true(all_gold)
+    assert {name: rows_of(uri).num_rows for name, uri in gold.places.items()} == before
+    assert_gold_is_true(gold)
 
 
 def test_columns_of_every_type_keep_their_values(lake: Lake, engine: Engine) -> None:
@@ -340,14 +325,14 @@ def test_a_longer_retention_is_promised_by_the_tables_properties_and_kept_to(gol
     assert (done.retention_hours, done.deleted) == (1000, ())
 
 
-def test_a_table_that_fails_does_not_stop_the_others_and_the_run_fails(all_gold: Lake, engine: Engine) -> None:
-    [file] = files_of(all_gold, MONDAY, "product_usage_metrics")
+def test_a_table_that_fails_does_not_stop_the_others_and_the_run_fails(gold: Lake, engine: Engine) -> None:
+    [file] = files_of(gold, MONDAY, "product_usage_metrics")
     Path(file).unlink()
     with pytest.raises(MaintenanceFailed, match=r"failed for 1 of 4 tables: product_usage_metrics \(") as failed:
-        maintain(all_gold, engine, today=LATER)
+        maintain(gold, engine, today=LATER)
     assert "\n" not in str(failed.value)
     assert set(failed.value.maintained) == {table.name for table in TABLES} - {"product_usage_metrics"}
-    assert out_of_order(all_gold) == set()
+    assert out_of_order(gold) == set()
 
 
 def test_a_table_that_is_not_made_yet_is_left_out(lake: Lake, engine: Engine) -> None:

@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import logging
 import math
-import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -25,7 +24,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import STAMP
 from gold_assets.gold.refresh import refresh, slices_of
 from gold_assets.gold.tables import TABLES
-from gold_assets_tests.conftest import lake_in
+from gold_assets_tests.conftest import CopyOf, lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,
@@ -86,20 +85,15 @@ class Wrapped:
         self._after(table)
 
 
-@pytest.fixture(scope="module")
-def made_once(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
-    folder = tmp_path_factory.mktemp("two_days")
-    lake = lake_in(folder)
+def refreshed_two_days(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [*rows_of_each_kind(MONDAY), *rows_of_each_kind(TUESDAY)])
     refresh(lake, engine, [MONDAY, TUESDAY])
-    return folder
 
 
 @pytest.fixture
-def two_days(made_once: Path, tmp_path: Path) -> Lake:
-    """A lake with rows of each kind on Monday and on Tuesday, refreshed. A copy, which is sooner there than a new one."""
-    shutil.copytree(made_once, tmp_path, dirs_exist_ok=True)
-    return lake_in(tmp_path)
+def two_days(copy_of: CopyOf) -> Lake:
+    """A lake with rows of each kind on Monday and on Tuesday, refreshed."""
+    return copy_of(refreshed_two_days)
 
 
 # Gold is a function of Silver.

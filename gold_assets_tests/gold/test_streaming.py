@@ -12,10 +12,11 @@ from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
+from gold_assets.engines import Engine
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.streaming import Batch, write_to_gold
-from gold_assets_tests.conftest import lake_in
+from gold_assets_tests.conftest import CopyOf, lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,
@@ -72,20 +73,18 @@ def stream(tmp_path: Path, engine: SparkEngine) -> Stream:
     return Stream(tmp_path, engine)
 
 
-@pytest.fixture(scope="module")
-def drained_once(tmp_path_factory: pytest.TempPathFactory, engine: SparkEngine) -> Path:
-    folder = tmp_path_factory.mktemp("drained")
-    stream = Stream(folder, engine)
-    first_rows(stream.lake)
+def drained_of_first_rows(lake: Lake, engine: Engine) -> None:
+    assert isinstance(engine, SparkEngine)
+    stream = Stream(Path(lake.silver).parent, engine)
+    first_rows(lake)
     assert stream.drain() == set(days(MONDAY, WEDNESDAY))
     assert [batch.id for batch in stream.batches] == [0]
-    return folder
 
 
 @pytest.fixture
-def drained(drained_once: Path, stream: Stream) -> Stream:
-    """The stream of a lake with the first rows, once drained. A copy, which is sooner there than a new one."""
-    shutil.copytree(drained_once, stream.checkpoint.parent, dirs_exist_ok=True)
+def drained(copy_of: CopyOf, stream: Stream) -> Stream:
+    """The stream of a lake with the first rows, once drained."""
+    copy_of(drained_of_first_rows)
     return stream
 
 
