@@ -1,0 +1,29 @@
+"""The README's way in from Python does what it says."""
+
+import datetime as dt
+import re
+from pathlib import Path
+
+import pytest
+
+from gold_assets.gold.lake import Lake
+from gold_assets_tests.small_silver import high_risk_row, row, write_silver
+from gold_assets_tests.truth import assert_gold_is_true
+
+pytestmark = pytest.mark.sail
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_readmes_example_makes_gold_from_silver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    [date] = re.findall(r"dt\.date\((\d+), (\d+), (\d+)\)", example)
+    asked = dt.date(*map(int, date))
+    silver = Lake(str(tmp_path / "data/silver/transactions"), {}, tables=())
+    write_silver(silver, [row(event_date=asked), high_risk_row(event_date=asked)])
+    names: dict[str, object] = {}
+    exec(example, names)
+    lake = names["lake"]
+    assert isinstance(lake, Lake)
+    assert_gold_is_true(lake)
