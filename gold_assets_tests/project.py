@@ -1,5 +1,7 @@
 """The project as Dagster has it, piece by piece, without settings of a user's own; and its resources on a test's lake."""
 
+import pytest
+
 from gold_assets.assets.checks import gold_asset_checks, silver_asset_checks
 from gold_assets.assets.gold import gold_assets
 from gold_assets.assets.silver import silver_asset
@@ -14,6 +16,13 @@ silver_transactions = silver_asset(SETTINGS)
 gold_tables = gold_assets(SETTINGS)
 silver_checks = silver_asset_checks(SETTINGS)
 gold_checks = gold_asset_checks(SETTINGS)
+
+
+def lake_at(root: str) -> Lake:
+    """The lake that the project sees with this GOLD_LAKE_ROOT."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GOLD_LAKE_ROOT", root)
+        return load_settings().lake
 
 
 def resources_on(lake: Lake) -> dict[str, Lakehouse]:

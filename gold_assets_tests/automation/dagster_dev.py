@@ -12,9 +12,9 @@ from pathlib import Path
 import dagster as dg
 import psutil
 
-from gold_assets.config import Settings
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.end_to_end.command_line import REPOSITORY, environment, instance_of
+from gold_assets_tests.project import lake_at
 
 
 class DagsterDev:
@@ -23,7 +23,7 @@ class DagsterDev:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.env = environment(folder, **settings)
         self.home = Path(self.env["DAGSTER_HOME"])
-        self.lake: Lake = Settings(lake_root=self.env["GOLD_LAKE_ROOT"]).lake
+        self.lake: Lake = lake_at(self.env["GOLD_LAKE_ROOT"])
         self.url = ""
         """Where its user interface is, while it runs."""
         self._output = (folder / "dagster_dev.log").open("wb")

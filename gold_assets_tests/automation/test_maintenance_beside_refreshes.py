@@ -8,11 +8,11 @@ import dagster as dg
 import pytest
 from dagster import DagsterEventType
 
-from gold_assets.config import Settings
 from gold_assets.engines import Engine
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
 from gold_assets_tests.end_to_end.command_line import BIN, REPOSITORY, environment, instance_of
+from gold_assets_tests.project import lake_at
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
@@ -27,7 +27,7 @@ _MAINTAIN = ("job", "execute", *_MODULE, "-j", "maintenance")
 def test_maintenance_beside_refreshes_and_a_backfill_takes_its_turn_and_gold_is_true(
     tmp_path: Path, engine: Engine
 ) -> None:
-    lake = Settings(lake_root=str(tmp_path / "lake")).lake
+    lake = lake_at(str(tmp_path / "lake"))
     write_silver(lake, [row(), high_risk_row(event_date=TUESDAY), row(user_id=None, event_date=WEDNESDAY)])
     refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY])
     write_silver(lake, [row(user_id=f"user {n}", event_date=date) for n in range(99) for date in (MONDAY, TUESDAY)])
