@@ -44,7 +44,8 @@ test-sail: .venv/.test .venv/.s3
 
 # Of the lower floor, those tests run on both engines in which an engine takes part. The long ones come first, so that the
 # workers end together.
-ON_SPARK := $(addprefix gold_assets_tests/, commands/test_stream.py gold/test_streaming.py object_store \
+ON_SPARK := $(addprefix gold_assets_tests/, commands/test_stream.py gold/test_streaming.py \
+	engines/test_silvers_that_people_have.py object_store \
 	gold/test_refresh.py gold/test_maintenance.py engines \
 	gold/test_real_data.py silver/test_contract.py gold/test_transformations.py)
 

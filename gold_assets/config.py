@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, SecretStr, ValidationError, create_model, model_validator
+from pydantic import Field, Json, SecretStr, ValidationError, create_model, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gold_assets.checks.findings import Limits
@@ -17,15 +17,18 @@ from gold_assets.delta.errors import UserError
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
+from gold_assets.silver.contract import SILVER_COLUMNS
 
 _URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+_CATALOG_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
 
 
 class Settings(BaseSettings):
     """The project's settings. A field ``x`` is read from the environment variable ``GOLD_X``.
 
-    Paths may be local or URIs (``s3://…``); a local one is made absolute. Dates are UTC. ``load_settings`` adds a field for the
-    path of each table.
+    Paths may be local or URIs (``s3://…``); a local one is made absolute. On Spark a table's may be its name in the catalog, such as
+    ``main.sales.transactions``, where nothing is at a path of that name. Dates are UTC. ``load_settings`` adds a field for the path of
+    each table.
     """
 
     tables: ClassVar[tuple[Table, ...]] = ()
@@ -45,6 +48,7 @@ class Settings(BaseSettings):
     spark_conf: str | None = None
     spark_jars: str | None = None
     storage_options: SecretStr | None = None
+    silver_columns: Json[dict[str, str]] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -53,7 +57,12 @@ class Settings(BaseSettings):
         for name, field in cls.model_fields.items():
             if "{lake_root}" in str(field.default):
                 given = values.get(name)
-                values[name] = _absolute(str(given) if given else str(field.default).replace("{lake_root}", root))
+                given = str(given) if given else str(field.default).replace("{lake_root}", root)
+                if not (
+                    values.get("engine") == "spark" and _CATALOG_NAME.fullmatch(given) and not Path(given).exists()
+                ):
+                    given = _absolute(given)
+                values[name] = given
         values["lake_root"] = root
         return values
 
@@ -63,6 +72,11 @@ class Settings(BaseSettings):
             raise UserError(
                 f"GOLD_PARTITIONS_END is {self.partitions_end}, before GOLD_PARTITIONS_START {self.partitions_start}: "
                 "set it to that date or a later one, or leave it out for a window that includes today."
+            )
+        known = [column.name for column in SILVER_COLUMNS]
+        if unknown := [name for name in self.silver_columns or {} if name not in known]:
+            raise UserError(
+                f"GOLD_SILVER_COLUMNS gives a column for {unknown[0]}, expected for some of {', '.join(known)}: correct it."
             )
         places = {"GOLD_SOURCE_PATH": self.source_path}
         places |= {table.path_setting: self.lake.places[table.name] for table in self.tables}
@@ -98,7 +112,12 @@ class Settings(BaseSettings):
     def lake(self) -> Lake:
         """Where Silver and the tables made from it are."""
         places = {table.name: str(getattr(self, _field(table))) for table in self.tables}
-        return Lake(silver=self.source_path, places=places, tables=self.tables)
+        return Lake(self.source_path, places, self.tables, self.silver_columns or {})
+
+    @property
+    def names_tables(self) -> bool:
+        """Whether the lake has a table that is named as in Spark's catalog, and is to be found there first."""
+        return any(is_catalog_name(place) for place in (self.source_path, *self.lake.places.values()))
 
     @property
     def limits(self) -> Limits:
@@ -131,12 +150,19 @@ def load_settings(tables: Sequence[Table] = TABLES) -> Settings:
     return settings
 
 
+def is_catalog_name(place: str) -> bool:
+    """Whether the settings name a table so, and not by its path."""
+    return _CATALOG_NAME.fullmatch(place) is not None
+
+
 def _field(table: Table) -> str:
     return table.path_setting.removeprefix("GOLD_").lower()
 
 
 def _expected(error: object) -> str:
     details = dict(error)  # type: ignore[call-overload]
+    if details["loc"][0] == "silver_columns":
+        return 'a JSON object from our column to yours, such as {"user_id": "customer_id"}'
     if "date" in details["type"]:
         return "a date such as 2017-01-31"
     return str(details.get("ctx", {}).get("expected", details["msg"]))

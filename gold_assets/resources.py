@@ -6,15 +6,18 @@ from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
 
-from gold_assets.config import Settings
+from gold_assets.config import Settings, is_catalog_name
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
+
+_LOCATIONS: dict[tuple[object, str], str] = {}
+"""Where a catalog had a table when it was first asked for. A sensor's tick has no time to ask each time."""
 
 
 class Lakehouse(dg.ConfigurableResource):
@@ -22,6 +25,7 @@ class Lakehouse(dg.ConfigurableResource):
 
     silver: str
     places: dict[str, str]
+    silver_columns: dict[str, str] = Field(default_factory=dict)
     engine: str
     checkpoint: str | None = None
     spark_master: str | None = None
@@ -35,6 +39,7 @@ class Lakehouse(dg.ConfigurableResource):
         return cls(
             silver=settings.lake.silver,
             places=dict(settings.lake.places),
+            silver_columns=dict(settings.lake.silver_columns),
             checkpoint=settings.checkpoint_path,
             engine=settings.engine,
             spark_master=settings.spark_master,
@@ -44,8 +49,24 @@ class Lakehouse(dg.ConfigurableResource):
         )
 
     def lake(self, tables: Sequence[Table]) -> Lake:
-        """The lake of these tables. Dagster copies a resource by its configuration, of which a declaration can be no part."""
-        return Lake(silver=self.silver, places=self.places, tables=tuple(tables))
+        """The lake of these tables. Dagster copies a resource by its configuration, of which a declaration can be no part.
+
+        Where they are named as in Spark's catalog, Spark is started once in a process to find them.
+        """
+        places = {name: self._located(place) for name, place in self.places.items()}
+        return Lake(self._located(self.silver), places, tuple(tables), self.silver_columns)
+
+    def _located(self, place: str) -> str:
+        if not is_catalog_name(place):
+            return place
+        catalog = (self.spark_master, self.spark_remote, self.spark_conf)
+        if (catalog, place) not in _LOCATIONS:
+            from gold_assets.engines.spark import SparkEngine
+
+            engine = self.started_engine()
+            assert isinstance(engine, SparkEngine)  # the settings take a name for a path on another engine
+            _LOCATIONS[catalog, place] = engine.location_of(place)
+        return _LOCATIONS[catalog, place]
 
     def started_engine(self) -> Engine:
         """The engine of this run."""

@@ -1,6 +1,7 @@
 """Small Silver tables, written by delta-rs."""
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,12 @@ def write_silver(
     mode: str = "append",
     partition_by: Sequence[str] = ("event_date",),
 ) -> DeltaTable:
-    """One commit of ``rows`` to the lake's Silver, which it creates and gives the new columns of ``schema``."""
+    """One commit of ``rows`` to the lake's Silver, which it gives the new columns of ``schema``.
+
+    Where there is none yet, it is created, partitioned so.
+    """
+    if DeltaTable.is_deltatable(lake.silver):
+        partition_by = DeltaTable(lake.silver).metadata().partition_columns
     write_deltalake(
         lake.silver,
         pa.Table.from_pylist([dict(row) for row in rows], schema=schema),
@@ -71,3 +77,38 @@ def write_silver(
         schema_mode="merge" if mode == "append" else "overwrite",
     )
     return DeltaTable(lake.silver)
+
+
+def commit(folder: Path, *actions: Mapping[str, Any]) -> None:
+    """A commit to the table in a folder, as a writer would make it that knows more of Delta than delta-rs."""
+    version = DeltaTable(folder).version() + 1
+    (folder / "_delta_log" / f"{version:020}.json").write_text("\n".join(map(json.dumps, actions)))
+
+
+def ask_readers_for(folder: Path, *features: str) -> None:
+    """Let the table in a folder ask its readers and writers for these features."""
+    versions = {"minReaderVersion": 3, "minWriterVersion": 7}
+    commit(folder, {"protocol": {**versions, "readerFeatures": features, "writerFeatures": features}})
+
+
+def rename_columns(folder: Path, names: Mapping[str, str]) -> DeltaTable:
+    """What ``ALTER TABLE … RENAME COLUMN`` leaves of a table: files, logs and partitions keep the old names."""
+    table = DeltaTable(folder)
+    schema = json.loads(table.schema().to_json())
+    for number, column in enumerate(schema["fields"], start=1):
+        column["metadata"] |= {
+            "delta.columnMapping.id": number,
+            "delta.columnMapping.physicalName": column["name"],
+        }
+        column["name"] = names.get(column["name"], column["name"])
+    mapping = {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": str(len(schema["fields"]))}
+    metadata = table.metadata()
+    renamed = {
+        "id": str(metadata.id),
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": json.dumps(schema),
+        "partitionColumns": [names.get(name, name) for name in metadata.partition_columns],
+        "configuration": metadata.configuration | mapping,
+    }
+    commit(folder, {"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}}, {"metaData": renamed})
+    return DeltaTable(folder)

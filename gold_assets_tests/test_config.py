@@ -44,6 +44,21 @@ def test_each_table_has_the_path_setting_it_declares(monkeypatch: pytest.MonkeyP
     assert load_settings().lake.places == {table.name: f"/lake/{table.name}" for table in TABLES}
 
 
+def test_on_spark_a_table_may_have_its_name_in_the_catalog_where_nothing_is_at_a_path_of_that_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOLD_SOURCE_PATH", "main.sales.transactions")
+    monkeypatch.setenv("GOLD_BAD_RECORDS_PATH", "sales.quarantine")
+    here = str(tmp_path / "main.sales.transactions")
+    assert load_settings().lake.silver == here
+    monkeypatch.setenv("GOLD_ENGINE", "spark")
+    lake = load_settings().lake
+    assert (lake.silver, lake.places["quarantined_txns"]) == ("main.sales.transactions", "sales.quarantine")
+    assert load_settings().names_tables
+    Path(here).mkdir()
+    assert load_settings().lake.silver == here
+
+
 def test_an_empty_setting_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLD_PARTITIONS_START", "")
     assert load_settings().partitions_start == dt.date(2017, 1, 1)
@@ -53,6 +68,18 @@ def test_an_empty_setting_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> No
     ("setting", "value", "sentence"),
     [
         ("GOLD_ENGINE", "flink", "GOLD_ENGINE is 'flink', expected 'sail' or 'spark': correct it or unset it."),
+        (
+            "GOLD_SILVER_COLUMNS",
+            "user_id=customer",
+            "GOLD_SILVER_COLUMNS is 'user_id=customer', expected a JSON object from our column to yours, such as "
+            '{"user_id": "customer_id"}: correct it or unset it.',
+        ),
+        (
+            "GOLD_SILVER_COLUMNS",
+            '{"customer_id": "user_id"}',
+            "GOLD_SILVER_COLUMNS gives a column for customer_id, expected for some of user_id, product_id, amount, "
+            "usage_cost_ratio, risk_level, event_date: correct it.",
+        ),
         (
             "GOLD_PARTITIONS_START",
             "yesterday",

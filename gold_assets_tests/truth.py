@@ -19,10 +19,10 @@ GOLD = ("user_spend_summary", "product_usage_metrics", "high_risk_txns")
 QUARANTINE = "quarantined_txns"
 
 _BROKEN_RULES = {
-    "user_id_is_missing": r"user_id IS NULL OR NOT regexp_matches(user_id, '[^ \t\r\n]')",
-    "product_id_is_missing": r"product_id IS NULL OR NOT regexp_matches(product_id, '[^ \t\r\n]')",
+    "user_id_is_missing": r"user_id IS NULL OR NOT regexp_matches(user_id::VARCHAR, '[^ \t\r\n]')",
+    "product_id_is_missing": r"product_id IS NULL OR NOT regexp_matches(product_id::VARCHAR, '[^ \t\r\n]')",
     "amount_is_not_money": "units IS NULL",
-    "usage_cost_ratio_is_not_finite": "usage_cost_ratio IS NOT NULL AND NOT isfinite(usage_cost_ratio)",
+    "usage_cost_ratio_is_not_finite": "usage_cost_ratio IS NOT NULL AND NOT isfinite(usage_cost_ratio::DOUBLE)",
     "risk_level_is_unknown": "risk_level IS NOT NULL AND risk_level NOT IN ('low', 'medium', 'high')",
     "event_date_is_missing": "event_date IS NULL",
 }
@@ -33,7 +33,7 @@ _SPEND = """
     FROM valid GROUP BY user_id, event_date
 """
 _USAGE = """
-    SELECT product_id, avg(usage_cost_ratio) AS average, avg(abs(usage_cost_ratio)) AS size,
+    SELECT product_id, avg(usage_cost_ratio::DOUBLE) AS average, avg(abs(usage_cost_ratio::DOUBLE)) AS size,
         count(usage_cost_ratio) AS rated_count, count(*) AS transaction_count, event_date
     FROM valid GROUP BY product_id, event_date
 """
@@ -44,7 +44,7 @@ _AVERAGES_AGREE_TO = 1e-12
 def rows_of(uri: str, version: int | None = None) -> pa.Table:
     """All rows of a Delta table at ``version``, by default its newest."""
     table = DeltaTable(uri, version=version)
-    if "deletionVectors" in (table.protocol().reader_features or []):
+    if table.protocol().min_reader_version > 1:  # deletion vectors, mapped columns
         return pa.table(QueryBuilder().register("t", table).execute("SELECT * FROM t"))
     return table.to_pyarrow_table()
 
@@ -68,11 +68,15 @@ def differences(
     dates: Iterable[dt.date] | None = None,
     silver_version: int | None = None,
     tables: Sequence[str] = (*GOLD, QUARANTINE),
+    silver: pa.Table | None = None,
 ) -> list[str]:
-    """One line for each row that a table should have and has not, or has and should not have."""
+    """One line for each row that a table should have and has not, or has and should not have.
+
+    ``silver`` gives Silver's rows, with the names that the project has for its columns, where they are not simply the table's.
+    """
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
-        silver_columns = _judge_silver(db, rows_of(lake.silver, silver_version), dates)
+        silver_columns = _judge_silver(db, rows_of(lake.silver, silver_version) if silver is None else silver, dates)
         found = []
         for name in tables:
             gold = rows_of(lake.places[name])
@@ -85,7 +89,7 @@ def differences(
 def _judge_silver(db: duckdb.DuckDBPyConnection, silver: pa.Table, dates: Iterable[dt.date] | None) -> list[str]:
     """Make the views ``valid`` and ``quarantined``; give Silver's column names."""
     amount = silver.schema.field("amount").type
-    if pa.types.is_decimal(amount):
+    if pa.types.is_decimal(amount) or pa.types.is_integer(amount):
         units = pa.array([_decimal_units(value) for value in silver["amount"].to_pylist()], pa.int64())
         silver = silver.append_column("units", units)
         db.register("silver_with_units", silver)
@@ -93,7 +97,8 @@ def _judge_silver(db: duckdb.DuckDBPyConnection, silver: pa.Table, dates: Iterab
         db.register("silver_without_units", silver)
         db.execute("""
             CREATE VIEW silver_with_units AS SELECT *,
-                CASE WHEN isfinite(amount) AND abs(amount * 1e4) < 1e18 THEN round(amount * 1e4)::BIGINT END AS units
+                CASE WHEN isfinite(amount) AND abs(amount::DOUBLE * 1e4) < 1e18
+                    THEN round(amount::DOUBLE * 1e4)::BIGINT END AS units
             FROM silver_without_units
         """)
     names = ", ".join(f"CASE WHEN {broken} THEN '{name}' END" for name, broken in _BROKEN_RULES.items())
@@ -137,7 +142,7 @@ def _differences(
     columns = ", ".join(map(_quoted, gold_columns))
     expected = {
         "high_risk_txns": f"SELECT *, true AS is_high_risk{lost} FROM valid "
-        "WHERE risk_level = 'high' AND usage_cost_ratio < 0.2::DOUBLE",
+        "WHERE risk_level = 'high' AND usage_cost_ratio::DOUBLE < 0.2::DOUBLE",
         QUARANTINE: f"SELECT *{lost} FROM quarantined",
     }[name]
     return _rows_that_differ(db, f"SELECT {columns} FROM ({expected})", f"SELECT {columns} FROM gold")
@@ -165,12 +170,12 @@ def _averages_that_differ(db: duckdb.DuckDBPyConnection) -> list[str]:
     ]
 
 
-def _decimal_units(amount: decimal.Decimal | None) -> int | None:
+def _decimal_units(amount: decimal.Decimal | int | None) -> int | None:
     if amount is None:
         return None
     with decimal.localcontext() as context:
         context.prec = 80
-        units = int((amount * 10_000).to_integral_value(decimal.ROUND_HALF_UP))
+        units = int((decimal.Decimal(amount) * 10_000).to_integral_value(decimal.ROUND_HALF_UP))
     return units if abs(units) < 10**18 else None
 
 

@@ -10,9 +10,8 @@ from gold_assets.config import Settings
 from gold_assets.dagster_internals import DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
-from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
+from gold_assets.silver.changes import SilverChanges, silver_changes
 from gold_assets.silver.contract import SILVER_COLUMNS
-from gold_assets.silver.pin import pin_silver
 
 SILVER = dg.AssetKey("silver_transactions")
 
@@ -32,14 +31,11 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
     )
     def silver_transactions(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
         with one_sentence_failures():
-            silver = pin_silver(lakehouse.silver)
-        changes = silver_changes(silver.table)
+            silver = lakehouse.lake(settings.tables).pin()
+            changes = silver_changes(silver)
+            known = {*changes.last, *silver.dates()}
         within = set(partitions.get_partition_keys())
-        dates = [
-            date
-            for date in {*changes.last, *dates_with_files(silver.table)}
-            if date is not None and str(date) in within
-        ]
+        dates = [date for date in known if date is not None and str(date) in within]
         return dg.DataVersionsByPartition(
             {
                 str(date): version

@@ -24,8 +24,8 @@ from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.provenance import made_from
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse
-from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
-from gold_assets.silver.pin import Silver, pin_silver
+from gold_assets.silver.changes import SilverChanges, silver_changes
+from gold_assets.silver.pin import Silver
 
 TABLE_TAG = "gold_assets/silver_table"
 VERSIONS_TAG = "gold_assets/silver_versions"
@@ -136,14 +136,14 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
     """
     cursor = Cursor.loads(context.cursor)
     try:
-        silver = pin_silver(lake.silver)
+        silver = lake.pin()
     except UserError:
         if DeltaTable.is_deltatable(lake.silver):
             raise
         return _skip(cursor, f"There is no Silver table at {lake.silver} yet.")
     if cursor.table_id != silver.table_id or silver.version < cursor.applied:
         cursor = Cursor(table_id=silver.table_id)
-    held = {date for date in dates_with_files(silver.table) if date is not None}
+    held = {date for date in silver.dates() if date is not None}
     outside = _outside(held, window)
     if cursor.requested is not None:
         cursor, waiting = _look_at_runs(context.instance, cursor, cursor.requested, now)
@@ -164,10 +164,12 @@ def _look_at_log(
     outside: str,
 ) -> dg.SensorResult:
     entered = {date for date in held if cursor.window and not _within(date, cursor.window)}
-    changes = silver_changes(silver.table, after=cursor.applied, most_commits=_MOST_COMMITS)
+    changes = silver_changes(silver, after=cursor.applied, most_commits=_MOST_COMMITS)
     touched = {date for date in changes.last if date is not None} | entered
     if cursor.applied < 0 or not changes.complete:
         touched |= held | gold_dates(lake)
+    if cursor.applied >= 0 and changes.gap:
+        context.log.info(f"Every date is asked for, because {changes.gap}.")
     if cursor.applied < 0:
         touched -= _made_before(context.instance, lake, silver, changes, touched)
     dates = sorted(date for date in touched if _within(date, window))

@@ -96,7 +96,7 @@ SILVER_CHECKS = (
     Check(
         SILVER,
         "schema",
-        "Silver has every column of the contract, with its type, and is partitioned by event_date.",
+        "Silver has every column of the contract, with a type that it takes.",
         by_date=False,
         evaluate=schemas.silver_schema,
         blocking=True,

@@ -14,14 +14,15 @@ from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import Check, Finding, Limits
 from gold_assets.checks.second_opinion import Comparison, SilverCounts
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.query import Unreadable
 from gold_assets.engines import SliceBounds
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import MadeFrom, made_from
 from gold_assets.gold.refresh import slices_of
-from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
-from gold_assets.silver.pin import Silver, pin_silver
+from gold_assets.silver.changes import SilverChanges, silver_changes
+from gold_assets.silver.pin import Silver
 
 _SLICE = SliceBounds(rows=4_000_000)
 """How much of Silver is compared at once: what a query holds in memory, however many dates are asked for."""
@@ -44,24 +45,24 @@ class Inspection:
         self._asked = dates
         # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
         self._tables = {table.name: _open(lake.places[table.name]) for table in lake.tables}
-        self._silver_versions: dict[int, DeltaTable] = {}
+        self._silver_versions: dict[int, Silver] = {}
         self._reconciled: dict[str, dict[dt.date | None, Reconciled]] = defaultdict(dict)
         self._counts: dict[tuple[int, dt.date | None], SilverCounts] = {}
 
     @cached_property
     def silver(self) -> Silver:
-        return pin_silver(self.lake.silver)
+        return self.lake.pin()
 
     @cached_property
     def dates(self) -> list[dt.date]:
         """The dates asked for; by default all those within the window that Silver or a table has."""
         if self._asked is not None:
             return sorted(set(self._asked))
-        known = {date for date in self.silver.rows_by_date() if date is not None}
+        known = self.silver.dates()
         for table in self._tables.values():
             if table is not None:
-                known |= {date for date in dates_with_files(table) if date is not None}
-        return sorted(date for date in known if self.limits.first_date <= date <= self.limits.end)
+                known |= FileDates(table).dates()
+        return sorted(date for date in known if date and self.limits.first_date <= date <= self.limits.end)
 
     def gold(self, table: Table) -> DeltaTable | None:
         return self._tables[table.name]
@@ -85,7 +86,7 @@ class Inspection:
             for source in sources.values()
             if source.silver_table_id == self.silver.table_id
         ]
-        return silver_changes(self.silver.table, after=min(versions, default=self.silver.version))
+        return silver_changes(self.silver, after=min(versions, default=self.silver.version))
 
     def basis(self, table: Table, date: dt.date | None) -> Basis:
         """Silver's newest version where it still holds the rows that the date was made from, else the version it was made from.
@@ -151,7 +152,7 @@ class Inspection:
         if table.is_quarantine:
             # Where nothing is broken and nothing quarantined, there is nothing to compare.
             dates, undated = split(part)
-            held = second_opinion.row_counts(gold, dates, undated=undated)
+            held = second_opinion.row_counts(second_opinion.gold_view(gold, dates, and_null=undated))
             suspects = [date for date in part if counts[date].broken or held.get(date)]
         dates, undated = split(suspects)
         broken = [date for date in dates if counts[date].broken]
@@ -190,15 +191,15 @@ class Inspection:
 
     @cached_property
     def _rows_by_date(self) -> Mapping[dt.date | None, int | None]:
-        return self.silver.rows_by_date()
+        return self.silver.rows_by_date(self.dates)
 
-    def _silver_at(self, version: int) -> DeltaTable | None:
+    def _silver_at(self, version: int) -> Silver | None:
         if version == self.silver.version:
-            return self.silver.table
+            return self.silver
         if version not in self._silver_versions:
             try:
-                self._silver_versions[version] = DeltaTable(self.lake.silver, version=version)
-            except DeltaError:
+                self._silver_versions[version] = self.lake.pin(version)
+            except UserError:
                 return None
         return self._silver_versions[version]
 

@@ -3,7 +3,6 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, count_of, runs
@@ -90,7 +89,7 @@ def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Ite
         yield from (not_there(table, inspection, check, date) for date in inspection.dates)
         return
     limit = inspection.limits.quarantined_share
-    quarantined = inspection.by_slices(partial(second_opinion.row_counts, gold))
+    quarantined = inspection.by_slices(lambda part: second_opinion.row_counts(second_opinion.gold_view(gold, part)))
     rows = {date: inspection.basis(table, date).version for date in inspection.dates}
     by_version: dict[int, list[dt.date]] = defaultdict(list)
     for date, version in rows.items():
@@ -124,12 +123,12 @@ def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Ite
 
 def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
     first, end = inspection.limits.first_date, inspection.limits.end
-    dates = inspection.silver.rows_by_date().keys()
+    dates = inspection.silver.dates()
     suspects = [date for date in dates if date is None or not first <= date <= end]
     counts: dict[dt.date | None, int] = {}
     if suspects:  # files may be there whose rows are all deleted
         dated, undated = split(suspects)
-        counts = second_opinion.row_counts(inspection.silver.table, dated, undated=undated)
+        counts = second_opinion.row_counts(inspection.silver.view(dated, and_null=undated))
     outside = sorted(date for date in counts if date is not None)
     undated_rows, rows_outside = counts.get(None, 0), sum(counts[date] for date in outside)
     faults = []
@@ -157,7 +156,7 @@ def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
 
 
 def no_duplicate_rows(inspection: Inspection, check: Check) -> Iterator[Finding]:
-    copies = inspection.by_slices(lambda part: second_opinion.duplicate_rows(inspection.silver.table, part))
+    copies = inspection.by_slices(lambda part: second_opinion.duplicate_rows(inspection.silver, part))
     for date in inspection.dates:
         count = copies.get(date, 0)
         summary = (

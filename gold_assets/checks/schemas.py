@@ -52,6 +52,8 @@ def silver_schema(inspection: Inspection, check: Check) -> Iterator[Finding]:
     except UserError as error:
         yield Finding(check, None, False, str(error))
         return
-    columns = [{"column": field.name, "type": type_name(field)} for field in silver.fields]
+    columns = [
+        {"column": lent.name, "type": type_name(lent.field), "in_silver": lent.source} for lent in silver.columns.lent
+    ]
     numbers: dict[str, Number | str] = {"columns": len(columns), "silver_version": silver.version}
     yield Finding(check, None, True, f"Version {silver.version} has every column of the contract.", numbers, columns)

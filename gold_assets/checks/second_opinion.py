@@ -13,13 +13,17 @@ from typing import Any
 from deltalake import DeltaTable
 
 from gold_assets.delta.dates import EVENT_DATE, predicate
-from gold_assets.delta.query import query
+from gold_assets.delta.query import View, query
+from gold_assets.delta.sql import DATAFUSION
 from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table
+from gold_assets.silver.contract import VIOLATIONS
 from gold_assets.silver.contract_sql import SilverSql, unpruned
+from gold_assets.silver.pin import Silver
 
 Number = int | float | Decimal
 
 _EXAMPLES_A_DATE = 3
+_OF_ROW = "column "
 
 
 @dataclass(frozen=True)
@@ -42,26 +46,30 @@ class Comparison:
     soundness: Mapping[str, int] = field(default_factory=dict)
 
 
-def silver_counts(silver: DeltaTable, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, SilverCounts]:
+def silver_counts(silver: Silver, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, SilverCounts]:
     """Rows and broken rows by date; where ``undated``, of the rows without a date, under None."""
-    where = predicate(dates, and_null=undated)
     valid = f"count(*) FILTER (WHERE {SilverSql.of(silver).rules_hold})"
     rows = query(
-        f"SELECT {EVENT_DATE}, count(*) AS n, {valid} AS valid FROM silver WHERE {where} GROUP BY 1", silver=silver
+        f"SELECT {EVENT_DATE}, count(*) AS n, {valid} AS valid FROM silver GROUP BY 1",
+        silver=silver.view(dates, and_null=undated),
     )
     return {row[EVENT_DATE]: SilverCounts(row["n"], row["n"] - row["valid"]) for row in rows}
 
 
-def row_counts(table: DeltaTable, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, int]:
-    """Rows by date, as ``silver_counts``."""
-    where = predicate(dates, and_null=undated)
-    rows = query(f"SELECT {EVENT_DATE}, count(*) AS n FROM t WHERE {where} GROUP BY 1", t=table)
-    return {row[EVENT_DATE]: row["n"] for row in rows}
+def row_counts(rows: View) -> dict[Any, int]:
+    """Rows by date, those without a date under None."""
+    counts = query(f"SELECT {EVENT_DATE}, count(*) AS n FROM rows GROUP BY 1", rows=rows)
+    return {row[EVENT_DATE]: row["n"] for row in counts}
+
+
+def gold_view(gold: DeltaTable, dates: Collection[dt.date], *, and_null: bool = False) -> View:
+    """A table's rows of these dates, and those without a date where ``and_null``."""
+    return View(gold, "*", predicate(dates, and_null=and_null) or "false")
 
 
 def compare(
     table: Table,
-    silver: DeltaTable,
+    silver: Silver,
     gold: DeltaTable,
     dates: Collection[dt.date],
     broken_dates: Collection[dt.date],
@@ -73,7 +81,7 @@ def compare(
     Every key is compared, to the last digit, in tables with a key; in the others every row, with all its columns.
     ``broken_dates`` names every date with a row that breaks the contract: the others are spared the test.
     """
-    pairs = _pairs(table, silver, gold, predicate(dates, and_null=undated), broken_dates)
+    pairs = _pairs(table, silver, gold, broken_dates)
     totals, soundness = totals_of(table), _soundness(table)
     select = ", ".join(f"{expression} AS {name}" for name, expression in {**totals, **soundness}.items())
     sql = f"SELECT {EVENT_DATE}, {select}, count(*) FILTER (WHERE NOT agrees) AS differing FROM ({pairs}) GROUP BY 1"
@@ -81,13 +89,15 @@ def compare(
         row[EVENT_DATE]: Comparison(
             {name: row[name] for name in totals}, row["differing"], {name: row[name] for name in soundness}
         )
-        for row in query(sql, silver=silver, gold=gold)
+        for row in query(
+            sql, silver=silver.view(dates, and_null=undated), gold=gold_view(gold, dates, and_null=undated)
+        )
     }
 
 
 def examples(
     table: Table,
-    silver: DeltaTable,
+    silver: Silver,
     gold: DeltaTable,
     dates: Collection[dt.date],
     broken_dates: Collection[dt.date],
@@ -95,21 +105,22 @@ def examples(
     undated: bool = False,
 ) -> dict[Any, list[dict[str, Any]]]:
     """A few keys or rows of each date that ``compare`` finds to differ, with both sides' values."""
-    pairs = _pairs(table, silver, gold, predicate(dates, and_null=undated), broken_dates)
+    pairs = _pairs(table, silver, gold, broken_dates)
     differing = f"SELECT * FROM ({pairs}) WHERE NOT agrees"
-    return _some_of_each_date(differing, silver=silver, gold=gold)
+    return _some_of_each_date(
+        differing, silver=silver.view(dates, and_null=undated), gold=gold_view(gold, dates, and_null=undated)
+    )
 
 
 def soundness(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, int]]:
     """By date, the rows of Gold, and how many keys and rows make no sense by themselves, by the name of what is wrong."""
-    where = predicate(dates)
     if isinstance(table.twin, KeysTwin):
         keys, senses = ", ".join(_keys(table)), _senses(table.twin)
-        gold_rows = f"SELECT {keys}, count(*) AS gold_rows{senses} FROM gold WHERE {where} GROUP BY {keys}"
+        gold_rows = f"SELECT {keys}, count(*) AS gold_rows{senses} FROM gold GROUP BY {keys}"
     else:
-        gold_rows = f"SELECT {EVENT_DATE}, 1 AS gold_rows, {_fault(table, gold)} AS gold_fault FROM gold WHERE {where}"
+        gold_rows = f"SELECT {EVENT_DATE}, 1 AS gold_rows, {_fault(table, gold)} AS gold_fault FROM gold"
     select = ", ".join(f"{expression} AS {name}" for name, expression in _soundness(table).items())
-    rows = query(f"SELECT {EVENT_DATE}, {select} FROM ({gold_rows}) GROUP BY 1", gold=gold)
+    rows = query(f"SELECT {EVENT_DATE}, {select} FROM ({gold_rows}) GROUP BY 1", gold=gold_view(gold, dates))
     return {row.pop(EVENT_DATE): row for row in rows}
 
 
@@ -156,49 +167,53 @@ def _fault(table: Table, gold: DeltaTable) -> str:
     if not isinstance(table.twin, RowsTwin) or table.twin.sense is None:
         return "0"
     own = {column.name for column in table.columns}
-    if own - _fields(gold).keys():
+    if own - _types(gold).keys():
         return "1"
     return f"CASE WHEN {table.twin.sense[1]} THEN 0 ELSE 1 END"
 
 
 def broken_rules(quarantine: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, list[dict[str, Any]]]:
     """By date, the rules that quarantined rows break, how many rows break each, and an example row of each."""
-    columns = ", ".join(_quoted(field.name) for field in quarantine.schema().fields if field.name != "violations")
-    broken = f"SELECT unnest(violations) AS rule, {columns} FROM quarantine WHERE {predicate(dates)}"
-    number = f"row_number() OVER (PARTITION BY {EVENT_DATE}, rule ORDER BY user_id, product_id)"
+    columns = ", ".join(_as_of_row(name) for name in _types(quarantine) if name != VIOLATIONS)
+    broken = f"SELECT unnest({VIOLATIONS}) AS rule, {columns} FROM quarantine"
+    first = f"{_of_row('user_id')}, {_of_row('product_id')}"
+    number = f"row_number() OVER (PARTITION BY {EVENT_DATE}, rule ORDER BY {first})"
     count = f"count(*) OVER (PARTITION BY {EVENT_DATE}, rule)"
     rows = query(
         f"SELECT * FROM (SELECT {count} AS rows, {number} AS number, * FROM ({broken})) WHERE number = 1 ORDER BY rule",
-        quarantine=quarantine,
+        quarantine=gold_view(quarantine, dates),
     )
     return _by_date(rows)
 
 
-def duplicate_rows(silver: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, int]:
+def duplicate_rows(silver: Silver, dates: Collection[dt.date]) -> dict[dt.date, int]:
     """By date, how many rows of Silver are a copy, in every column, of one before."""
-    columns = ", ".join(_quoted(field.name) for field in _fields(silver).values())
-    counted = f"SELECT {columns}, count(*) AS copies FROM silver WHERE {predicate(dates)} GROUP BY {columns}"
-    rows = query(f"SELECT {EVENT_DATE}, sum(copies) - count(*) AS n FROM ({counted}) GROUP BY 1", silver=silver)
+    columns = ", ".join(DATAFUSION.name(field.name) for field in silver.fields)
+    counted = f"SELECT {EVENT_DATE}, count(*) AS copies FROM silver GROUP BY {columns}"
+    rows = query(
+        f"SELECT {EVENT_DATE}, sum(copies) - count(*) AS n FROM ({counted}) GROUP BY 1", silver=silver.view(dates)
+    )
     return {row[EVENT_DATE]: row["n"] for row in rows}
 
 
-def _pairs(table: Table, silver: DeltaTable, gold: DeltaTable, where: str, broken_dates: Collection[dt.date]) -> str:
+def _pairs(table: Table, silver: Silver, gold: DeltaTable, broken_dates: Collection[dt.date]) -> str:
     """SQL over ``silver`` and ``gold``: a row for each key or distinct row, both sides' values, and whether they agree."""
     sql = SilverSql.of(silver)
-    rows = f"({where})"
+    rows = []
     if isinstance(table.twin, RowsTwin) and not table.twin.of_valid:
-        rows += f" AND {unpruned(f'NOT {sql.is_valid}')}"
+        rows.append(unpruned(f"NOT {sql.is_valid}"))
     elif broken_dates:
-        rows += f" AND {unpruned(f'NOT ({predicate(broken_dates)}) OR {sql.is_valid}')}"
+        rows.append(unpruned(f"NOT ({predicate(broken_dates)}) OR {sql.is_valid}"))
+    if isinstance(table.twin, RowsTwin) and table.twin.condition != "true":
+        rows.append(unpruned(table.twin.condition))
+    of_silver = " AND ".join(rows) or "true"
     if isinstance(table.twin, KeysTwin):
-        return _key_pairs(table, table.twin, sql, where, rows)
+        return _key_pairs(table, table.twin, sql, of_silver)
     assert table.twin is not None
-    if table.twin.condition != "true":
-        rows += f" AND {unpruned(table.twin.condition)}"
-    return _row_pairs(silver, gold, table, where, rows)
+    return _row_pairs(silver, gold, table, of_silver)
 
 
-def _key_pairs(table: Table, twin: KeysTwin, sql: SilverSql, where: str, of_silver: str) -> str:
+def _key_pairs(table: Table, twin: KeysTwin, sql: SilverSql, of_silver: str) -> str:
     """Both sides aggregated by key and joined: a key that one side lacks, or Gold has twice, does not agree."""
     keys = _keys(table)
     aggregates: dict[str, str] = {}
@@ -216,7 +231,7 @@ def _key_pairs(table: Table, twin: KeysTwin, sql: SilverSql, where: str, of_silv
         SELECT {of_either}, {both}{senses}, coalesce(g.rows = 1 AND {agree}, false) AS agrees
         FROM (SELECT {silver_keys}, count(*) AS rows, {silver} FROM silver WHERE {of_silver} GROUP BY {numbers}) AS s
         FULL JOIN (
-            SELECT {", ".join(keys)}, count(*) AS rows, {gold}{_senses(twin)} FROM gold WHERE {where} GROUP BY {numbers}
+            SELECT {", ".join(keys)}, count(*) AS rows, {gold}{_senses(twin)} FROM gold GROUP BY {numbers}
         ) AS g ON {" AND ".join(f"s.{key} = g.{key}" for key in keys)}"""
 
 
@@ -224,28 +239,37 @@ def _keys(table: Table) -> list[str]:
     return [*(key for key in table.key if key != EVENT_DATE), EVENT_DATE]
 
 
-def _row_pairs(silver: DeltaTable, gold: DeltaTable, table: Table, where: str, of_silver: str) -> str:
+def _row_pairs(silver: Silver, gold: DeltaTable, table: Table, of_silver: str) -> str:
     """Distinct rows with how often each side has them. A column that one side lacks must be NULL on the other."""
     own = {column.name for column in table.columns} - {EVENT_DATE}
-    sides = _fields(silver), {name: field for name, field in _fields(gold).items() if name not in own}
+    sides = [field.name for field in silver.fields], [name for name in _types(gold) if name not in own]
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
-    of_both = ", ".join(map(_quoted, names))
+    of_both = ", ".join(map(_of_row, names))
     selects = [
-        ", ".join(_quoted(name) if name in side else f"NULL AS {_quoted(name)}" for name in names) for side in sides
+        ", ".join(_as_of_row(name) if name in side else f"NULL AS {_of_row(name)}" for name in names) for side in sides
     ]
     return f"""
         SELECT {of_both}, sum(s) AS silver_rows, sum(g) AS gold_rows, sum(fault) AS gold_fault,
             sum(s) = sum(g) AS agrees FROM (
             SELECT {selects[0]}, 1 AS s, 0 AS g, 0 AS fault FROM silver WHERE {of_silver}
-            UNION ALL SELECT {selects[1]}, 0 AS s, 1 AS g, {_fault(table, gold)} AS fault FROM gold WHERE {where}
+            UNION ALL SELECT {selects[1]}, 0 AS s, 1 AS g, {_fault(table, gold)} AS fault FROM gold
         ) GROUP BY {of_both}"""
 
 
-def _fields(table: DeltaTable) -> dict[str, Any]:
-    return {field.name: field for field in table.schema().fields}
+def _of_row(name: str) -> str:
+    """A column of Silver's in a query that has columns of its own, whatever Silver calls it."""
+    return name if name == EVENT_DATE else DATAFUSION.name(_OF_ROW + name)
 
 
-def _some_of_each_date(sql: str, **tables: DeltaTable) -> dict[Any, list[dict[str, Any]]]:
+def _as_of_row(name: str) -> str:
+    return f"{DATAFUSION.name(name)} AS {_of_row(name)}"
+
+
+def _types(table: DeltaTable) -> dict[str, Any]:
+    return {field.name: field.type for field in table.schema().fields}
+
+
+def _some_of_each_date(sql: str, **tables: View) -> dict[Any, list[dict[str, Any]]]:
     number = f"row_number() OVER (PARTITION BY {EVENT_DATE})"
     rows = query(
         f"SELECT * FROM (SELECT *, {number} AS number FROM ({sql})) WHERE number <= {_EXAMPLES_A_DATE}", **tables
@@ -259,9 +283,8 @@ def _by_date(rows: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
         row.pop("number")
         for ours in ("agrees", "gold_fault"):
             row.pop(ours, None)
+        for name in [name for name in row if name.startswith(_OF_ROW)]:
+            plain = name.removeprefix(_OF_ROW)
+            row[name if plain in row else plain] = row.pop(name)
         by_date.setdefault(row[EVENT_DATE], []).append(row)
     return by_date
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

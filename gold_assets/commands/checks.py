@@ -19,6 +19,7 @@ from gold_assets.commands.check_reports import Report, as_json, as_junit, as_tex
 from gold_assets.config import Settings, load_settings
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
+from gold_assets.gold.lake import Lake
 
 _DATE = click.DateTime(["%Y-%m-%d"])
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -66,9 +67,21 @@ def command(
 def check_lake(settings: Settings, dates: Collection[dt.date] | None = None, patterns: Sequence[str] = ()) -> Report:
     """Run the checks that the patterns name on the dates, by default all on all, and print what they find."""
     checks = selected(all_checks(settings.tables), patterns)
-    report = examine(Inspection(settings.lake, dates, settings.limits), checks)
+    report = examine(Inspection(_lake(settings), dates, settings.limits), checks)
     click.echo(as_text(report, checks))
     return report
+
+
+def _lake(settings: Settings) -> Lake:
+    if not settings.names_tables:
+        return settings.lake
+    from gold_assets.resources import Lakehouse  # and Dagster with it, whose import takes longer than many a check
+
+    lakehouse = Lakehouse.from_settings(settings)
+    try:
+        return lakehouse.lake(settings.tables)
+    finally:
+        lakehouse.started_engine().close()
 
 
 def examine(inspection: Inspection, checks: Sequence[Check]) -> Report:

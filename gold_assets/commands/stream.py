@@ -65,7 +65,7 @@ def _run(settings: Settings, interval: str | None, optimize: bool, stop: threadi
     assert isinstance(engine, SparkEngine)
     follow_silver = functools.partial(
         follow,
-        settings.lake,
+        lakehouse.lake(settings.tables),
         settings.checkpoint_path,
         engine=engine,
         optimize=optimize,

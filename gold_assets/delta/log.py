@@ -44,10 +44,6 @@ class Commit:
         return metadata if isinstance(metadata, dict) else {}
 
 
-class UnknownDate(Exception):
-    """An action that changes rows and does not tell of which date."""
-
-
 class DeltaLog:
     """The JSON commits of one table. Raises ``FileNotFoundError`` for a version that log clean-up has taken."""
 
@@ -55,23 +51,17 @@ class DeltaLog:
         """Of an open table, or of the one at a path or URI, which is then not loaded."""
         self._files = pafs.PyFileSystem(DeltaStorageHandler(table)) if isinstance(table, str) else files_of(table)
 
-    def changed_dates(self, version: int) -> set[str | None]:
-        """The ISO event_dates whose rows ``version`` changed, None for rows without one. Holds one action at a time.
-
-        An OPTIMIZE changes no row. A file that is replaced or gets a deletion vector changes its date. Raises
-        ``UnknownDate`` where an action does not tell its date.
-        """
-        dates: set[str | None] = set()
-        for action in self._actions(version):
+    def changed_files(self, version: int) -> Iterator[dict[str, Any]]:
+        """The adds and removes of ``version`` that change rows, as they are written, one at a time. An OPTIMIZE changes none."""
+        for action in self.actions(version):
             file = action.get("add") or action.get("remove")
             if file is not None and file.get("dataChange", True):
-                dates.add(_date_of(file))
-        return dates
+                yield file
 
     def commit(self, version: int) -> Commit:
-        """The commit that made ``version``, read line by line. Raises ``UnknownDate`` where a file does not tell its date."""
+        """The commit that made ``version``, read line by line. The table is one of ours, partitioned by event_date."""
         commit = Commit(version)
-        for action in self._actions(version):
+        for action in self.actions(version):
             if "add" in action:
                 commit.adds.append(_file_action(action["add"]))
             elif "remove" in action:
@@ -80,7 +70,8 @@ class DeltaLog:
                 commit.info = action["commitInfo"]
         return commit
 
-    def _actions(self, version: int) -> Iterator[dict[str, Any]]:
+    def actions(self, version: int) -> Iterator[dict[str, Any]]:
+        """What ``version`` says, action by action, as it is written."""
         with self._files.open_input_stream(f"_delta_log/{version:020}.json", buffer_size=1 << 16) as lines:
             for line in _lines(lines):
                 yield json.loads(line)
@@ -110,9 +101,7 @@ def _date_of(file: dict[str, Any]) -> str | None:
         return values[EVENT_DATE] or None  # Delta lets a writer put an empty string for NULL
     # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
     in_path = re.search(rf"(?:^|/){EVENT_DATE}=([^/]+)/", file["path"])
-    if in_path is None:
-        raise UnknownDate(file["path"])
-    return None if in_path[1] == "__HIVE_DEFAULT_PARTITION__" else in_path[1]
+    return None if in_path is None or in_path[1] == "__HIVE_DEFAULT_PARTITION__" else in_path[1]
 
 
 def _lines(stream: Any) -> Iterator[bytes]:

@@ -1,11 +1,13 @@
 """SQL over Delta tables by DataFusion, in this process: it starts no engine, and reads deletion vectors right."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.scratch import register
 
 _PARTITIONS = 4
 """More than cores: the files of a table are of unequal size."""
@@ -15,16 +17,33 @@ class Unreadable(UserError):
     """Rows of a table could not be read."""
 
 
-def query(sql: str, **tables: DeltaTable) -> list[dict[str, Any]]:
-    """The rows that ``sql`` selects from ``tables``, which it names as the arguments do. Raises ``Unreadable``."""
+@dataclass(frozen=True)
+class View:
+    """A table with other columns, or fewer rows: what ``select`` makes of those that meet ``where``, both in SQL."""
+
+    table: DeltaTable
+    select: str
+    where: str
+
+
+def query(sql: str, **tables: DeltaTable | View) -> list[dict[str, Any]]:
+    """The rows that ``sql``, a SELECT, makes of ``tables``, which it names as the arguments do. Raises ``Unreadable``."""
     builder = QueryBuilder()
+    views = []
     try:
         for name, table in tables.items():
-            builder.register(name, table)
+            if isinstance(table, View):
+                register(builder, f"{name}_table", table.table)
+                views.append(f"{name} AS (SELECT {table.select} FROM {name}_table WHERE {table.where})")
+            else:
+                register(builder, name, table)
+        if views:
+            sql = f"WITH {', '.join(views)} {sql}"
         as_table(builder.execute(f"SET datafusion.execution.target_partitions = {_PARTITIONS}"))
         return as_table(builder.execute(sql)).to_pylist()
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        places = " and ".join(table.table_uri for table in tables.values())
+        read = [table.table if isinstance(table, View) else table for table in tables.values()]
+        places = " and ".join(table.table_uri for table in read)
         raise Unreadable(
             f"Rows of {places} cannot be read ({reason(error)}): see that the files are there and whole, then run again."
         ) from error

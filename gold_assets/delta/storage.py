@@ -9,9 +9,15 @@ import re
 from collections.abc import Mapping
 
 _OPTION = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _SECRET = re.compile(r"SECRET|KEY|TOKEN|PASSWORD|SAS|SERVICE_ACCOUNT|CREDENTIALS")
 _SHORTEST_SECRET = 6
 """A shorter value may be a word of any sentence."""
+
+
+def is_uri(path: str) -> bool:
+    """Whether a log names a file by where it is, not by where it is below the table."""
+    return _URI.match(path) is not None
 
 
 def unknown_options(options: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Protocol
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 
+from gold_assets.delta.dates import RowsOn
+
 
 @dataclass(frozen=True)
 class SliceBounds:
@@ -18,13 +20,13 @@ class SliceBounds:
 
 
 class Engine(Protocol):
-    """Reads one version of a Delta table, replaces part of a table in one commit, and maintains its files."""
+    """Reads a Delta table at one version, replaces part of a table in one commit, and maintains its files."""
 
     slice_bounds: SliceBounds
     """What fits into the engine's memory, however long the range; each slice is a commit of each table."""
 
-    def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:
-        """The Delta table at ``uri`` as of ``version``; where there is a ``predicate`` on event_date, the rows that meet it."""
+    def read(self, table: DeltaTable, on: RowsOn | None = None) -> DataFrame:
+        """The rows of ``table`` at the version that it is loaded at, by default all."""
         ...
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:

@@ -25,9 +25,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from gold_assets.delta.commit_races import CommitConflict
-from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import reason
+from gold_assets.delta.file_dates import has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.scratch import register
+from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.engines import SliceBounds
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 from gold_assets.engines.pyspark_internals import call_when_gone
@@ -39,6 +42,18 @@ _NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
 _ALL_ROWS = 2**31 - 1
 _SORT_BYTES = 1 << 30
 """Of memory for ordering; the rest is spilled."""
+
+
+def _reads_exactly(table: DeltaTable, on: RowsOn | None) -> bool:
+    """Whether Sail 0.7 reads these rows, and reads them right.
+
+    It takes the log's statistics for exact: it skips files by them, and where a column's least and greatest are equal it returns
+    that number in place of the file's. They are not exact: NaN is left out, decimals and doubles are rounded. Where it gets the
+    log as data, filters on data columns alone bring it statistics. It does not find the versions before the newest
+    checkpoint, nor files that a log names by absolute paths.
+    """
+    by_partition = on is None or on.column.name in table.metadata().partition_columns
+    return by_partition and table.version() >= DeltaLog(table).last_checkpoint() and not has_files_elsewhere(table)
 
 
 class SailEngine:
@@ -70,36 +85,36 @@ class SailEngine:
                 _set_handler(signal.SIGINT, on_interrupt)
             return self._session
 
-    def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:
-        if version < DeltaLog(uri).last_checkpoint():
-            return self._read_by_delta_rs(uri, version, predicate)
-        # Sail 0.7 takes the log's statistics for exact: it skips files by them, and where a column's least and greatest
-        # are equal it returns that number in place of the file's. They are not exact: NaN is left out, decimals and
-        # doubles are rounded. So it gets the log as data, which brings statistics only to filters on data columns, and a
-        # limit larger than any table here, which keeps every filter but the one on the partition away from the scan.
+    def read(self, table: DeltaTable, on: RowsOn | None = None) -> DataFrame:
+        if not _reads_exactly(table, on):
+            return self._read_by_delta_rs(table, on)
+        # The log as data, and a limit larger than any table here, which keeps every filter but the one on the partition away
+        # from the scan, and with them the statistics.
         rows = (
             self.session.read.format("delta")
-            .option("versionAsOf", version)
+            .option("versionAsOf", table.version())
             .option("metadataAsDataRead", "true")
-            .load(self._readable(uri))
+            .load(self._readable(table.table_uri))
         )
-        return (rows if predicate is None else rows.filter(predicate)).limit(_ALL_ROWS)
+        return (rows if on is None else rows.filter(on.sql(SPARK))).limit(_ALL_ROWS)
 
-    def _read_by_delta_rs(self, uri: str, version: int, predicate: str | None) -> DataFrame:
-        """The rows by way of a Parquet file, since Sail 0.7 does not find the versions before the newest checkpoint."""
-        table = DeltaTable(uri, version=version)
+    def _read_by_delta_rs(self, table: DeltaTable, on: RowsOn | None) -> DataFrame:
+        """The rows by way of a Parquet file, which is there as long as they or something made from them is."""
         schema = pa.schema(table.schema().to_arrow())
-        columns = ", ".join('"{}"'.format(name.replace('"', '""')) for name in schema.names)
-        where = "" if predicate is None else f" WHERE {predicate}"
-        batches = QueryBuilder().register("rows", table).execute(f"SELECT {columns} FROM rows{where}")
+        columns = ", ".join(map(DATAFUSION.name, schema.names))
+        where = "" if on is None else f" WHERE {on.sql(DATAFUSION)}"
+        builder = QueryBuilder()
         scratch = tempfile.mkdtemp(prefix="gold_assets-")
         try:
+            register(builder, "rows", table)
             # Without statistics, which Sail would take for exact here too.
             with pq.ParquetWriter(Path(scratch) / "rows.parquet", schema, write_statistics=False) as file:
-                for batch in batches:
+                for batch in builder.execute(f"SELECT {columns} FROM rows{where}"):
                     file.write_batch(pa.record_batch(batch).cast(schema))
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(scratch)
+            if isinstance(error, Exception):  # DataFusion's errors arrive as bare Exceptions
+                raise OSError(reason(error)) from error
             raise
         rows = self.session.read.parquet(scratch)
         call_when_gone(rows, partial(shutil.rmtree, scratch, ignore_errors=True))

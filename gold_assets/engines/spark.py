@@ -18,8 +18,9 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from gold_assets.delta.commit_races import CommitConflict
-from gold_assets.delta.dates import EVENT_DATE, predicate
+from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.sql import SPARK
 from gold_assets.engines import SliceBounds
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
@@ -159,9 +160,26 @@ class SparkEngine:
             made = _joined(runtime.local_files(made), made)
         return {**made, **_SESSION}
 
-    def read(self, uri: str, version: int, predicate: str | None = None) -> DataFrame:
-        rows = self.session.read.format("delta").option("versionAsOf", version).load(spark_path(uri))
-        return rows if predicate is None else rows.filter(predicate)
+    def location_of(self, name: str) -> str:
+        quoted = ".".join(map(SPARK.name, name.split(".")))
+        try:
+            [detail] = self.session.sql(f"DESCRIBE DETAIL {quoted}").collect()
+        except (PySparkException, Py4JError) as error:
+            raise UserError(
+                f"There is nothing at the path {name}, and no such table in Spark's catalog ({_what_spark_says(error)}): "
+                "correct the setting, or register the table with CREATE TABLE … USING delta LOCATION …."
+            ) from error
+        if detail["format"] != "delta":
+            raise UserError(
+                f"The table {name} of Spark's catalog is {detail['format']}, expected delta: name another one."
+            )
+        location = str(detail["location"])
+        return unquote(urlsplit(location).path) if urlsplit(location).scheme == "file" else location
+
+    def read(self, table: DeltaTable, on: RowsOn | None = None) -> DataFrame:
+        version, path = table.version(), spark_path(table.table_uri)
+        rows = self.session.read.format("delta").option("versionAsOf", version).load(path)
+        return rows if on is None else rows.filter(on.sql(SPARK))
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         try:
@@ -181,7 +199,7 @@ class SparkEngine:
     def optimize(
         self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
     ) -> None:
-        columns = ", ".join(f"`{column}`" for column in zorder_by)
+        columns = ", ".join(map(SPARK.name, zorder_by))
         optimize = f"OPTIMIZE {_sql_name(table)} WHERE {predicate(dates)} ZORDER BY ({columns})"
         self._sql(optimize, {**_LAYOUT, _USER_METADATA: user_metadata})
 

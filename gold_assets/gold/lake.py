@@ -1,17 +1,22 @@
 """Where Silver and the tables made from it are."""
 
 import datetime as dt
+import logging
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.tables import TABLES
-from gold_assets.silver.changes import dates_with_files
+from gold_assets.silver.pin import Silver, pin_silver
+
+logger = logging.getLogger(__name__)
 
 _UNADDRESSABLE = re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}")
 
@@ -24,6 +29,7 @@ class Lake:
         silver: Silver's place, a path or a URI.
         places: the places of the tables made from it, by table name.
         tables: what those tables are, each of which needs a place.
+        silver_columns: by our name of a column of Silver, Silver's own, where it has another.
 
     Raises ``UserError`` for a path that delta-rs would not find again.
     """
@@ -31,6 +37,7 @@ class Lake:
     silver: str
     places: Mapping[str, str]
     tables: tuple[Table, ...] = TABLES
+    silver_columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for place in (self.silver, *self.places.values()):
@@ -43,6 +50,13 @@ class Lake:
             raise UserError(
                 f"The lake has no place for {', '.join(missing)}, expected one for each of its tables: add it to places."
             )
+
+    def pin(self, version: int | None = None) -> Silver:
+        """Silver at ``version``, by default its newest. Raises ``UserError`` where it is not what it must be."""
+        reserved = {column.name for table in self.tables if table.keeps_silver_columns for column in table.columns} - {
+            EVENT_DATE
+        }
+        return pin_silver(self.silver, version, self.silver_columns, reserved)
 
     def named(self, names: Collection[str]) -> tuple[Table, ...]:
         """The tables with these names, in the order of ``tables``. Raises ``UserError`` for a name that is none of theirs."""
@@ -57,7 +71,7 @@ def gold_dates(lake: Lake) -> set[dt.date]:
     dates: set[dt.date | None] = set()
     for table in lake.tables:
         try:
-            dates |= dates_with_files(DeltaTable(lake.places[table.name]))
+            dates |= FileDates(DeltaTable(lake.places[table.name])).dates()
         except TableNotFoundError:
             continue
     return {date for date in dates if date is not None}

@@ -45,15 +45,13 @@ def open_or_create(
 
 def declared_fields(table: Table, silver_fields: Sequence[Field]) -> list[Field]:
     """The table's columns in order: Silver's first where it keeps them, then its own, the partition last."""
-    own = [Field(column.name, _delta_type(column)) for column in table.columns]
+    silver_types = {field.name: field.type for field in silver_fields}
+    own = [
+        Field(column.name, silver_types[column.made_from[0]] if column.keeps_type else _delta_type(column))
+        for column in table.columns
+    ]
     if not table.keeps_silver_columns:
         return own
-    reserved = {field.name.lower() for field in own} - {EVENT_DATE}
-    for field in silver_fields:
-        if field.name.lower() in reserved:
-            raise UserError(
-                f"Silver has a column {field.name}, a name that {table.name} needs for its own: rename it in Silver."
-            )
     return [field for field in silver_fields if field.name != EVENT_DATE] + own
 
 

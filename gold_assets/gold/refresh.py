@@ -3,18 +3,18 @@
 import datetime as dt
 import json
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -22,6 +22,7 @@ from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import contiguous, predicate
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import Commit, DeltaLog
+from gold_assets.delta.sql import SPARK
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine, SliceBounds
 from gold_assets.gold.declaration import Table
@@ -30,7 +31,7 @@ from gold_assets.gold.open_table import declared_fields, open_or_create
 from gold_assets.gold.provenance import STAMP
 from gold_assets.gold.waiting import wait_and_hear_signals
 from gold_assets.silver import contract
-from gold_assets.silver.pin import Silver, pin_silver
+from gold_assets.silver.pin import Silver
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Refreshed:
     """What a refresh did.
 
     ``dates`` holds, per table name and date, what was written; dates that ended empty are there. ``silver_rows`` holds
-    Silver's rows by date, as ``Silver.rows_by_date`` tells them.
+    Silver's rows of these dates, and maybe of others, as ``Silver.rows_by_date`` tells them.
     """
 
     silver_version: int
@@ -79,11 +80,13 @@ def refresh(
     started = time.perf_counter()
     wanted = sorted(set(dates))
     tables = lake.tables if tables is None else tables
-    silver = pin_silver(lake.silver, silver_version)
+    silver = lake.pin(silver_version)
     columns = ", ".join(f"{field.name} {type_name(field)}" for field in silver.fields)
     logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
+    for theirs, ours in silver.columns.renamed.items():
+        logger.info("Silver's column %s is called %s here", theirs, ours)
     targets = open_or_create(tables, lake.places, silver.fields)
-    silver_rows = silver.rows_by_date()
+    silver_rows = silver.rows_by_date(wanted)
     slices = slices_of(wanted, silver_rows, engine.slice_bounds)
     logger.info(
         "Refreshing %s on %s from Silver version %d in %d slices",
@@ -93,27 +96,28 @@ def refresh(
         silver.version,
         len(slices),
     )
-    stop = threading.Event()
-    with ThreadPoolExecutor(max_workers=1) as contract_pool, ThreadPoolExecutor(max_workers=len(tables)) as pool:
-        work = [_Slice(dates, contract_pool.submit(_broken_dates, silver, engine, dates, stop)) for dates in slices]
-        writes = {
-            table.name: pool.submit(_refresh_table, table, targets[table.name], silver, engine, work, stop)
-            for table in tables
-        }
-        try:
+    undated = any(table.is_quarantine for table in tables)
+    written: dict[str, dict[dt.date, WrittenDate]] = {table.name: {} for table in tables}
+    with ThreadPoolExecutor(max_workers=len(tables) + 1) as pool:
+        read = [
+            partial(_read_slice, silver, engine, dates, and_null=undated and dates is slices[0]) for dates in slices
+        ]
+        upcoming = pool.submit(read[0])
+        for number, dates in enumerate(slices, start=1):
+            wait_and_hear_signals([upcoming])
+            part = upcoming.result()
+            if number < len(slices):  # one ahead and no more, for rows that an engine has to copy
+                upcoming = pool.submit(read[number])
+            writes = {
+                table.name: pool.submit(_replace, table, targets[table.name], silver, engine, part) for table in tables
+            }
             wait_and_hear_signals(writes.values())
-        except BaseException:  # whoever interrupts waits for the slices at hand, not for the whole range
-            stop.set()
-            raise
-    errors = [error for write in writes.values() if (error := write.exception()) is not None]
-    for error in errors[1:]:
-        if error is not errors[0]:
-            logger.error("%s", error)
-    if errors:
-        raise errors[0]
+            _raise_first([error for write in writes.values() if (error := write.exception()) is not None])
+            for name, write in writes.items():
+                written[name] |= write.result()
+            logger.info("Slice %d of %d, up to %s, is written", number, len(slices), max(dates, default=None))
     seconds = time.perf_counter() - started
     logger.info("Refreshed %d dates of %d tables in %.1f s", len(wanted), len(tables), seconds)
-    written = {name: write.result() for name, write in writes.items()}
     return Refreshed(silver.version, silver_rows, written, seconds)
 
 
@@ -136,17 +140,24 @@ def slices_of(
 
 @dataclass(frozen=True)
 class _Slice:
-    """Dates that are computed together, and which of them hold rows that break a rule, as soon as that is known."""
+    """Silver's rows on dates that are computed together, and which of these hold rows that break a rule.
+
+    Where ``and_null``, the rows without a date are there too.
+    """
 
     dates: list[dt.date]
-    broken_dates: Future[set[dt.date]]
+    and_null: bool
+    rows: DataFrame
+    broken_dates: set[dt.date]
 
 
-def _broken_dates(silver: Silver, engine: Engine, dates: list[dt.date], stop: threading.Event) -> set[dt.date]:
-    if stop.is_set() or not dates:
-        return set()
+def _read_slice(silver: Silver, engine: Engine, dates: list[dt.date], *, and_null: bool) -> _Slice | None:
+    """The slice, None where it could hold no row."""
+    if not dates and not and_null:
+        return None
     try:
-        return contract.broken_dates(engine.read(silver.uri, silver.version, predicate(dates)))
+        rows = silver.read(engine, dates, and_null=and_null)
+        return _Slice(dates, and_null, rows, contract.broken_dates(rows) if dates else set())
     except _FAILURES as error:
         raise UserError(
             f"Silver at {silver.uri} cannot be read at version {silver.version} ({reason(error)}): "
@@ -154,41 +165,22 @@ def _broken_dates(silver: Silver, engine: Engine, dates: list[dt.date], stop: th
         ) from error
 
 
-def _refresh_table(
-    table: Table,
-    target: DeltaTable,
-    silver: Silver,
-    engine: Engine,
-    slices: list[_Slice],
-    stop: threading.Event,
-) -> dict[dt.date, WrittenDate]:
-    written: dict[dt.date, WrittenDate] = {}
-    for number, part in enumerate(slices, start=1):
-        try:
-            broken_dates = part.broken_dates.result()
-            if stop.is_set():
-                break  # and then broken_dates may not have been looked for
-            and_null = table.is_quarantine and number == 1
-            written |= _replace(table, target, silver, engine, part.dates, broken_dates, and_null=and_null)
-        except Exception:
-            stop.set()
-            raise
-        last = max(part.dates, default=None)
-        logger.info("%s: slice %d of %d, up to %s, is written", table.name, number, len(slices), last)
-    return written
+def _raise_first(errors: list[BaseException]) -> None:
+    for error in errors[1:]:
+        if error is not errors[0]:
+            logger.error("%s", error)
+    if errors:
+        raise errors[0]
 
 
 def _replace(
-    table: Table,
-    target: DeltaTable,
-    silver: Silver,
-    engine: Engine,
-    dates: list[dt.date],
-    broken_dates: set[dt.date],
-    *,
-    and_null: bool,
+    table: Table, target: DeltaTable, silver: Silver, engine: Engine, part: _Slice | None
 ) -> dict[dt.date, WrittenDate]:
+    """Write a slice of a table."""
     started = time.perf_counter()
+    if part is None:
+        return {}
+    dates, and_null = part.dates, part.and_null and table.is_quarantine
     where = predicate(dates, and_null=and_null)
     if not where:
         return {}
@@ -207,8 +199,7 @@ def _replace(
 
     def commit_once() -> None:
         target.update_incremental()  # a commit is checked against those since the version it began from
-        silver_rows = engine.read(silver.uri, silver.version, where)
-        rows = _with_columns_of(target, table.of(silver_rows, broken_dates), has)
+        rows = _with_columns_of(target, table.of(part.rows, part.broken_dates), has)
         engine.replace(target, rows, where, json.dumps({STAMP: stamp}))
 
     try:
@@ -232,15 +223,10 @@ def _with_columns_of(target: DeltaTable, rows: DataFrame, has: Collection[str]) 
     fields = StructType.fromJson(json.loads(target.schema().to_json())).fields
     return rows.select(
         *(
-            _column(field.name) if field.name in has else F.lit(None).cast(field.dataType).alias(field.name)
+            F.col(SPARK.name(field.name)) if field.name in has else F.lit(None).cast(field.dataType).alias(field.name)
             for field in fields
         )
     )
-
-
-def _column(name: str) -> Column:
-    escaped = name.replace("`", "``")
-    return F.col(f"`{escaped}`")
 
 
 def _own_commit(target: DeltaTable, refresh_id: str) -> Commit:

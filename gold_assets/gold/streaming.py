@@ -39,7 +39,7 @@ from gold_assets.gold.tables import (
     USER_SPEND_SUMMARY,
 )
 from gold_assets.silver.changes import SilverChanges, silver_changes
-from gold_assets.silver.pin import Silver, pin_silver
+from gold_assets.silver.pin import Silver
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +215,7 @@ class Checkpoint:
 
 
 def _check(checkpoint: Checkpoint, lake: Lake) -> None:
-    silver = pin_silver(lake.silver)
+    silver = lake.pin()
     offset = checkpoint.newest_offset()
     if offset is None:
         logger.info("There is no checkpoint at %s yet: every date is refreshed", checkpoint.uri)
@@ -355,12 +355,12 @@ class _Batches:
     def _refresh(self, batch_id: int) -> None:
         started = time.perf_counter()
         before = self.checkpoint.offset(batch_id - 1)
-        silver = pin_silver(self.lake.silver)
+        silver = self.lake.pin()
         begun = self.checkpoint.offset(batch_id)
         if begun is not None and begun.table_id != silver.table_id:
             raise UserError(_is_another_table(self.checkpoint, self.lake))
         after = -1 if before is None else before.next_version - 1
-        changes = silver_changes(silver.table, after)
+        changes = silver_changes(silver, after)
         touched = self._touched(silver, changes)
         if not touched:
             logger.info("Batch %d: Silver versions %d to %d changed no date", batch_id, after + 1, silver.version)
@@ -379,7 +379,7 @@ class _Batches:
             changes=changes,
             dates=tuple(dates),
             refreshed=refreshed,
-            rows=_rows(silver, dates),
+            rows=_rows(refreshed, dates),
             quarantined_rows=quarantined,
             seconds=time.perf_counter() - started,
         )
@@ -400,13 +400,12 @@ class _Batches:
         """The dates that a batch has to refresh, None among them where rows without a date were touched."""
         if changes.after < 0:
             # Also what only a table made from Silver still has.
-            return {None, *silver.rows_by_date(), *gold_dates(self.lake)}
+            return {None, *silver.dates(), *gold_dates(self.lake)}
         if not changes.complete:
             raise UserError(_is_cut(self.checkpoint, self.lake))
         return set(changes.last)
 
 
-def _rows(silver: Silver, dates: Iterable[dt.date]) -> int | None:
-    by_date = silver.rows_by_date()
-    counts = [by_date.get(date, 0) for date in dates]
+def _rows(refreshed: Refreshed, dates: Iterable[dt.date]) -> int | None:
+    counts = [refreshed.silver_rows.get(date, 0) for date in dates]
     return None if None in counts else sum(count or 0 for count in counts)

@@ -11,7 +11,8 @@ _DATE = Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.
 _AVERAGES_AGREE_TO = "1e-12"
 """Relative to the mean size of what is averaged: the order of a floating-point sum is free."""
 
-_IS_HIGH_RISK = "risk_level = 'high' AND usage_cost_ratio < 0.2"
+_RATIO = "CAST(usage_cost_ratio AS DOUBLE)"
+_IS_HIGH_RISK = f"risk_level = 'high' AND {_RATIO} < 0.2"
 
 USER_SPEND_SUMMARY = Table(
     name="user_spend_summary",
@@ -21,7 +22,7 @@ USER_SPEND_SUMMARY = Table(
     rows=contract.valid_rows,
     transformation=t.user_spend_summary,
     columns=(
-        Column("user_id", "string", "Who spent.", made_from=("user_id",)),
+        Column("user_id", contract.KEY_TYPE, "Who spent.", made_from=("user_id",), keeps_type=True),
         Column(
             "total_spend",
             "decimal(28,4)",
@@ -56,7 +57,7 @@ PRODUCT_USAGE_METRICS = Table(
     rows=contract.valid_rows,
     transformation=t.product_usage_metrics,
     columns=(
-        Column("product_id", "string", "What was bought.", made_from=("product_id",)),
+        Column("product_id", contract.KEY_TYPE, "What was bought.", made_from=("product_id",), keeps_type=True),
         Column(
             "avg_usage_cost_ratio",
             "double",
@@ -79,11 +80,11 @@ PRODUCT_USAGE_METRICS = Table(
             "transaction_count": Value("count(*)", "sum(transaction_count)"),
             "rated_count": Value("count(usage_cost_ratio)", "sum(rated_count)"),
             "average": Value(
-                "avg(usage_cost_ratio)",
+                f"avg({_RATIO})",
                 "max(avg_usage_cost_ratio)",
                 agrees=f"""(s.average = g.average OR abs(s.average - g.average) <= {_AVERAGES_AGREE_TO} * s.size
                     OR (s.average IS NULL AND g.average IS NULL))""",
-                with_silver={"size": "avg(abs(usage_cost_ratio))"},
+                with_silver={"size": f"avg(abs({_RATIO}))"},
                 is_total=False,
             ),
         },

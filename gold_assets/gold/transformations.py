@@ -4,7 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.silver.contract import money_sum
+from gold_assets.silver.contract import money_sum, ratio
 
 HIGH_RISK_RATIO = 0.2
 """A high-risk transaction pays for less than this share of what it uses."""
@@ -13,7 +13,7 @@ HIGH_RISK_RATIO = 0.2
 def user_spend_summary(transactions: DataFrame) -> DataFrame:
     """Total spent per user per day.
 
-    Columns: user_id string, total_spend decimal(28,4), transaction_count bigint, event_date date. Money is summed as
+    Columns: user_id as in Silver, total_spend decimal(28,4), transaction_count bigint, event_date date. Money is summed as
     DECIMAL, so the total does not depend on the order of the rows.
     """
     return (
@@ -26,13 +26,13 @@ def user_spend_summary(transactions: DataFrame) -> DataFrame:
 def product_usage_metrics(transactions: DataFrame) -> DataFrame:
     """Average usage_cost_ratio per product per day.
 
-    Columns: product_id string, avg_usage_cost_ratio double (NULL where no row has a ratio), rated_count bigint (rows
+    Columns: product_id as in Silver, avg_usage_cost_ratio double (NULL where no row has a ratio), rated_count bigint (rows
     with a ratio), transaction_count bigint, event_date date.
     """
     return (
         transactions.groupBy("product_id", EVENT_DATE)
         .agg(
-            F.avg("usage_cost_ratio").alias("avg_usage_cost_ratio"),
+            F.avg(ratio()).alias("avg_usage_cost_ratio"),
             F.count("usage_cost_ratio").alias("rated_count"),
             F.count("*").alias("transaction_count"),
         )
@@ -43,7 +43,7 @@ def product_usage_metrics(transactions: DataFrame) -> DataFrame:
 def flag_high_risk_txns(transactions: DataFrame) -> DataFrame:
     """Every transaction, with ``is_high_risk`` boolean: risk_level is high and usage_cost_ratio < 0.2; never NULL."""
     rated_high = F.col("risk_level") == F.lit("high")
-    pays_little = F.col("usage_cost_ratio") < F.lit(HIGH_RISK_RATIO)
+    pays_little = ratio() < F.lit(HIGH_RISK_RATIO)
     return transactions.withColumn("is_high_risk", F.coalesce(rated_high & pays_little, F.lit(False)))
 
 

@@ -19,7 +19,6 @@ from gold_assets.gold.provenance import STAMP
 from gold_assets.gold.tables import USER_SPEND_SUMMARY
 from gold_assets.sample.bad_rows import bad_rows
 from gold_assets.sample.complete_journey import transactions, write_silver
-from gold_assets.silver.pin import pin_silver
 
 _LOGS_ERRORS_ONLY = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
@@ -50,7 +49,7 @@ def build_silver(settings: Settings) -> tuple[dt.date, dt.date]:
         year = transactions(until=yesterday)
         print(f"Building Silver from {year.num_rows:,} real transactions at {settings.source_path}")
         write_silver(settings.source_path, until=yesterday, extra_rows=bad_rows(year))
-    dates = [date for date in pin_silver(settings.source_path).rows_by_date() if date is not None]
+    dates = [date for date in settings.lake.pin().dates() if date is not None]
     first, last = min(dates), max(dates)
     if home := os.environ.get("DAGSTER_HOME"):  # for the make targets
         Path(home, "demo.mk").write_text(f"GOLD_PARTITIONS_START ?= {first}\n")

@@ -16,7 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
-from gold_assets.silver.changes import dates_with_files
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.silver.pin import pin_silver
 
 
@@ -59,7 +59,7 @@ class LiveSilver:
     def commit(self) -> str:
         """Make one commit, and say what it was."""
         silver = DeltaTable(self.uri)
-        dates = sorted(date for date in dates_with_files(silver) if date is not None)
+        dates = sorted(date for date in FileDates(silver).dates() if date is not None)
         if not dates:
             raise UserError(f"Silver at {self.uri} has no rows to draw from: build the demo's with make demo.")
         date = self.choice.choice(dates)
@@ -78,7 +78,7 @@ class LiveSilver:
         return self.choice.choices(["today", "late", "correct", "delete"], weights=[7, 1, 1, 1])[0]
 
     def _append(self, silver: DeltaTable, date: dt.date, rows: int, what: str) -> str:
-        source = self._rows_of(silver, self.choice.choice([d for d in dates_with_files(silver) if d is not None]))
+        source = self._rows_of(silver, self.choice.choice([d for d in FileDates(silver).dates() if d is not None]))
         drawn = source.take([self.choice.randrange(source.num_rows) for _ in range(rows)])
         batch = _on(date, drawn, self.choice)
         write_deltalake(silver, batch, mode="append")
@@ -99,7 +99,7 @@ class LiveSilver:
         return self.choice.choice(sorted(users)) if users else "nobody"
 
     def _rows_of(self, silver: DeltaTable, date: dt.date) -> pa.Table:
-        return silver.to_pyarrow_table(partitions=[("event_date", "=", str(date))])
+        return silver.to_pyarrow_table(filters=[("event_date", "=", date)])
 
 
 def _rows_of_user(user: str, date: dt.date) -> str:

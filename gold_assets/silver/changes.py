@@ -5,10 +5,9 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from deltalake import DeltaTable
-
-from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.delta.log import DeltaLog, UnknownDate
+from gold_assets.delta.file_dates import FileDates, UnknownDate
+from gold_assets.delta.log import DeltaLog
+from gold_assets.silver.pin import Silver
 
 _COMMITS_AT_ONCE = 32
 """On an object store reading commits means waiting, and waiting is done side by side."""
@@ -21,12 +20,14 @@ class SilverChanges:
     Attributes:
         last: by date, the newest version that changed its rows; rows without a date are date None.
         since: the log was read back to here. A date that is not in ``last`` has not changed after ``since``.
+        gap: why it was read no further, where it was not read back to ``after``.
     """
 
     after: int
     to: int
     since: int
     last: Mapping[dt.date | None, int]
+    gap: str = ""
 
     @property
     def complete(self) -> bool:
@@ -40,40 +41,39 @@ class SilverChanges:
         return False if version >= self.since else None
 
 
-def silver_changes(silver: DeltaTable, after: int = -1, *, most_commits: int | None = None) -> SilverChanges:
-    """Read the log of ``silver``, as loaded, from its version back to ``after``; -1 is before the first commit.
+def silver_changes(silver: Silver, after: int = -1, *, most_commits: int | None = None) -> SilverChanges:
+    """Read the log of ``silver`` from its version back to ``after``; -1 is before the first commit.
 
-    Reading ends early where log clean-up has cut the log, where a commit does not tell its dates, and after
-    ``most_commits``. Only add and remove actions that change data count: appends, updates, deletes, deletion vectors,
+    A commit touches the dates of the files that it adds and removes. Reading ends early where log clean-up has cut the log,
+    where neither the log nor the file tells the dates of one, and after ``most_commits``. Only add and remove actions that change data count: appends, updates, deletes, deletion vectors,
     restores, and rows that move to another date do; OPTIMIZE, VACUUM and checkpoints do not.
     """
-    log = DeltaLog(silver)
-    to = silver.version()
+    log = DeltaLog(silver.table)
+    to = silver.version
     stop = after if most_commits is None else max(after, to - most_commits)
     last: dict[dt.date | None, int] = {}
     since = to
     with ThreadPoolExecutor(max_workers=8) as pool:
         while since > stop:
             versions = range(since, max(stop, since - _COMMITS_AT_ONCE), -1)
-            for version, dates in zip(versions, pool.map(lambda v: _changed_dates(log, v), versions), strict=True):
-                if dates is None:
-                    return SilverChanges(after, to, since, last)
+            changed = pool.map(lambda version: _changed_dates(log, silver.file_dates, version), versions)
+            for version, dates in zip(versions, changed, strict=True):
+                if isinstance(dates, str):
+                    return SilverChanges(after, to, since, last, dates)
                 for date in dates:
                     last.setdefault(date, version)
                 since = version - 1
-    return SilverChanges(after, to, since, last)
+    gap = "" if since <= after else f"only the newest {most_commits} commits are looked at"
+    return SilverChanges(after, to, since, last, gap)
 
 
-def _changed_dates(log: DeltaLog, version: int) -> Collection[dt.date | None] | None:
+def _changed_dates(log: DeltaLog, files: FileDates, version: int) -> Collection[dt.date | None] | str:
+    """The dates that the commit touched, or why that is not known."""
     try:
-        return {None if date is None else dt.date.fromisoformat(date) for date in log.changed_dates(version)}
-    except (FileNotFoundError, UnknownDate):
-        return None
-
-
-def dates_with_files(table: DeltaTable) -> set[dt.date | None]:
-    """The dates that the table has files for; rows without a date are date None."""
-    return {
-        None if value is None else dt.date.fromisoformat(str(value))
-        for value in (partition[EVENT_DATE] for partition in table.partitions())
-    }
+        return {date for file in log.changed_files(version) for date in files.of_action(file)}
+    except FileNotFoundError:
+        return f"the log no longer has version {version}"
+    except UnknownDate as unknown:
+        return (
+            f"neither the log nor the file tells which dates {unknown} holds, which version {version} added or removed"
+        )

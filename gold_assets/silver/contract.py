@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DecimalType
+from pyspark.sql.types import DecimalType, IntegralType
 
 from gold_assets.delta.dates import EVENT_DATE, predicate
 
@@ -28,13 +28,15 @@ _WHOLE_DIGITS = 18 - MONEY_SCALE
 class Column:
     """A column of a Delta table: its name, its type as Delta writes it, and what it means to a reader.
 
-    ``made_from`` names the columns of Silver that its values come from.
+    ``made_from`` names the columns of Silver that its values come from. Where ``keeps_type``, its type is that of the one it is
+    made from, and ``type`` says in words which that may be.
     """
 
     name: str
     type: str
     description: str
     made_from: tuple[str, ...] = field(default=(), kw_only=True)
+    keeps_type: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -44,27 +46,46 @@ class SilverColumn(Column):
     types: tuple[str, ...]
 
 
+_INTEGERS = ("byte", "short", "integer", "long")
+KEY_TYPE = "string or integer"
+"""What may be a key, in words. Gold keeps Silver's type for it."""
+
 SILVER_COLUMNS = (
-    SilverColumn("user_id", "string", "Who spent.", ("string",)),
-    SilverColumn("product_id", "string", "What it was spent on.", ("string",)),
-    SilverColumn("amount", "decimal or double", "Money spent, in the currency of the source.", ("decimal", "double")),
+    SilverColumn("user_id", KEY_TYPE, "Who spent.", ("string", *_INTEGERS)),
+    SilverColumn("product_id", KEY_TYPE, "What it was spent on.", ("string", *_INTEGERS)),
     SilverColumn(
-        "usage_cost_ratio", "double", "Usage paid for relative to its cost; NULL without a cost.", ("double",)
+        "amount",
+        "decimal, double, float or integer",
+        "Money spent, in the currency of the source.",
+        ("decimal", "double", "float", *_INTEGERS),
+    ),
+    SilverColumn(
+        "usage_cost_ratio",
+        "double, float or decimal",
+        "Usage paid for relative to its cost; NULL without a cost.",
+        ("double", "float", "decimal"),
     ),
     SilverColumn("risk_level", "string", "low, medium or high; NULL where it was not rated.", ("string",)),
-    SilverColumn(EVENT_DATE, "date", "UTC date of the transaction; the partition.", ("date",)),
+    SilverColumn(
+        EVENT_DATE,
+        "date or timestamp",
+        "UTC date of the transaction; of a timestamp its UTC date counts.",
+        ("date", "timestamp", "timestamp_ntz"),
+    ),
 )
 
 
 def money_sum(transactions: DataFrame) -> Expression:
     """The sum of ``amount`` over valid rows, each as DECIMAL(18,4), as an exact DECIMAL(28,4). An aggregate.
 
-    A double is rounded half away from zero at the fourth decimal. The rounding is IEEE arithmetic on whole units, not a
-    cast from double to decimal, because engines disagree on that cast: Spark goes through the shortest decimal text.
+    A double is rounded half away from zero at the fourth decimal, a float as the double that it is. The rounding is IEEE
+    arithmetic on whole units, not a cast from double to decimal, because engines disagree on that cast: Spark goes through the
+    shortest decimal text.
     """
-    if isinstance(transactions.schema["amount"].dataType, DecimalType):
-        return F.sum(F.col("amount").cast("decimal(18,4)")).cast("decimal(28,4)")
-    amount = _units(F.col("amount"))
+    amount, decimal = _amount(transactions)
+    if decimal is not None:
+        return F.sum(amount.cast("decimal(18,4)")).cast("decimal(28,4)")
+    amount = _units(amount)
     whole = amount.cast("bigint")
     # What the cast cut off is exact, and from a half on its double is a whole unit.
     units = whole + ((amount - whole) * F.lit(2.0)).cast("bigint")
@@ -74,36 +95,53 @@ def money_sum(transactions: DataFrame) -> Expression:
     return (sum_of_units * F.lit(_UNIT).cast("decimal(5,4)")).cast("decimal(28,4)")
 
 
+def ratio() -> Expression:
+    """``usage_cost_ratio`` as a double, whatever Silver has it as."""
+    return F.col("usage_cost_ratio").cast("double")
+
+
+def _amount(silver: DataFrame) -> tuple[Expression, DecimalType | None]:
+    """The amount as a decimal of this type, or else as a double."""
+    amount, type = F.col("amount"), silver.schema["amount"].dataType
+    if isinstance(type, DecimalType):
+        return amount, type
+    if isinstance(type, IntegralType):
+        whole = DecimalType(20, 0)
+        return amount.cast(whole), whole
+    return amount.cast("double"), None
+
+
 def _units(amount: Expression) -> Expression:
     return amount * F.lit(float(_UNITS))
 
 
-def _is_present(column: str) -> Expression:
+def _is_present(column: str, silver: DataFrame) -> Expression:
     value = F.col(column)
+    if isinstance(silver.schema[column].dataType, IntegralType):
+        return value.isNotNull()
     # Text that begins with a character after the blanks is not blank: that spares nearly every row the slower test.
     return (value >= F.lit("!")) | (F.trim(F.translate(value, "\t\r\n", "   ")) != F.lit(""))
 
 
 def _is_money(silver: DataFrame) -> Expression:
-    amount = silver.schema["amount"].dataType
-    if isinstance(amount, DecimalType):
-        if amount.precision - amount.scale < _WHOLE_DIGITS:
-            return F.col("amount").isNotNull()
+    amount, decimal = _amount(silver)
+    if decimal is not None:
+        if decimal.precision - decimal.scale < _WHOLE_DIGITS:
+            return amount.isNotNull()
         # In the column's own scale, since Sail fails to rescale a decimal that is too wide, and without abs, which Spark
         # fails to take of one. What follows the fourth decimal must not round up to the limit.
-        decimals = ("9999"[: amount.scale] + "4" + "9" * amount.scale)[: amount.scale]
+        decimals = ("9999"[: decimal.scale] + "4" + "9" * decimal.scale)[: decimal.scale]
         limit = f"{'9' * _WHOLE_DIGITS}.{decimals}".rstrip(".")
-        least, most = (F.lit(text).cast(f"decimal(38,{amount.scale})") for text in (f"-{limit}", limit))
+        least, most = (F.lit(text).cast(f"decimal(38,{decimal.scale})") for text in (f"-{limit}", limit))
         # Not the bare column, by which Spark would skip files: the statistics of decimals in a Delta log may be rounded.
-        value = F.coalesce(F.col("amount"), F.lit(0).cast(amount))
-        return F.col("amount").isNotNull() & (value >= least) & (value <= most)
+        value = F.coalesce(amount, F.lit(0).cast(decimal))
+        return amount.isNotNull() & (value >= least) & (value <= most)
     # NaN is larger than every number on every engine. Doubles this large have no fraction left to round.
-    return F.abs(_units(F.col("amount"))) < F.lit(float(_UNITS_LIMIT))
+    return F.abs(_units(amount)) < F.lit(float(_UNITS_LIMIT))
 
 
-def _is_finite_or_null(column: str) -> Expression:
-    value = F.col(column)
-    return value.isNull() | (value - value == F.lit(0.0))
+def _ratio_is_finite_or_null() -> Expression:
+    return ratio().isNull() | (ratio() - ratio() == F.lit(0.0))
 
 
 def _is_risk_level_or_null() -> Expression:
@@ -128,13 +166,13 @@ class Rule:
 
 
 RULES = (
-    Rule("user_id_is_missing", "user_id is NULL or blank", lambda silver: _is_present("user_id")),
-    Rule("product_id_is_missing", "product_id is NULL or blank", lambda silver: _is_present("product_id")),
+    Rule("user_id_is_missing", "user_id is NULL or blank", lambda silver: _is_present("user_id", silver)),
+    Rule("product_id_is_missing", "product_id is NULL or blank", lambda silver: _is_present("product_id", silver)),
     Rule("amount_is_not_money", "amount is NULL, NaN, infinite or does not fit DECIMAL(18,4)", _is_money),
     Rule(
         "usage_cost_ratio_is_not_finite",
         "usage_cost_ratio is NaN or infinite",
-        lambda silver: _is_finite_or_null("usage_cost_ratio"),
+        lambda silver: _ratio_is_finite_or_null(),
     ),
     Rule(
         "risk_level_is_unknown",

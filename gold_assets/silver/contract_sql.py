@@ -1,48 +1,57 @@
 """The contract once more, as SQL on DataFusion, by none of the code in ``contract``: what the checks go by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from deltalake import DeltaTable
 
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.types import type_name
+from gold_assets.silver.pin import Silver
 
-_IS_MONEY_AS_DOUBLE = "abs(amount * 1e4) < 1e18"  # NaN is larger than every number
+_IS_MONEY_AS_DOUBLE = "abs(CAST(amount AS DOUBLE) * 1e4) < 1e18"  # NaN is larger than every number
 _IS_MONEY_AS_DECIMAL = "abs(TRY_CAST(amount AS DECIMAL(38, 4))) < 100000000000000"
-_SPEND_AS_DOUBLE = """CAST(sum(CAST(TRY_CAST(round(amount * 1e4) AS BIGINT) AS DECIMAL(20, 0))) AS DECIMAL(34, 0))
+_SPEND_AS_DOUBLE = """CAST(sum(CAST(TRY_CAST(round(CAST(amount AS DOUBLE) * 1e4) AS BIGINT) AS DECIMAL(20, 0))) AS DECIMAL(34, 0))
     * CAST('0.0001' AS DECIMAL(4, 4))"""
 _SPEND_AS_DECIMAL = "sum(TRY_CAST(amount AS DECIMAL(38, 4)))"
 
 
 @dataclass(frozen=True)
 class SilverSql:
-    """SQL over a table ``silver`` with Silver's columns, whose types decide how it reads."""
+    """SQL over a table ``silver`` with Silver's columns, whose types by name decide how it reads."""
 
-    amount_is_decimal: bool
+    types: Mapping[str, str]
 
     @classmethod
-    def of(cls, silver: DeltaTable) -> "SilverSql":
+    def of(cls, silver: Silver) -> "SilverSql":
         """SQL for the columns that ``silver`` has."""
-        types = {field.name: type_name(field) for field in silver.schema().fields}
-        return cls(amount_is_decimal=types.get("amount", "").startswith("decimal"))
+        return cls({field.name: type_name(field) for field in silver.fields})
+
+    @property
+    def _amount_is_exact(self) -> bool:
+        return self.types["amount"] not in ("double", "float")
 
     @property
     def money_sum(self) -> str:
         """The sum of ``amount`` over valid rows, exact. An aggregate."""
-        return _SPEND_AS_DECIMAL if self.amount_is_decimal else _SPEND_AS_DOUBLE
+        return _SPEND_AS_DECIMAL if self._amount_is_exact else _SPEND_AS_DOUBLE
 
     @property
     def rules_hold(self) -> str:
         """The contract, as a condition that is NULL where a rule evaluates to NULL."""
-        is_money = _IS_MONEY_AS_DECIMAL if self.amount_is_decimal else _IS_MONEY_AS_DOUBLE
-        return f"""{_is_present("user_id")} AND {_is_present("product_id")} AND {is_money}
-        AND (usage_cost_ratio IS NULL OR abs(usage_cost_ratio) < CAST('Infinity' AS DOUBLE))
+        is_money = _IS_MONEY_AS_DECIMAL if self._amount_is_exact else _IS_MONEY_AS_DOUBLE
+        return f"""{self._is_present("user_id")} AND {self._is_present("product_id")} AND {is_money}
+        AND (usage_cost_ratio IS NULL OR abs(CAST(usage_cost_ratio AS DOUBLE)) < CAST('Infinity' AS DOUBLE))
         AND coalesce(risk_level, 'low') IN ('low', 'medium', 'high') AND {EVENT_DATE} IS NOT NULL"""
 
     @property
     def is_valid(self) -> str:
         """The contract, as a condition that is never NULL."""
         return f"coalesce({self.rules_hold}, false)"
+
+    def _is_present(self, column: str) -> str:
+        if self.types[column] != "string":
+            return f"{column} IS NOT NULL"
+        # Every blank sorts before '!': most rows are spared the trim, which is what costs.
+        return f"({column} >= '!' OR btrim({column}, e' \\t\\r\\n') <> '')"
 
 
 def unpruned(condition: str) -> str:
@@ -52,8 +61,3 @@ def unpruned(condition: str) -> str:
     for ones that meet ``x = 0.1`` (apache/datafusion#15812). A condition on something volatile stays above the scan.
     """
     return f"coalesce({condition}, random() > 1)"
-
-
-def _is_present(column: str) -> str:
-    # Every blank sorts before '!': most rows are spared the trim, which is what costs.
-    return f"({column} >= '!' OR btrim({column}, e' \\t\\r\\n') <> '')"

@@ -1,55 +1,106 @@
 """Silver, pinned at one version and held against the contract before anything is read."""
 
 import datetime as dt
-from collections import defaultdict
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
-import pyarrow as pa
 from deltalake import DeltaTable, Field
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
-from gold_assets.delta.query import as_table
-from gold_assets.delta.types import type_name
-from gold_assets.silver.contract import SILVER_COLUMNS, SilverColumn
+from gold_assets.delta.file_dates import FileDates, UnknownDate
+from gold_assets.delta.query import View
+from gold_assets.delta.sql import DATAFUSION, SPARK
+from gold_assets.engines import Engine
+from gold_assets.silver.columns import SilverColumns, known_columns
+
+_UNKNOWN_FEATURE = re.compile(r"Feature '(\w+)' is not supported|catalog-managed table")
 
 
 @dataclass(frozen=True)
 class Silver:
-    """One version of the Silver table. ``table`` is loaded at ``version``; ``table_id`` changes when it is made anew."""
+    """One version of the Silver table. ``table`` is loaded at ``version``; ``table_id`` changes when it is made anew.
+
+    Whatever is read of it has the names that ``columns`` gives, and an event_date that is a date.
+    """
 
     uri: str
     table: DeltaTable
     version: int
     table_id: str
+    columns: SilverColumns
 
     @property
     def fields(self) -> list[Field]:
         """Silver's columns, without the metadata that Delta features keep on them."""
-        return [Field(field.name, field.type) for field in self.table.schema().fields]
+        return [column.field for column in self.columns.lent]
 
-    def rows_by_date(self) -> dict[dt.date | None, int | None]:
-        """Rows in the files of each date, from the log: None where a file has no statistics. NULL dates are key None.
+    @cached_property
+    def file_dates(self) -> FileDates:
+        """Which dates are in which of Silver's files."""
+        return FileDates(self.table, self.columns.date.name)
 
-        Rows that deletion vectors hide are among them.
+    def dates(self) -> set[dt.date | None]:
+        """The dates that Silver has files for; rows without a date are date None."""
+        try:
+            return self.file_dates.dates()
+        except UnknownDate as unknown:
+            raise self._unreadable(unknown) from unknown
+
+    def rows_by_date(self, dates: Collection[dt.date] | None = None) -> dict[dt.date | None, int | None]:
+        """Rows in the files of each date: None where a file does not tell. NULL dates are key None.
+
+        Rows that deletion vectors hide are among them. Where there are ``dates``, of them at least; files without any of
+        them are not asked.
         """
-        files = as_table(self.table.get_add_actions(flatten=True))
-        rows: dict[dt.date | None, int | None] = defaultdict(int)
-        if files.num_rows == 0:
-            return {}
-        counts = files["num_records"] if "num_records" in files.column_names else pa.nulls(files.num_rows)
-        for date, count in zip(files[f"partition.{EVENT_DATE}"].to_pylist(), counts.to_pylist(), strict=True):
-            known = rows[date]
-            rows[date] = None if known is None or count is None else known + count
-        return dict(rows)
+        try:
+            return self.file_dates.rows(dates)
+        except UnknownDate as unknown:
+            raise self._unreadable(unknown) from unknown
+
+    def _unreadable(self, unknown: UnknownDate) -> UserError:
+        return UserError(
+            f"The file {unknown} of Silver at {self.uri} cannot be read at version {self.version}, and the log does not tell "
+            "which dates it holds: see that the file is there and whole, and that this process may read it."
+        )
+
+    def read(self, engine: Engine, dates: Collection[dt.date], *, and_null: bool = False) -> DataFrame:
+        """Silver's rows of these dates, and those without a date where ``and_null``."""
+        rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date))
+        if self.columns.as_they_are:
+            return rows
+        selected = []
+        for column in self.columns.lent:
+            value = F.col(SPARK.name(column.source))
+            selected.append((value.cast("date") if column.name == EVENT_DATE else value).alias(column.name))
+        return rows.select(*selected)
+
+    def view(self, dates: Collection[dt.date], *, and_null: bool = False) -> View:
+        """The same rows for ``query``."""
+        selected = []
+        for column in self.columns.lent:
+            value = DATAFUSION.name(column.source)
+            value = f"CAST({value} AS DATE)" if column.name == EVENT_DATE else value
+            selected.append(f"{value} AS {DATAFUSION.name(column.name)}")
+        where = RowsOn(dates, and_null, self.columns.date).sql(DATAFUSION)
+        return View(self.table, ", ".join(selected), where or "false")
 
 
-def pin_silver(uri: str, version: int | None = None) -> Silver:
-    """Silver at ``version``, by default its newest.
+def pin_silver(
+    uri: str,
+    version: int | None = None,
+    given: Mapping[str, str] | None = None,
+    reserved: Collection[str] = (),
+) -> Silver:
+    """Silver at ``version``, by default its newest, with the columns ``known_columns`` finds by ``given`` and ``reserved``.
 
-    Raises ``UserError`` where there is no Delta table, no such version, a required column is missing or has the wrong
-    type, or the table is not partitioned by event_date.
+    Raises ``UserError`` where there is no Delta table, no such version, or a required column is missing or has a type
+    that the contract does not take.
     """
     try:
         table = DeltaTable(uri, version=version)
@@ -59,32 +110,16 @@ def pin_silver(uri: str, version: int | None = None) -> Silver:
             "set GOLD_SOURCE_PATH to your Silver table, or build the demo's with make demo."
         ) from None
     except (DeltaError, OSError) as error:
+        if feature := _UNKNOWN_FEATURE.search(str(error)):
+            raise UserError(
+                f"Silver at {uri} asks its readers for the table feature {feature[1] or 'catalogManaged'}, which delta-rs, by "
+                "which every engine gets its version, does not know: drop the feature, follow a copy of the table without it, "
+                "or upgrade deltalake."
+            ) from error
         asked = "its newest version" if version is None else f"version {version}"
         raise UserError(
             f"Silver at {uri} cannot be read at {asked} ({reason(error)}): "
             "check that this process may read it, that the version exists and that its log is whole."
         ) from error
-    for column in SILVER_COLUMNS:
-        _check_column(uri, table, column)
-    partitioned_by = table.metadata().partition_columns
-    if partitioned_by != [EVENT_DATE]:
-        found = f"by {', '.join(partitioned_by)}" if partitioned_by else "not at all"
-        raise UserError(
-            f"Silver at {uri} is partitioned {found}, expected by {EVENT_DATE}: write it again partitioned by {EVENT_DATE}."
-        )
-    return Silver(uri=uri, table=table, version=table.version(), table_id=str(table.metadata().id))
-
-
-def _check_column(uri: str, table: DeltaTable, column: SilverColumn) -> None:
-    fields = {field.name: field for field in table.schema().fields}
-    if column.name not in fields:
-        raise UserError(
-            f"Silver at {uri} has no column {column.name}, expected {column.type}: "
-            f"add it, or point GOLD_SOURCE_PATH at a table that has it (found: {', '.join(fields)})."
-        )
-    found = type_name(fields[column.name])
-    if found.split("(")[0] not in column.types:
-        raise UserError(
-            f"Silver's column {column.name} is {found}, expected {column.type}: "
-            f"write Silver at {uri} with {column.name} as {column.type}."
-        )
+    columns = known_columns(uri, table.schema().fields, given or {}, reserved)
+    return Silver(uri, table, table.version(), str(table.metadata().id), columns)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 from dagster._core.events import DagsterEventType
 from deltalake import DeltaTable, Field
@@ -14,7 +15,7 @@ from gold_assets.automation.micro_batch import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.automation.daemon import WINDOW, Daemon, micro_batch
-from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, commit, row, with_type, write_silver
 
 FAILED, CANCELED = DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED
 MON, TUE, WED = (str(date) for date in (MONDAY, TUESDAY, WEDNESDAY))
@@ -54,8 +55,8 @@ def test_without_a_silver_the_tick_says_so_and_waits(daemon: Daemon) -> None:
 
 
 def test_a_silver_that_is_not_what_it_must_be_fails_the_tick_with_one_sentence(daemon: Daemon) -> None:
-    write_silver(daemon.lake, [row()], partition_by=[])
-    with pytest.raises(UserError, match="is partitioned not at all, expected by event_date"):
+    write_silver(daemon.lake, [row(risk_level=[])], schema=with_type("risk_level", pa.list_(pa.string())))
+    with pytest.raises(UserError, match="risk_level is array<string>, expected string"):
         daemon.tick()
 
 
@@ -450,6 +451,30 @@ def test_where_the_log_no_longer_reaches_back_every_date_is_asked_for(idle: Daem
     assert not (Path(idle.lake.silver) / "_delta_log" / f"{1:020}.json").exists()
     idle.tick()
     assert idle.asked_for() == [(MON, "2024-01-04")]
+    assert "Every date is asked for, because the log no longer has version 1." in idle.log.text
+
+
+def test_where_nothing_tells_the_dates_of_a_removed_file_every_date_is_asked_for_and_the_tick_says_so(
+    idle: Daemon,
+) -> None:
+    commit(Path(idle.lake.silver), {"remove": {"path": "x.parquet", "dataChange": True, "deletionTimestamp": 0}})
+    idle.tick()
+    assert idle.asked_for() == [(MON, TUE)]
+    assert "because neither the log nor the file tells which dates x.parquet holds, which version 1 " in idle.log.text
+
+
+def test_a_silver_without_partitions_is_asked_for_by_the_dates_of_its_files(daemon: Daemon) -> None:
+    write_silver(daemon.lake, [row(), row(event_date=WEDNESDAY)], partition_by=[])
+    daemon.tick()
+    assert daemon.asked_for() == [(MON, MON), (WED, WED)]
+    daemon.end_all()
+    append(daemon, TUESDAY)
+    daemon.tick()
+    assert daemon.asked_for() == [(TUE, TUE)]
+    daemon.end_all()
+    DeltaTable(daemon.lake.silver).delete("event_date = '2024-01-03'")
+    daemon.tick()
+    assert daemon.asked_for() == [(MON, MON), (WED, WED)], "the file that was written anew holds both"
 
 
 def test_log_clean_up_makes_no_old_date_look_changed(idle: Daemon) -> None:
@@ -486,9 +511,9 @@ def test_a_repeated_tick_observes_nothing_twice(idle: Daemon) -> None:
 def cut_log(lake: Lake, oldest: int) -> None:
     """Leave a checkpoint and the commits from ``oldest`` on, as log clean-up does."""
     DeltaTable(lake.silver, version=oldest).create_checkpoint()
-    for commit in (Path(lake.silver) / "_delta_log").glob("*.json"):
-        if int(commit.stem) < oldest:
-            commit.unlink()
+    for file in (Path(lake.silver) / "_delta_log").glob("*.json"):
+        if int(file.stem) < oldest:
+            file.unlink()
 
 
 def test_the_cursor_is_json_that_a_person_can_read(idle: Daemon) -> None:

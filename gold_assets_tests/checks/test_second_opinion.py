@@ -114,3 +114,38 @@ def test_high_risk_rows_without_their_mark_are_not_sound(lake: Lake, engine: Eng
     unmarked = DeltaTable(place).to_pyarrow_table().drop_columns(["is_high_risk"])
     write_deltalake(place, unmarked, mode="overwrite", schema_mode="overwrite", partition_by=["event_date"])
     assert {"high_risk_txns:schema", "high_risk_txns:sound_rows"} <= red(lake)
+
+
+def test_it_works_whatever_silvers_columns_are_called(lake: Lake, engine: Engine) -> None:
+    names = [
+        "s",
+        "g",
+        "fault",
+        "agrees",
+        "number",
+        "rows",
+        "rule",
+        "copies",
+        "n",
+        "silver",
+        "gold",
+        "silver_rows",
+        "gold_rows",
+        "gold_fault",
+        "rows_table",
+    ]
+    schema = SCHEMA
+    for name in names:
+        schema = with_type(name, pa.string(), schema)
+    more = dict.fromkeys(names, "x")
+    write_silver(lake, [high_risk_row(**more), row(**more), row(**more, user_id=None)], schema=schema)
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    assert red(lake) == set()
+    DeltaTable(lake.places["high_risk_txns"]).update({"rows": "'y'"})
+    assert red(lake) == {"high_risk_txns:reconciles"}
+    inspection = Inspection(lake, [MONDAY], Limits(MONDAY, TUESDAY))
+    findings = {(each.check.table, each.check.name): each for each in run(all_checks(lake.tables), inspection)}
+    examples = findings["high_risk_txns", "reconciles"].rows
+    assert sorted(each["rows"] for each in examples) == ["x", "y"]
+    [bad] = findings["quarantined_txns", "share"].rows
+    assert (bad["rule"], bad["rows"], bad["column rows"], bad["s"]) == ("user_id_is_missing", 1, "x", "x")

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pyspark
 
@@ -31,7 +33,7 @@ for line in sys.stdin:
     asked = json.loads(line)
     lake = lake_in(pathlib.Path(asked["lake"]))
     if "silver" in asked:
-        lake = type(lake)(asked["silver"], lake.places)
+        lake = type(lake)(asked["silver"], lake.places, silver_columns=asked["silver_columns"])
     try:
         refresh(lake, engine, map(dt.date.fromisoformat, asked["dates"]))
         answer = {"done": True}
@@ -48,9 +50,17 @@ class OtherProcess:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
-    def refresh(self, lake: Path, dates: Iterator[object] | list[object], silver: str | None = None) -> str | None:
+    def refresh(
+        self,
+        lake: Path,
+        dates: Iterator[object] | list[object],
+        silver: str | None = None,
+        silver_columns: Mapping[str, str] = MappingProxyType({}),
+    ) -> str | None:
         """Refresh the lake in a folder. Return the sentence of the failure, None where there is none."""
-        asked = {"lake": str(lake), "dates": [str(date) for date in dates]} | ({"silver": silver} if silver else {})
+        asked: dict[str, Any] = {"lake": str(lake), "dates": [str(date) for date in dates]}
+        if silver:
+            asked |= {"silver": silver, "silver_columns": dict(silver_columns)}
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from gold_assets.engines import Engine
+from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
+from gold_assets.silver.changes import silver_changes
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.engines.processes import OtherProcess, engine_process
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
-from gold_assets_tests.truth import rows_of
+from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
 pytestmark = pytest.mark.spark
 
@@ -72,11 +74,34 @@ def refresh_on_both(folder: Path, engine: Engine, sail: OtherProcess, dates: Seq
     assert_same_rows(here, there)
 
 
-@settings(max_examples=5, phases=[Phase.generate])  # an example takes seconds, and a shrink would take hundreds
-@given(rows=rows)
-def test_both_engines_leave_the_same_rows_of_any_silver(
-    tmp_path_factory: pytest.TempPathFactory, engine: Engine, sail: OtherProcess, rows: list[dict[str, object]]
+MAPPED = "'delta.columnMapping.mode' = 'name'"
+LAYOUTS = {
+    "partitioned": "PARTITIONED BY (event_date)",
+    "clustered": "CLUSTER BY (event_date)",
+    "two partition columns": "PARTITIONED BY (risk_level, event_date)",
+    "mapped columns": f"PARTITIONED BY (event_date) TBLPROPERTIES ({MAPPED})",
+    "deletion vectors": f"TBLPROPERTIES ('delta.enableDeletionVectors' = 'true', {MAPPED})",
+}
+
+
+@settings(max_examples=4, phases=[Phase.generate])  # an example takes seconds, and a shrink would take hundreds
+@given(rows=rows, layout=st.sampled_from(list(LAYOUTS)))
+def test_both_engines_leave_the_same_rows_of_any_silver_and_they_are_true(
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: SparkEngine,
+    sail: OtherProcess,
+    rows: list[dict[str, object]],
+    layout: str,
 ) -> None:
     folder = tmp_path_factory.mktemp("any_silver")
-    write_silver(lake_in(folder), rows)
+    written, lake = lake_in(folder / "written"), lake_in(folder)
+    (folder / "written").mkdir()
+    write_silver(written, rows)
+    engine.session.sql(
+        f"CREATE TABLE delta.`{lake.silver}` USING delta {LAYOUTS[layout]} AS SELECT * FROM delta.`{written.silver}`"
+    )
+    if layout == "deletion vectors":
+        engine.session.sql(f"DELETE FROM delta.`{lake.silver}` WHERE product_id = 'cup'")
     refresh_on_both(folder, engine, sail, [MONDAY, TUESDAY, WEDNESDAY])
+    assert_gold_is_true(lake)
+    assert set(silver_changes(lake.pin()).last) == {row["event_date"] for row in rows}

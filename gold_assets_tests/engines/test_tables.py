@@ -110,7 +110,7 @@ def test_rows_outside_the_predicate_are_refused_and_nothing_is_written(lake: Lak
     write_silver(lake, [row(), row(event_date=TUESDAY)])
     refresh(lake, engine, [MONDAY, TUESDAY])
     table = spend_on(lake)
-    rows = engine.read(table.table_uri, table.version())
+    rows = engine.read(table)
     with pytest.raises((OSError, DeltaError)):
         engine.replace(table, rows, predicate([MONDAY]), "{}")
     assert spend_on(lake).version() == table.version()
@@ -124,7 +124,7 @@ def test_a_lost_race_is_a_conflict_and_nothing_is_written(lake: Lake, engine: En
     refresh(lake, engine, [MONDAY])
     table = spend_on(lake)
     nap = F.expr("reflect('java.lang.Thread', 'sleep', 2000L)")
-    rows = engine.read(table.table_uri, table.version()).withColumn("user_id", F.coalesce(nap, F.col("user_id")))
+    rows = engine.read(table).withColumn("user_id", F.coalesce(nap, F.col("user_id")))
     with ThreadPoolExecutor() as pool:
         loser = pool.submit(engine.replace, table, rows, predicate([MONDAY]), "the loser's")
         while not loser.done():
@@ -140,7 +140,7 @@ def test_a_place_that_cannot_be_written_is_an_os_error_or_a_delta_error(lake: La
     write_silver(lake, [row()])
     refresh(lake, engine, [MONDAY])
     table = spend_on(lake)
-    rows = engine.read(table.table_uri, table.version())
+    rows = engine.read(table)
     partition = Path(lake.places["user_spend_summary"]) / f"event_date={MONDAY}"
     for file in partition.iterdir():
         file.unlink()

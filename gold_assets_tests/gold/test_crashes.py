@@ -34,6 +34,8 @@ NOBODY = 65534
 _PROGRAM = """
 import datetime as dt, json, os, pathlib, resource, signal, sys, threading, time
 
+from deltalake import DeltaTable
+
 from gold_assets.engines import SliceBounds
 from gold_assets.gold import refresh as refresh_module
 from gold_assets.delta.errors import UserError
@@ -52,7 +54,7 @@ if "file_bytes" in asked:
     resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"], asked["file_bytes"]))
 if "user" in asked:
     engine.session  # what the engine loads is not for everyone to read
-    engine.read(asked["warm_up"], 0).count()
+    engine.read(DeltaTable(asked["warm_up"], version=0)).count()
     os.setgroups([])
     os.setgid(asked["user"])
     os.setuid(asked["user"])

@@ -14,7 +14,7 @@ from gold_assets_tests.small_silver import MONDAY, TUESDAY, row, write_silver
 
 
 def silver_of(lake: Lake, engine: Engine, rows: list[dict[str, Any]]) -> DataFrame:
-    return engine.read(lake.silver, write_silver(lake, rows).version())
+    return engine.read(write_silver(lake, rows))
 
 
 JUST_BELOW = math.nextafter(t.HIGH_RISK_RATIO, 0)

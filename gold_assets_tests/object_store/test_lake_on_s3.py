@@ -26,8 +26,25 @@ from gold_assets_tests.automation.daemon import Daemon
 from gold_assets_tests.corruptions import good_lake
 from gold_assets_tests.object_store.conftest import new_lake
 from gold_assets_tests.object_store.s3_server import S3Server
-from gold_assets_tests.silver.test_any_silver import Step, doubles, follow, silver_rows, steps
-from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.silver.test_any_silver import (
+    Step,
+    doubles,
+    follow,
+    in_shops,
+    layouts,
+    silver_rows,
+    steps,
+    with_shops,
+)
+from gold_assets_tests.small_silver import (
+    MONDAY,
+    TUESDAY,
+    WEDNESDAY,
+    ask_readers_for,
+    high_risk_row,
+    row,
+    write_silver,
+)
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
 pytestmark = [pytest.mark.sail, pytest.mark.s3]
@@ -37,11 +54,23 @@ LIMITS = Limits(first_date=MONDAY, last_date=WEDNESDAY)
 
 
 @settings(max_examples=4)
-@given(first=silver_rows(doubles, most=12), history=st.lists(steps, min_size=2, max_size=5), data=st.data())
+@given(
+    first=silver_rows(doubles, most=12),
+    history=st.lists(steps, min_size=2, max_size=5),
+    layout=layouts,
+    data=st.data(),
+)
 def test_gold_equals_the_truth_after_each_step_of_any_history(
-    first: list[dict[str, Any]], history: list[Step], data: st.DataObject, engine: Engine, s3: S3Server
+    first: list[dict[str, Any]],
+    history: list[Step],
+    layout: tuple[str, ...],
+    data: st.DataObject,
+    engine: Engine,
+    s3: S3Server,
 ) -> None:
-    follow(history, data, new_lake(s3), engine, first)
+    lake = new_lake(s3)
+    write_silver(lake, in_shops(first), schema=with_shops, partition_by=layout)
+    follow(history, data, lake, engine)
 
 
 def test_every_check_is_green_on_a_good_lake_and_finds_a_changed_digit(lake: Lake, engine: Engine) -> None:
@@ -54,6 +83,20 @@ def test_every_check_is_green_on_a_good_lake_and_finds_a_changed_digit(lake: Lak
     failed = {(found.check.table, found.check.name, found.date) for found in report.failed("error")}
     assert ("user_spend_summary", "reconciles", TUESDAY) in failed
     assert report.exit_code == 1
+
+
+def test_a_silver_of_any_layout_that_delta_rs_refuses_is_followed_and_checked(
+    lake: Lake, engine: Engine, s3: S3Server
+) -> None:
+    for n in range(2):
+        rows = [row(user_id=f"{n}", event_date=date) for date in THREE_DAYS]
+        write_silver(lake, [*rows, high_risk_row(user_id=f"{n}"), row(event_date=None)], partition_by=[])
+    ask_readers_for(s3.folder(lake.silver), "vacuumProtocolCheck")
+    daemon = Daemon(lake, dg.DagsterInstance.ephemeral())
+    daemon.tick()
+    assert daemon.asked_for() == [(str(MONDAY), str(WEDNESDAY))]
+    refresh(lake, engine, THREE_DAYS)
+    assert red(lake) == {"silver_transactions:dates_in_window"}
 
 
 def test_maintenance_keeps_the_content_and_deletes_what_nobody_needs(lake: Lake, engine: Engine, s3: S3Server) -> None:
@@ -154,3 +197,10 @@ def test_a_place_that_holds_something_else_is_not_written_to(lake: Lake, engine:
         refresh(lake, engine, [MONDAY], tables=TABLES)
     assert s3.objects(lake.places["high_risk_txns"]) == before
     assert not s3.objects(lake.places[USER_SPEND_SUMMARY.name])
+
+
+def red(lake: Lake) -> set[str]:
+    report = examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.tables))
+    return {f"{found.check.table}:{found.check.name}" for found in report.findings if not found.passed} | set(
+        map(str, report.not_run.values())
+    )

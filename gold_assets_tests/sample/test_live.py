@@ -10,6 +10,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.sample.live import LiveSilver, main
 from gold_assets.silver.changes import silver_changes
 from gold_assets.silver.contract import VIOLATIONS
+from gold_assets.silver.pin import pin_silver
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, row, write_silver
 from gold_assets_tests.truth import rows_of
 
@@ -28,7 +29,7 @@ def test_every_commit_changes_dates_and_says_how(live: LiveSilver) -> None:
     assert [line.split(":")[0] for line in said] == [f"Silver version {n}" for n in range(1, 41)]
     for kind in (f"rows for {TODAY}", "late rows for", "corrected", "deleted"):
         assert any(kind in line for line in said)
-    changes = silver_changes(DeltaTable(live.uri), after=0)
+    changes = silver_changes(pin_silver(live.uri), after=0)
     assert {TODAY, MONDAY, TUESDAY} <= set(changes.last)
 
 

@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable, Field
 
 from gold_assets.gold.lake import Lake, gold_dates
-from gold_assets.silver.changes import SilverChanges, dates_with_files, silver_changes
+from gold_assets.silver.changes import SilverChanges, silver_changes
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, WEDNESDAY, row, write_silver
 
 
@@ -30,7 +30,7 @@ def append_commit(lake: Lake, version: int, *actions: dict) -> None:
 def test_each_date_has_the_newest_version_that_changed_it(lake: Lake, silver: DeltaTable) -> None:
     write_silver(lake, [row(event_date=TUESDAY)])
     write_silver(lake, [row(event_date=WEDNESDAY), row()])
-    changes = silver_changes(DeltaTable(lake.silver))
+    changes = silver_changes(lake.pin())
     assert changes == SilverChanges(after=-1, to=2, since=-1, last={MONDAY: 2, TUESDAY: 1, WEDNESDAY: 2})
     assert changes.complete
 
@@ -38,36 +38,36 @@ def test_each_date_has_the_newest_version_that_changed_it(lake: Lake, silver: De
 def test_only_commits_after_the_given_version_count(lake: Lake, silver: DeltaTable) -> None:
     write_silver(lake, [row(event_date=TUESDAY)])
     write_silver(lake, [row(event_date=WEDNESDAY)])
-    assert silver_changes(DeltaTable(lake.silver), after=1).last == {WEDNESDAY: 2}
-    assert silver_changes(DeltaTable(lake.silver), after=2) == SilverChanges(2, 2, 2, {})
+    assert silver_changes(lake.pin(), after=1).last == {WEDNESDAY: 2}
+    assert silver_changes(lake.pin(), after=2) == SilverChanges(2, 2, 2, {})
 
 
 def test_commits_after_the_loaded_version_do_not_count(lake: Lake, silver: DeltaTable) -> None:
     write_silver(lake, [row(event_date=WEDNESDAY)])
-    assert silver_changes(silver) == SilverChanges(-1, 0, -1, {MONDAY: 0, TUESDAY: 0})
+    assert silver_changes(lake.pin(0)) == SilverChanges(-1, 0, -1, {MONDAY: 0, TUESDAY: 0})
 
 
 def test_an_update_changes_its_date(lake: Lake, silver: DeltaTable) -> None:
     silver.update(predicate="user_id = 'bob'", updates={"amount": "9.0"})
-    assert silver_changes(silver, after=0).last == {MONDAY: 1}
+    assert silver_changes(lake.pin(), after=0).last == {MONDAY: 1}
 
 
 def test_a_delete_of_every_row_of_a_date_changes_it(lake: Lake, silver: DeltaTable) -> None:
     silver.delete("event_date = '2024-01-02'")
-    assert silver_changes(silver, after=0).last == {TUESDAY: 1}
+    assert silver_changes(lake.pin(), after=0).last == {TUESDAY: 1}
 
 
 def test_a_row_that_moves_changes_both_dates(lake: Lake, silver: DeltaTable) -> None:
     silver.update(predicate="user_id = 'bob'", updates={"event_date": "DATE '2024-01-03'"})
-    assert silver_changes(silver, after=0).last == {MONDAY: 1, WEDNESDAY: 1}
+    assert silver_changes(lake.pin(), after=0).last == {MONDAY: 1, WEDNESDAY: 1}
 
 
 def test_an_overwrite_and_a_restore_change_what_they_take_away(lake: Lake, silver: DeltaTable) -> None:
     write_silver(lake, [row(event_date=WEDNESDAY)], mode="overwrite")
     silver = DeltaTable(lake.silver)
-    assert silver_changes(silver, after=0).last == {MONDAY: 1, TUESDAY: 1, WEDNESDAY: 1}
+    assert silver_changes(lake.pin(), after=0).last == {MONDAY: 1, TUESDAY: 1, WEDNESDAY: 1}
     silver.restore(0)
-    assert silver_changes(DeltaTable(lake.silver), after=1).last == {MONDAY: 2, TUESDAY: 2, WEDNESDAY: 2}
+    assert silver_changes(lake.pin(), after=1).last == {MONDAY: 2, TUESDAY: 2, WEDNESDAY: 2}
 
 
 def test_optimize_vacuum_and_checkpoints_change_nothing(lake: Lake, silver: DeltaTable) -> None:
@@ -77,20 +77,20 @@ def test_optimize_vacuum_and_checkpoints_change_nothing(lake: Lake, silver: Delt
     silver.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
     silver.create_checkpoint()
     assert silver.version() > 1
-    changes = silver_changes(silver, after=1)
+    changes = silver_changes(lake.pin(), after=1)
     assert changes.last == {}
     assert changes.complete
 
 
 def test_a_new_column_alone_changes_no_date(lake: Lake, silver: DeltaTable) -> None:
     silver.alter.add_columns(Field("store", "string"))
-    assert silver_changes(silver, after=0).last == {}
+    assert silver_changes(lake.pin(), after=0).last == {}
 
 
 def test_rows_without_a_date_are_under_none(lake: Lake, silver: DeltaTable) -> None:
     write_silver(lake, [row(event_date=None)])
-    assert silver_changes(DeltaTable(lake.silver), after=0).last == {None: 1}
-    assert dates_with_files(DeltaTable(lake.silver)) == {MONDAY, TUESDAY, None}
+    assert silver_changes(lake.pin(), after=0).last == {None: 1}
+    assert lake.pin().dates() == {MONDAY, TUESDAY, None}
 
 
 def test_a_deletion_vector_changes_the_date_of_its_file(lake: Lake, silver: DeltaTable) -> None:
@@ -100,7 +100,7 @@ def test_a_deletion_vector_changes_the_date_of_its_file(lake: Lake, silver: Delt
     vector |= {"sizeInBytes": 40, "cardinality": 1}
     remove = {"path": added["path"], "dataChange": True, "deletionTimestamp": 0, "partitionValues": None}
     append_commit(lake, 1, {"remove": remove}, {"add": added | {"deletionVector": vector}})
-    assert silver_changes(DeltaTable(lake.silver), after=0).last == {MONDAY: 1}
+    assert silver_changes(lake.pin(), after=0).last == {MONDAY: 1}
 
 
 @pytest.mark.parametrize(
@@ -111,21 +111,22 @@ def test_a_remove_without_partition_values_is_told_by_its_path(
     lake: Lake, silver: DeltaTable, path: str, date: dt.date | None
 ) -> None:
     append_commit(lake, 1, {"remove": {"path": path, "dataChange": True, "deletionTimestamp": 0}})
-    assert silver_changes(DeltaTable(lake.silver), after=0).last == {date: 1}
+    assert silver_changes(lake.pin(), after=0).last == {date: 1}
 
 
 def test_where_an_action_does_not_tell_its_date_any_date_may_have_changed(lake: Lake, silver: DeltaTable) -> None:
     append_commit(lake, 1, {"remove": {"path": "7f/x.parquet", "dataChange": True, "deletionTimestamp": 0}})
     write_silver(lake, [row(event_date=WEDNESDAY)])
-    changes = silver_changes(DeltaTable(lake.silver), after=0)
+    changes = silver_changes(lake.pin(), after=0)
     assert not changes.complete
-    assert changes == SilverChanges(after=0, to=2, since=1, last={WEDNESDAY: 2})
+    gap = "neither the log nor the file tells which dates 7f/x.parquet holds, which version 1 added or removed"
+    assert changes == SilverChanges(after=0, to=2, since=1, last={WEDNESDAY: 2}, gap=gap)
 
 
 def test_an_empty_partition_value_is_null(lake: Lake, silver: DeltaTable) -> None:
     file = {"path": "x/x.parquet", "partitionValues": {"event_date": ""}, "dataChange": True, "deletionTimestamp": 0}
     append_commit(lake, 1, {"remove": file})
-    assert silver_changes(DeltaTable(lake.silver), after=0).last == {None: 1}
+    assert silver_changes(lake.pin(), after=0).last == {None: 1}
 
 
 def test_a_log_that_no_longer_reaches_back_says_how_far_it_does(lake: Lake, silver: DeltaTable) -> None:
@@ -134,25 +135,27 @@ def test_a_log_that_no_longer_reaches_back_says_how_far_it_does(lake: Lake, silv
     DeltaTable(lake.silver, version=2).create_checkpoint()
     for version in (0, 1):
         log_file(lake, version).unlink()
-    cut = SilverChanges(after=0, to=3, since=1, last={MONDAY: 3, WEDNESDAY: 2})
-    assert silver_changes(DeltaTable(lake.silver), after=0) == cut
+    gap = "the log no longer has version 1"
+    cut = SilverChanges(after=0, to=3, since=1, last={MONDAY: 3, WEDNESDAY: 2}, gap=gap)
+    assert silver_changes(lake.pin(), after=0) == cut
     assert not cut.complete
-    assert silver_changes(DeltaTable(lake.silver), after=1).complete
+    assert silver_changes(lake.pin(), after=1).complete
 
 
 def test_a_table_with_nothing_but_a_checkpoint_tells_nothing_and_says_so(lake: Lake, silver: DeltaTable) -> None:
     silver.create_checkpoint()
     log_file(lake, 0).unlink()
-    changes = silver_changes(DeltaTable(lake.silver))
-    assert changes == SilverChanges(after=-1, to=0, since=0, last={})
+    changes = silver_changes(lake.pin())
+    assert changes == SilverChanges(after=-1, to=0, since=0, last={}, gap="the log no longer has version 0")
     assert not changes.complete
 
 
 def test_no_more_commits_are_read_than_asked_for(lake: Lake, silver: DeltaTable) -> None:
     for date in (TUESDAY, WEDNESDAY):
         write_silver(lake, [row(event_date=date)])
-    changes = silver_changes(DeltaTable(lake.silver), most_commits=2)
-    assert changes == SilverChanges(after=-1, to=2, since=0, last={TUESDAY: 1, WEDNESDAY: 2})
+    changes = silver_changes(lake.pin(), most_commits=2)
+    gap = "only the newest 2 commits are looked at"
+    assert changes == SilverChanges(after=-1, to=2, since=0, last={TUESDAY: 1, WEDNESDAY: 2}, gap=gap)
     assert not changes.complete
 
 
@@ -161,7 +164,7 @@ def test_many_commits_are_read_whole_and_in_order(lake: Lake, silver: DeltaTable
         date = str(MONDAY + dt.timedelta(days=version % 7))
         file = {"path": "x", "partitionValues": {"event_date": date}, "dataChange": True, "deletionTimestamp": 0}
         append_commit(lake, version, {"remove": file})
-    changes = silver_changes(DeltaTable(lake.silver), after=0)
+    changes = silver_changes(lake.pin(), after=0)
     assert changes.last == {MONDAY + dt.timedelta(days=v % 7): v for v in range(94, 101)}
     assert changes.complete
 
@@ -169,7 +172,7 @@ def test_many_commits_are_read_whole_and_in_order(lake: Lake, silver: DeltaTable
 def test_a_line_longer_than_what_is_read_at_once_is_whole(lake: Lake, silver: DeltaTable) -> None:
     file = {"path": "x" * 3_000_000, "partitionValues": {"event_date": "2024-01-03"}, "dataChange": True}
     append_commit(lake, 1, {"remove": file | {"deletionTimestamp": 0}}, {"commitInfo": {"operation": "WRITE"}})
-    assert silver_changes(DeltaTable(lake.silver), after=0).last == {WEDNESDAY: 1}
+    assert silver_changes(lake.pin(), after=0).last == {WEDNESDAY: 1}
 
 
 def test_a_table_made_anew_starts_from_its_own_beginning(lake: Lake, silver: DeltaTable) -> None:
@@ -177,7 +180,7 @@ def test_a_table_made_anew_starts_from_its_own_beginning(lake: Lake, silver: Del
     shutil.rmtree(lake.silver)
     silver = write_silver(lake, [row(event_date=WEDNESDAY)])
     assert silver.metadata().id != old
-    assert silver_changes(silver).last == {WEDNESDAY: 0}
+    assert silver_changes(lake.pin()).last == {WEDNESDAY: 0}
 
 
 def test_gold_dates_are_those_of_all_tables_that_are_there(lake: Lake) -> None:

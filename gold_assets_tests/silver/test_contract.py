@@ -17,7 +17,7 @@ NAN, INF = math.nan, math.inf
 
 
 def silver_of(lake: Lake, engine: Engine, rows: list[dict[str, Any]], schema: pa.Schema = SCHEMA) -> DataFrame:
-    return engine.read(lake.silver, write_silver(lake, rows, schema=schema).version())
+    return engine.read(write_silver(lake, rows, schema=schema))
 
 
 def judged(

@@ -1,0 +1,163 @@
+"""Tables that delta-rs refuses for a feature that a reader need not know: the same files, through a log of our own."""
+
+import functools
+import json
+import re
+import struct
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, QueryBuilder
+from deltalake.exceptions import DeltaError
+
+from gold_assets.delta.delta_rs_internals import files_of
+from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.storage import is_uri
+
+_NEED_NOT_KNOW = {
+    # A reader casts a file's columns to the table's types, which DataFusion does.
+    "typeWidening",
+    "typeWidening-preview",
+    # It binds those that vacuum.
+    "vacuumProtocolCheck",
+}
+_VERSIONS_KEPT = 32
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.(parquet|json)")
+_Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+
+
+def register(builder: QueryBuilder, name: str, table: DeltaTable) -> None:
+    """Let queries name the table: as it is, or where delta-rs refuses that, the same files without such features."""
+    try:
+        builder.register(name, table)
+    except DeltaError:
+        # Refused as it is, it has made its object store known to the queries all the same, where the files will be looked for.
+        if not set(table.protocol().reader_features or ()) & _NEED_NOT_KNOW:
+            raise
+        builder.register(name, _scratch(table.table_uri, table.version(), str(table.metadata().id)).table)
+
+
+@dataclass(frozen=True)
+class _Scratch:
+    table: DeltaTable
+    folder: tempfile.TemporaryDirectory[str]
+    """Goes with this object."""
+
+
+@functools.lru_cache(maxsize=_VERSIONS_KEPT)
+def _scratch(uri: str, version: int, _table_id: str) -> _Scratch:
+    table = DeltaTable(uri, version=version)
+    folder = tempfile.TemporaryDirectory(prefix="gold_assets-")
+    log = Path(folder.name, "_delta_log")
+    log.mkdir()
+    with (log / f"{0:020}.json").open("w") as commit:
+        for action in (_protocol(table), _metadata(table), *_adds(table)):
+            commit.write(json.dumps(action) + "\n")
+    return _Scratch(DeltaTable(folder.name), folder)
+
+
+def _protocol(table: DeltaTable) -> dict[str, Any]:
+    protocol = table.protocol()
+    read, write = (
+        sorted(set(features or ()) - _NEED_NOT_KNOW)
+        for features in (protocol.reader_features, protocol.writer_features)
+    )
+    return {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": read, "writerFeatures": write}}
+
+
+def _metadata(table: DeltaTable) -> dict[str, Any]:
+    metadata = table.metadata()
+    return {
+        "metaData": {
+            "id": str(metadata.id),
+            "format": {"provider": "parquet", "options": {}},
+            "schemaString": table.schema().to_json(),
+            "partitionColumns": metadata.partition_columns,
+            "configuration": {
+                name: value for name, value in metadata.configuration.items() if name != "delta.enableTypeWidening"
+            },
+            "createdTime": metadata.created_time,
+        }
+    }
+
+
+def _adds(table: DeltaTable) -> Iterator[dict[str, Any]]:
+    """The files of the table as it is loaded, by absolute paths."""
+    root = table.table_uri.rstrip("/") + "/"
+    for add in _active(table):
+        vector = add.get("deletionVector")
+        if vector is not None and vector["storageType"] == "u":
+            place = root + _relative_path(vector["pathOrInlineDv"])
+            vector = {**vector, "storageType": "p", "pathOrInlineDv": place}
+        path = add["path"] if is_uri(add["path"]) else root + add["path"]
+        kept = {name: add.get(name) for name in ("partitionValues", "size", "modificationTime", "stats")}
+        yield {"add": {**kept, "path": path, "dataChange": True, "deletionVector": vector}}
+
+
+def _active(table: DeltaTable) -> Iterator[dict[str, Any]]:
+    """The adds that are in force, as the log has them."""
+    adds: dict[str, dict[str, Any]] = {}
+    files = files_of(table)
+    checkpoint, names = _newest_checkpoint(files, table.version())
+    for name in names:
+        for action in _actions_in(files, f"_delta_log/{name}"):
+            if action.get("add"):
+                adds[action["add"]["path"]] = action["add"]
+            elif action.get("sidecar"):
+                for of_sidecar in _actions_in(files, f"_delta_log/_sidecars/{action['sidecar']['path']}"):
+                    if of_sidecar.get("add"):
+                        adds[of_sidecar["add"]["path"]] = of_sidecar["add"]
+    log = DeltaLog(table)
+    for version in range(checkpoint + 1, table.version() + 1):
+        # A file whose deletion vector changes is removed and added again in one commit, in either order.
+        removed = {}
+        added = {}
+        for action in log.actions(version):
+            if "add" in action:
+                added[action["add"]["path"]] = action["add"]
+            elif "remove" in action:
+                removed[action["remove"]["path"]] = action["remove"]
+        for path in removed:
+            adds.pop(path, None)
+        adds |= added
+    yield from adds.values()
+
+
+def _newest_checkpoint(files: pafs.FileSystem, version: int) -> tuple[int, list[str]]:
+    """The newest checkpoint up to ``version`` and its files; -1 where there is none."""
+    found: dict[int, list[str]] = {}
+    for entry in files.get_file_info(pafs.FileSelector("_delta_log")):
+        if (named := _CHECKPOINT.fullmatch(entry.base_name)) and int(named[1]) <= version:
+            found.setdefault(int(named[1]), []).append(entry.base_name)
+    newest = max(found, default=-1)
+    return newest, found.get(newest, [])
+
+
+def _actions_in(files: pafs.FileSystem, path: str) -> Iterator[dict[str, Any]]:
+    with files.open_input_file(path) as file:
+        if path.endswith(".json"):
+            yield from map(json.loads, file.read().splitlines())
+            return
+        parquet = pq.ParquetFile(file)
+        wanted = [name for name in ("add", "sidecar") if name in parquet.schema_arrow.names]
+        for batch in parquet.iter_batches(columns=wanted):
+            yield from batch.to_pylist(maps_as_pydicts="strict")
+
+
+def _relative_path(encoded: str) -> str:
+    """The path of a deletion vector's file below the table: a prefix, and 20 characters of Z85 that are a UUID."""
+    prefix, digits = encoded[:-20], encoded[-20:]
+    number = b"".join(
+        struct.pack(
+            ">I", functools.reduce(lambda sum, digit: sum * 85 + _Z85.index(digit), digits[start : start + 5], 0)
+        )
+        for start in range(0, 20, 5)
+    )
+    name = f"deletion_vector_{uuid.UUID(bytes=number)}.bin"
+    return f"{prefix}/{name}" if prefix else name

@@ -1,0 +1,109 @@
+"""Silver's columns as the project knows them: under which names, and with which of the types that the contract takes."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deltalake import Field
+from deltalake.schema import PrimitiveType
+
+from gold_assets.delta.dates import EVENT_DATE, DateColumn
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.types import type_name
+from gold_assets.silver.contract import SILVER_COLUMNS, SilverColumn
+
+_LENT_AS = "silver_{}"
+"""The name of a column of Silver whose own name means something else here."""
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A column as the project knows it, and the column of Silver that it is."""
+
+    name: str
+    source: str
+    type: Any
+
+    @property
+    def field(self) -> Field:
+        return Field(self.name, self.type)
+
+
+@dataclass(frozen=True)
+class SilverColumns:
+    """All of Silver's columns, in its order, under the names by which the project knows them; and the one that dates a row."""
+
+    lent: tuple[Lent, ...]
+    date: DateColumn
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """By Silver's own name, the name of each column that has another here."""
+        return {column.source: column.name for column in self.lent if column.name != column.source}
+
+    @property
+    def as_they_are(self) -> bool:
+        """Whether Silver has them all by the same names, and dates its rows by a date."""
+        return not self.renamed and self.date.type == "date"
+
+
+def known_columns(
+    uri: str, fields: Sequence[Field], given: Mapping[str, str], reserved: Collection[str]
+) -> SilverColumns:
+    """The columns ``fields`` of the Silver at ``uri`` as the project knows them.
+
+    Args:
+        given: by our name of a column, Silver's, where it has another. Case does not matter, as Delta has it.
+        reserved: names that the tables need for columns of their own.
+
+    Raises ``UserError`` where a required column is missing or has a type that the contract does not take, and where there
+    is no name left for one.
+    """
+    sources = {column.name: _source(uri, fields, column, given.get(column.name)) for column in SILVER_COLUMNS}
+    date = DateColumn(sources[EVENT_DATE].name, type_name(sources[EVENT_DATE]))
+    taken = {*sources, *(name.lower() for name in reserved)}
+    theirs = {field.name.lower() for field in fields}
+    lent: list[Lent] = []
+    for field in fields:
+        names = [name for name, source in sources.items() if source.name == field.name]
+        lent += [_required(name, field) for name in names]
+        if names and not (EVENT_DATE in names and date.type != "date"):
+            continue
+        name = field.name
+        if name.lower() in taken:
+            name = _LENT_AS.format(field.name)
+            if name.lower() in {*taken, *theirs}:
+                raise UserError(
+                    f"Silver at {uri} has the columns {field.name} and {name}, of which the first would have to travel under "
+                    f"the second's name, since the tables need {field.name} for their own: rename one of them in Silver."
+                )
+        lent.append(Lent(name, field.name, field.type))
+    return SilverColumns(tuple(lent), date)
+
+
+def _required(name: str, field: Field) -> Lent:
+    if name == EVENT_DATE and type_name(field) != "date":
+        return Lent(name, field.name, PrimitiveType("date"))
+    return Lent(name, field.name, field.type)
+
+
+def _source(uri: str, fields: Sequence[Field], column: SilverColumn, given: str | None) -> Field:
+    wanted = given or column.name
+    found = {field.name.lower(): field for field in fields}.get(wanted.lower())
+    if found is None:
+        names = ", ".join(field.name for field in fields)
+        if given:
+            raise UserError(
+                f"Silver at {uri} has no column {given}, which GOLD_SILVER_COLUMNS gives for {column.name}: correct it "
+                f"(found: {names})."
+            )
+        raise UserError(
+            f"Silver at {uri} has no column {column.name}, expected {column.type}: add it, name the one that it is in "
+            f"GOLD_SILVER_COLUMNS, or point GOLD_SOURCE_PATH at a table that has it (found: {names})."
+        )
+    if type_name(found).split("(")[0] not in column.types:
+        raise UserError(
+            f"Silver's column {found.name} is {type_name(found)}, expected {column.type}: "
+            f"write Silver at {uri} with {found.name} as {column.type}."
+        )
+    return found

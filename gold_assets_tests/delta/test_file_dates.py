@@ -1,0 +1,160 @@
+"""Which dates the files of real tables hold, whether their partition, their statistics or the files themselves tell."""
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from gold_assets.delta.file_dates import FileDates, UnknownDate, has_files_elsewhere
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, rename_columns
+
+THURSDAY = dt.date(2024, 1, 4)
+DATE = pa.date32()
+
+
+def table_of(folder: Path, *files: list[Any], type: pa.DataType = DATE, statistics: bool = True) -> DeltaTable:
+    """A table in ``folder`` whose files hold these event_dates each, and nothing else."""
+    for dates in files:
+        configuration = None if statistics else {"delta.dataSkippingNumIndexedCols": "0"}
+        rows = pa.table({"event_date": pa.array(dates, type)})
+        write_deltalake(folder, rows, mode="append", configuration=configuration)
+    return DeltaTable(folder)
+
+
+def data_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*.parquet") if "_delta_log" not in path.parts]
+
+
+def lose_the_files(folder: Path) -> None:
+    """So that whoever looks into one fails."""
+    for path in data_files(folder):
+        path.unlink()
+
+
+def actions(folder: Path, kind: str, version: int = 0) -> list[dict[str, Any]]:
+    lines = (folder / "_delta_log" / f"{version:020}.json").read_text().splitlines()
+    return [action[kind] for line in lines if kind in (action := json.loads(line))]
+
+
+def test_statistics_tell_the_dates_of_a_file_of_one_day_or_of_two_that_follow(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [MONDAY, MONDAY], [TUESDAY, WEDNESDAY], [None], [WEDNESDAY, None], [])
+    lose_the_files(tmp_path)
+    assert FileDates(table).dates() == {MONDAY, TUESDAY, WEDNESDAY, None}
+
+
+def test_a_file_of_days_apart_is_looked_into_once(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [MONDAY, WEDNESDAY, WEDNESDAY, None])
+    assert FileDates(table).dates() == {MONDAY, WEDNESDAY, None}
+    lose_the_files(tmp_path)
+    assert FileDates(DeltaTable(tmp_path)).dates() == {MONDAY, WEDNESDAY, None}
+    assert FileDates(table).rows() == {MONDAY: 1, WEDNESDAY: 2, None: 1}
+
+
+def test_without_statistics_the_files_tell(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [MONDAY, TUESDAY], [TUESDAY, None], statistics=False)
+    assert FileDates(table).dates() == {MONDAY, TUESDAY, None}
+    assert FileDates(table).rows() == {MONDAY: 1, TUESDAY: 2, None: 1}
+
+
+def test_rows_of_a_file_of_two_days_are_counted_in_the_file(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [TUESDAY, WEDNESDAY, WEDNESDAY], [WEDNESDAY, None])
+    assert FileDates(table).rows() == {TUESDAY: 1, WEDNESDAY: 3, None: 1}
+
+
+def test_a_file_that_is_gone_and_not_told_of_is_named(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [MONDAY, WEDNESDAY])
+    [file] = data_files(tmp_path)
+    lose_the_files(tmp_path)
+    with pytest.raises(UnknownDate, match=file.name):
+        FileDates(table).dates()
+
+
+def test_files_without_any_of_the_dates_are_not_looked_into(tmp_path: Path) -> None:
+    table_of(tmp_path, [MONDAY, WEDNESDAY])
+    lose_the_files(tmp_path)
+    table = table_of(tmp_path, [WEDNESDAY, THURSDAY])
+    assert FileDates(table).rows([THURSDAY]) == {WEDNESDAY: 1, THURSDAY: 1}
+    assert FileDates(table).rows([THURSDAY, dt.date(1999, 1, 1)]) == {WEDNESDAY: 1, THURSDAY: 1}
+
+
+@pytest.mark.parametrize("unit", ["us", "ms"])
+@pytest.mark.parametrize("zone", ["UTC", None])
+def test_of_a_timestamp_its_date_counts_and_before_1970_too(tmp_path: Path, unit: str, zone: str | None) -> None:
+    tz = dt.timezone.utc if zone else None
+    moments = [
+        dt.datetime(2024, 1, 1, 0, 0, tzinfo=tz),
+        dt.datetime(2024, 1, 1, 23, 59, 59, 999000, tzinfo=tz),
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999000, tzinfo=tz),
+        None,
+    ]
+    table = table_of(tmp_path, moments, moments[:2], type=pa.timestamp(unit, zone))
+    assert FileDates(table).rows() == {MONDAY: 4, dt.date(1969, 12, 31): 1, None: 1}
+
+
+def test_row_groups_of_one_day_are_told_by_their_statistics_and_the_others_are_read(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [MONDAY, WEDNESDAY])
+    [file] = data_files(tmp_path)
+    dates = [[MONDAY, MONDAY], [TUESDAY, None], [None, None], [MONDAY, WEDNESDAY]]
+    with pq.ParquetWriter(file, pa.schema([("event_date", pa.date32())])) as writer:
+        for group in dates:
+            writer.write_table(pa.table({"event_date": pa.array(group, pa.date32())}))
+    assert FileDates(table).rows() == {MONDAY: 3, TUESDAY: 1, WEDNESDAY: 1, None: 3}
+
+
+def test_the_rows_of_files_from_before_the_column_was_there_have_no_date(tmp_path: Path) -> None:
+    write_deltalake(tmp_path, pa.table({"user_id": ["ann", "bob"]}))
+    dated = pa.table({"user_id": ["eve"], "event_date": pa.array([MONDAY], pa.date32())})
+    write_deltalake(tmp_path, dated, mode="append", schema_mode="merge")
+    assert FileDates(DeltaTable(tmp_path)).rows() == {None: 2, MONDAY: 1}
+
+
+def test_a_removed_file_is_asked_as_long_as_it_is_there(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [MONDAY, WEDNESDAY])
+    table.delete()
+    [removed] = actions(tmp_path, "remove", version=1)
+    told = {name: value for name, value in removed.items() if name in ("path", "dataChange", "deletionTimestamp")}
+    assert set(FileDates(table).of_action(told)) == {MONDAY, WEDNESDAY}
+
+
+def test_a_removed_file_that_is_gone_is_not_known(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [MONDAY, WEDNESDAY])
+    with pytest.raises(UnknownDate, match=r"gone\.parquet"):
+        FileDates(table).of_action({"path": "gone.parquet", "dataChange": True})
+
+
+def test_a_partition_is_told_by_the_physical_name_of_a_mapped_column(tmp_path: Path) -> None:
+    rows = pa.table({"user_id": ["ann"], "event_date": pa.array([MONDAY], pa.date32())})
+    write_deltalake(tmp_path, rows, partition_by=["event_date"])
+    table = rename_columns(tmp_path, {"event_date": "day"})
+    assert FileDates(table, "day").rows() == {MONDAY: 1}
+    [added] = actions(tmp_path, "add")
+    assert added["partitionValues"] == {"event_date": "2024-01-01"}
+    assert set(FileDates(table, "day").of_action(added)) == {MONDAY}
+
+
+def test_statistics_are_told_by_the_physical_name_of_a_mapped_column(tmp_path: Path) -> None:
+    table_of(tmp_path, [MONDAY, None])
+    table = rename_columns(tmp_path, {"event_date": "day"})
+    lose_the_files(tmp_path)
+    assert FileDates(table, "day").rows() == {MONDAY: 1, None: 1}
+    assert set(FileDates(table, "day").of_action(actions(tmp_path, "add")[0])) == {MONDAY, None}
+
+
+def test_files_that_the_log_names_by_absolute_paths_are_looked_into(tmp_path: Path) -> None:
+    table_of(tmp_path / "far away", [MONDAY, WEDNESDAY])
+    clone = tmp_path / "clone"
+    shutil.copytree(tmp_path / "far away", clone)
+    lose_the_files(clone)
+    [added] = actions(clone, "add")
+    [file] = data_files(tmp_path / "far away")
+    log = clone / "_delta_log" / f"{0:020}.json"
+    log.write_text(log.read_text().replace(added["path"], file.as_uri()))
+    assert has_files_elsewhere(DeltaTable(clone))
+    assert not has_files_elsewhere(DeltaTable(tmp_path / "far away"))
+    assert FileDates(DeltaTable(clone)).rows() == {MONDAY: 1, WEDNESDAY: 1}
