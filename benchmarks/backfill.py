@@ -4,6 +4,7 @@
 process of its own, make the tables from it:
 
 - ``gold_assets on Sail`` and ``on Spark``: ``refresh`` of all dates, contract and quarantine on board;
+- ``on Sail, no partitions`` and ``on Spark, no partitions``: the same from a Silver that is not partitioned, of the same rows in files of a month each;
 - ``DuckDB + delta-rs``: the three tables and the quarantine by the same contract, a query and a write each;
 - ``DuckDB + delta-rs, bare``: the three tables of every row, no contract, no quarantine;
 - ``PySpark + Delta``: the same job as ``DuckDB + delta-rs``, on a local Spark with its default settings;
@@ -12,9 +13,13 @@ process of its own, make the tables from it:
 Seconds are the job's alone, once the engine runs; process seconds include the start and the imports.
 """
 
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.contenders import compare, measure, parser, table
+from gold_assets.silver.pin import pin_silver
+
+_DATES_A_FILE = 31
 
 _RULES = """coalesce(
     {user_id} <> '' AND {product_id} <> ''
@@ -47,7 +52,6 @@ def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
     from gold_assets.engines.sail import SailEngine
     from gold_assets.gold.refresh import Lake, refresh
     from gold_assets.gold.tables import TABLES
-    from gold_assets.silver.pin import pin_silver
 
     if engine_name == "spark":
         from gold_assets.engines.spark import SparkEngine
@@ -57,9 +61,21 @@ def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
         engine = SailEngine()
     lake = Lake(silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
     engine.session  # noqa: B018 - starts it
-    dates = [date for date in pin_silver(silver).rows_by_date() if date is not None]
+    dates = [date for date in pin_silver(silver).dates() if date is not None]
     measure(lambda: refresh(lake, engine, days(min(dates), max(dates))))
     engine.close()
+
+
+def not_partitioned(silver: str) -> str:
+    """A Silver of the same rows, appended a month at a time, without partitions; made when it is first asked for."""
+    flat = f"{silver}_not_partitioned"
+    if not DeltaTable.is_deltatable(flat):
+        rows = DeltaTable(silver).to_pyarrow_dataset()
+        dates = sorted(date for date in pin_silver(silver).dates() if date is not None)
+        for start in range(0, len(dates), _DATES_A_FILE):
+            month = rows.scanner(filter=pc.field("event_date").isin(dates[start : start + _DATES_A_FILE]))
+            write_deltalake(flat, month.to_table().sort_by("event_ts"), mode="append")
+    return flat
 
 
 def job_queries(*, bare: bool) -> list[str]:
@@ -112,7 +128,9 @@ def pyspark_by_hand(silver: str, out: str, *, bare: bool) -> None:
 
 CONTENDERS = {
     "gold_assets on Sail": lambda silver, out: gold_assets_on("sail", silver, out),
+    "on Sail, no partitions": lambda silver, out: gold_assets_on("sail", not_partitioned(silver), out),
     "gold_assets on Spark": lambda silver, out: gold_assets_on("spark", silver, out),
+    "on Spark, no partitions": lambda silver, out: gold_assets_on("spark", not_partitioned(silver), out),
     "DuckDB + delta-rs": lambda silver, out: duckdb_by_hand(silver, out, bare=False),
     "DuckDB + delta-rs, bare": lambda silver, out: duckdb_by_hand(silver, out, bare=True),
     "PySpark + Delta": lambda silver, out: pyspark_by_hand(silver, out, bare=False),

@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.tick`` prints the median for each. Silver's log is as its writers leave it: a commit for each small append,
 and the last checkpoint up to a hundred commits ago. Only the log is written, for the tick reads nothing else. With ``--s3`` it is
-in a bucket of a real S3 server on loopback, and the requests of a tick are counted.
+in a bucket of a real S3 server on loopback, and the requests of a tick are counted. With ``--clustered`` Silver has no partitions,
+and a file's statistics tell the date that it holds.
 """
 
 import argparse
@@ -33,12 +34,13 @@ def main() -> None:
     parser.add_argument("--dates", type=int, nargs="+", default=[365, 3_650])
     parser.add_argument("--times", type=int, default=21)
     parser.add_argument("--s3", action="store_true")
+    parser.add_argument("--clustered", action="store_true")
     given = parser.parse_args()
     print(f"{'commits':>9}{'dates':>8}{'median s':>11}{'worst s':>10}{'requests':>10}")
     with place(on_s3=given.s3) as there, dg.DagsterInstance.local_temp() as instance:
         for commits, dates in itertools.product(given.commits, given.dates):
             name = f"silver_{commits}_{dates}"
-            _write_log(str(there.folder / name), commits, dates)
+            _write_log(str(there.folder / name), commits, dates, clustered=given.clustered)
             before = there.requests()
             seconds = _ticks(instance, f"{there.root}/{name}", dates, given.times)
             requests = (there.requests() - before) / (given.times + 1)
@@ -64,12 +66,12 @@ def _ticks(instance: dg.DagsterInstance, silver: str, dates: int, times: int) ->
     return seconds[1:]
 
 
-def _write_log(silver: str, commits: int, dates: int) -> None:
-    write_deltalake(silver, SCHEMA.empty_table(), partition_by=["event_date"])
+def _write_log(silver: str, commits: int, dates: int, *, clustered: bool) -> None:
+    write_deltalake(silver, SCHEMA.empty_table(), partition_by=None if clustered else ["event_date"])
     log = Path(silver) / "_delta_log"
     for version in range(1, commits):
         # The first commit is the load of all dates, each of the others a small append to one of them.
-        files = [_add(version, n) for n in (range(dates) if version == 1 else [version % dates])]
+        files = [_add(version, n, clustered=clustered) for n in (range(dates) if version == 1 else [version % dates])]
         written = {
             "commitInfo": {"timestamp": version, "operation": "WRITE", "operationParameters": {"mode": "Append"}}
         }
@@ -79,19 +81,22 @@ def _write_log(silver: str, commits: int, dates: int) -> None:
         DeltaTable(silver, version=checkpoint).create_checkpoint()
 
 
-def _add(version: int, day: int) -> dict[str, object]:
+def _add(version: int, day: int, *, clustered: bool) -> dict[str, object]:
     date = str(_FIRST + dt.timedelta(days=day))
     columns = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
+    of_date = {"event_date": date} if clustered else {}
     stats = {
         "numRecords": 100,
-        "minValues": dict.fromkeys(columns, "1"),
-        "maxValues": dict.fromkeys(columns, "9"),
-        "nullCount": {field.name: 0 for field in SCHEMA if field.name != "event_date"},
+        "minValues": dict.fromkeys(columns, "1") | of_date,
+        "maxValues": dict.fromkeys(columns, "9") | of_date,
+        "nullCount": {field.name: 0 for field in SCHEMA if clustered or field.name != "event_date"},
     }
     return {
         "add": {
-            "path": f"event_date={date}/part-{version:05}.parquet",
-            "partitionValues": {"event_date": date},
+            "path": f"part-{version:05}-{day:05}.parquet"
+            if clustered
+            else f"event_date={date}/part-{version:05}.parquet",
+            "partitionValues": {} if clustered else {"event_date": date},
             "size": 10_000,
             "modificationTime": version,
             "dataChange": True,
