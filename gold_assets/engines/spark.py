@@ -230,8 +230,7 @@ class SparkEngine:
         runtime.check_java()
         runtime.check_versions()
         runtime.check_answers(self._master, "GOLD_SPARK_MASTER")
-        conf = self.conf()
-        runtime.fetch_jars(conf)
+        conf = runtime.fetch_jars(self.conf())
         try:
             if self._master.startswith("spark://"):
                 return _in_time(lambda: self._open(conf), self._master)

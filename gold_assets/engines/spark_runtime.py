@@ -1,5 +1,6 @@
 """What Spark needs before it starts: Java, a pyspark and a delta-spark that fit, the Delta JARs, a cluster that answers."""
 
+import hashlib
 import importlib.metadata
 import logging
 import os
@@ -13,7 +14,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyspark
 from filelock import FileLock
@@ -47,6 +48,7 @@ _CONNECTORS = {
 _LOCAL_FILE_SYSTEM = "com.globalmentor:hadoop-bare-naked-local-fs:0.1.0"
 """Hadoop's local file system in plain Java. Without native Hadoop its own starts a chmod process for every file and folder."""
 
+_PACKAGES = "spark.jars.packages"
 _FILE_SYSTEM = "spark.hadoop.fs.file.impl"
 
 _S3_CREDENTIALS = ",".join(
@@ -100,7 +102,7 @@ def coordinates(schemes: Collection[str] = (), *, local_files: bool = False) -> 
     if local_files:
         packages.append(_LOCAL_FILE_SYSTEM)
     return {
-        "spark.jars.packages": ",".join(packages),
+        _PACKAGES: ",".join(packages),
         "spark.jars.excludes": _SHIPPED_WITH_PYSPARK,
         "spark.jars.ivy": _IVY,
     }
@@ -142,7 +144,7 @@ def jars_in(folder: str) -> dict[str, str]:
     jars = sorted(Path(folder).expanduser().absolute().glob("*.jar"))
     missing = [name for name in ("delta-spark", "delta-storage") if not any(name in jar.name for jar in jars)]
     if missing:
-        wanted = coordinates()["spark.jars.packages"]
+        wanted = coordinates()[_PACKAGES]
         raise UserError(
             f"The folder of Spark's JARs, {folder}, holds no {' and no '.join(missing)} JAR: put {wanted} and what it "
             "depends on there, or unset GOLD_SPARK_JARS to have them fetched."
@@ -150,25 +152,40 @@ def jars_in(folder: str) -> dict[str, str]:
     return {"spark.jars": ",".join(map(str, jars))}
 
 
-def fetch_jars(conf: Mapping[str, str]) -> None:
-    """Fetch the JARs that ``conf`` names by coordinates, unless they are there, so that a failure can be explained.
+def fetch_jars(conf: Mapping[str, str]) -> dict[str, str]:
+    """``conf`` with files in place of the JARs that it names by coordinates, which are fetched unless they are there.
 
-    Spark would fetch them while its JVM starts, and all that Python hears of a failure there is that the JVM ended.
+    Spark would have them resolved whenever its JVM starts. All that Python hears of a failure there is that the JVM ended,
+    and Ivy, which resolves them, fails now and then where two ask at once, even for what is there.
     """
-    if not (jars := _fetched_jars(conf)):
-        return
+    if _PACKAGES not in conf:
+        return dict(conf)
     ivy = _ivy(conf)
     ivy.mkdir(parents=True, exist_ok=True)
-    # Ivy's folder is not made for two who fetch at once.
+    wanted = "\n".join(conf.get(key, "") for key in (_PACKAGES, "spark.jars.excludes"))
+    resolved = ivy / f"gold_assets-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.txt"
     with FileLock(ivy / "gold_assets.lock"):
-        if not all(jar.exists() for jar in jars):
+        jars = resolved.read_text().splitlines() if resolved.exists() else []
+        if not jars or not all(map(os.path.exists, jars)):
             logger.info("Fetching the JARs that Spark needs from %s to %s, once", _repository(conf), ivy)
-            explain_start({key: value for key, value in conf.items() if key != _FILE_SYSTEM})  # which is to be fetched
+            # Without the file system that is to be fetched, and without JARs that are files already.
+            jars = _jars_of(explain_start({k: v for k, v in conf.items() if k not in (_FILE_SYSTEM, "spark.jars")}))
+            written = resolved.with_suffix(".new")
+            written.write_text("\n".join(jars))
+            written.replace(resolved)
+    settings = {key: value for key, value in conf.items() if key != _PACKAGES}
+    return {**settings, "spark.jars": ",".join(filter(None, [conf.get("spark.jars"), *jars]))}
+
+
+def _jars_of(said: list[str]) -> list[str]:
+    """The files that ``spark-submit`` says it would start with."""
+    [line] = [line for line in said if line.startswith("(spark.jars,")]
+    return [unquote(urlsplit(uri).path) for uri in line.removeprefix("(spark.jars,").removesuffix(")").split(",")]
 
 
 def _fetched_jars(conf: Mapping[str, str]) -> list[Path]:
     """Where Spark puts the JARs that ``conf`` names by coordinates."""
-    packages = [package.strip() for package in conf.get("spark.jars.packages", "").split(",") if package.strip()]
+    packages = [package.strip() for package in conf.get(_PACKAGES, "").split(",") if package.strip()]
     return [_ivy(conf) / "jars" / f"{package.replace(':', '_', 1).replace(':', '-')}.jar" for package in packages]
 
 
@@ -176,14 +193,14 @@ def _ivy(conf: Mapping[str, str]) -> Path:
     return Path(conf.get("spark.jars.ivy", _IVY))
 
 
-def explain_start(conf: Mapping[str, str]) -> None:
-    """Let ``spark-submit`` prepare a start with ``conf``, fetching JARs, and raise ``UserError`` where it cannot."""
+def explain_start(conf: Mapping[str, str]) -> list[str]:
+    """What ``spark-submit`` says of a start with ``conf``, fetching JARs. Raises ``UserError`` where it cannot prepare one."""
     submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
     settings = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
     # The only purpose of the main class is to end at once.
     nothing = ["--class", "org.apache.ivy.Main", "spark-internal", "-version"]
     process = subprocess.Popen(
-        [str(submit), *settings, *nothing], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [str(submit), "--verbose", *settings, *nothing], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
         said = list(_lines_of(process, _ivy(conf)))
@@ -197,6 +214,7 @@ def explain_start(conf: Mapping[str, str]) -> None:
         process.wait()
     if failed:
         raise UserError(_explanation(conf, said))
+    return said
 
 
 _JARS_HELP = (

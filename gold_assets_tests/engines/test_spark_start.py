@@ -8,13 +8,14 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyspark
 import pytest
+from pyspark.sql import SparkSession
 
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import spark_runtime as runtime
@@ -192,6 +193,20 @@ spark_runtime.fetch_jars(SparkEngine(conf_file={str(conf)!r}).conf())
     said = [process.communicate(timeout=200)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert list((tmp_path / "ivy" / "jars").glob("io.delta_delta-spark_*.jar"))
+
+
+def test_spark_starts_with_the_files_that_were_fetched_and_resolves_nothing() -> None:
+    started_with: dict[str, str] = {}
+
+    def open_(conf: Mapping[str, str]) -> SparkSession:
+        started_with.update(conf)
+        raise UserError("The settings are enough.")
+
+    assert sentence_of(SparkEngine(open=open_)) == "The settings are enough."
+    assert "spark.jars.packages" not in started_with
+    jars = [Path(jar) for jar in started_with["spark.jars"].split(",")]
+    assert all(jar.exists() for jar in jars)
+    assert all(any(name in jar.name for jar in jars) for name in ("delta-spark", "delta-storage", "local-fs"))
 
 
 def test_a_folder_without_the_delta_jars_is_named(tmp_path: Path) -> None:
