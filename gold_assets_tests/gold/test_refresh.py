@@ -187,14 +187,29 @@ def test_a_duplicate_silver_row_counts_twice(lake: Lake, engine: Engine) -> None
     ],
     ids=["double", "decimal"],
 )
+@pytest.mark.parametrize("partition_by", [["event_date"], []])
 def test_a_file_of_few_values_is_read_as_it_is_whatever_its_statistics_say(
-    lake: Lake, engine: Engine, amount: pa.DataType, files: list[list[dict[str, Any]]]
+    lake: Lake, engine: Engine, amount: pa.DataType, files: list[list[dict[str, Any]]], partition_by: list[str]
 ) -> None:
-    dated = [each | {"event_date": date} for rows, date in zip(files, WEEK, strict=False) for each in rows]
-    write_silver(lake, dated, schema=with_type("amount", amount))
+    for rows, date in zip(files, WEEK, strict=False):
+        dated = [each | {"event_date": date} for each in rows]
+        write_silver(lake, dated, schema=with_type("amount", amount), partition_by=partition_by)
     assert len(DeltaTable(lake.silver).file_uris()) == len(files)
     refresh(lake, engine, WEEK)
     assert_gold_is_true(lake)
+
+
+@pytest.mark.parametrize("partition_by", [["event_date"], []])
+def test_a_date_is_read_from_the_files_alone_that_may_hold_it(
+    lake: Lake, engine: Engine, partition_by: list[str]
+) -> None:
+    write_silver(lake, [row(), high_risk_row(), row(user_id=None)], partition_by=partition_by)
+    with_monday = set(Path(lake.silver).rglob("*.parquet"))
+    write_silver(lake, [row(event_date=TUESDAY), row(event_date=WEDNESDAY)])
+    for file in set(Path(lake.silver).rglob("*.parquet")) - with_monday:
+        file.unlink()
+    done = refresh(lake, engine, [MONDAY])
+    assert [done.dates[name][MONDAY].rows for name in lake.places] == [1, 1, 1, 1]
 
 
 def test_any_date_is_a_date(lake: Lake, engine: Engine) -> None:
