@@ -11,6 +11,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ class SailEngine:
         self._starting = threading.Lock()
         self._server: Any = None
         self._session: SparkSession | None = None
-        self._links: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def session(self) -> SparkSession:
@@ -104,7 +105,7 @@ class SailEngine:
         columns = ", ".join(map(DATAFUSION.name, schema.names))
         where = "" if on is None else f" WHERE {on.sql(DATAFUSION)}"
         builder = QueryBuilder()
-        scratch = tempfile.mkdtemp(prefix="gold_assets-")
+        scratch = tempfile.mkdtemp(dir=self._scratch_folder())
         try:
             register(builder, "rows", table)
             # Without statistics, which Sail would take for exact here too.
@@ -122,7 +123,7 @@ class SailEngine:
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         # The rows leave Sail as Parquet in a scratch folder: twice as fast as Arrow over its gRPC door.
-        with tempfile.TemporaryDirectory(prefix="gold_assets-") as scratch:
+        with tempfile.TemporaryDirectory(dir=self._scratch_folder(), ignore_cleanup_errors=True) as scratch:
             computed = Path(scratch) / "rows"
             computed.mkdir()  # Sail writes no file, and no folder, for an empty result
             try:
@@ -174,9 +175,19 @@ class SailEngine:
                 self._session.stop()
             if self._server is not None:
                 self._server.stop()
-            if self._links is not None:
-                self._links.cleanup()
-            self._session = self._server = self._links = None
+            if self._scratch is not None:
+                self._scratch.cleanup()
+            self._session = self._server = self._scratch = None
+
+    def _scratch_folder(self) -> str:
+        """The engine's own, removed when it is closed.
+
+        Not with each write: where one of Sail's tasks fails, another may yet make its folder again to put a file there.
+        """
+        with self._starting:
+            if self._scratch is None:
+                self._scratch = tempfile.TemporaryDirectory(prefix="gold_assets-")
+            return self._scratch.name
 
     def _readable(self, uri: str) -> str:
         """The place as Sail finds it: a path that a URI would escape is reached through a link."""
@@ -187,10 +198,7 @@ class SailEngine:
         path = unquote(parts.path) if parts.scheme == "file" else uri
         if _NEEDS_NO_ESCAPE.fullmatch(path):
             return path
-        with self._starting:
-            if self._links is None:
-                self._links = tempfile.TemporaryDirectory(prefix="gold_assets-")
-            link = Path(self._links.name) / hashlib.sha256(path.encode()).hexdigest()
-            if not link.is_symlink():
-                link.symlink_to(Path(path).absolute())
+        link = Path(self._scratch_folder()) / hashlib.sha256(path.encode()).hexdigest()
+        with suppress(FileExistsError):
+            link.symlink_to(Path(path).absolute())
         return str(link)

@@ -21,7 +21,7 @@ from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.sql import SPARK
-from gold_assets.engines import SliceBounds
+from gold_assets.engines import SliceBounds, spark_jars
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 
@@ -148,16 +148,16 @@ class SparkEngine:
         local_files = on_this_machine and not on_s3  # S3A keeps its buffers in Hadoop's own local file system
         conf = {"spark.app.name": "gold_assets", "spark.master": self._master, **_DELTA}
         if self._jars:
-            conf |= runtime.jars_in(self._jars)
+            conf |= spark_jars.jars_in(self._jars)
         else:
-            conf |= runtime.coordinates(self._schemes, local_files=local_files)
+            conf |= spark_jars.coordinates(self._schemes, local_files=local_files)
         if on_this_machine:
             conf |= _LOCAL
         if on_s3:
             conf |= runtime.s3_settings()
         made = _joined(conf, own)
         if local_files:
-            made = _joined(runtime.local_files(made), made)
+            made = _joined(spark_jars.local_files(made), made)
         return {**made, **_SESSION}
 
     def location_of(self, name: str) -> str:
@@ -230,14 +230,14 @@ class SparkEngine:
         runtime.check_java()
         runtime.check_versions()
         runtime.check_answers(self._master, "GOLD_SPARK_MASTER")
-        conf = runtime.fetch_jars(self.conf())
+        conf = spark_jars.fetch_jars(self.conf())
         try:
             if self._master.startswith("spark://"):
                 return _in_time(lambda: self._open(conf), self._master)
             return self._open(conf)
         except (PySparkException, Py4JError) as error:
             if "JAVA_GATEWAY_EXITED" in str(error):
-                runtime.explain_start(conf)
+                spark_jars.explain_start(conf)
             raise UserError(
                 f"Spark did not start on {self._master} ({_what_spark_says(error)}): "
                 "correct GOLD_SPARK_MASTER or the file of GOLD_SPARK_CONF."
@@ -255,7 +255,7 @@ class SparkEngine:
                 "correct GOLD_SPARK_REMOTE or mend the server."
             ) from error
         if _DELTA["spark.sql.extensions"] not in extensions:
-            packages = runtime.coordinates(self._schemes)["spark.jars.packages"]
+            packages = spark_jars.coordinates(self._schemes)["spark.jars.packages"]
             raise UserError(
                 f"The Spark Connect server at {remote} knows no Delta tables: start it with --packages {packages} and "
                 + " ".join(f"--conf {key}={value}" for key, value in _DELTA.items())

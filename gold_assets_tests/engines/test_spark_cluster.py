@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gold_assets.delta.dates import days
-from gold_assets.engines import spark_runtime as runtime
+from gold_assets.engines import spark_jars
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.conftest import SMALL_TABLES
@@ -84,4 +84,4 @@ def test_a_connect_server_without_delta_is_named(lake: Lake, tmp_path: Path) -> 
         sentence = process.refresh(tmp_path, [MONDAY])
     assert sentence is not None
     assert sentence.startswith(f"The Spark Connect server at {remote} knows no Delta tables: start it with --packages")
-    assert runtime.coordinates()["spark.jars.packages"] in sentence
+    assert spark_jars.coordinates()["spark.jars.packages"] in sentence

@@ -18,6 +18,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from gold_assets.delta.errors import UserError
+from gold_assets.engines import spark_jars
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.spark import SparkEngine
 from gold_assets_tests.engines.processes import clean_environment, free_port
@@ -73,7 +74,7 @@ def test_a_pyspark_that_does_not_match_delta_spark_is_named(monkeypatch: pytest.
 
 
 def test_the_coordinates_are_those_of_the_installed_versions() -> None:
-    assert runtime.coordinates()["spark.jars.packages"] == "io.delta:delta-spark_4.2_2.13:4.4.0"
+    assert spark_jars.coordinates()["spark.jars.packages"] == "io.delta:delta-spark_4.2_2.13:4.4.0"
 
 
 def test_jars_that_cannot_be_resolved_name_the_repository(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def _ivy_settings(address: str, folder: Path) -> Path:
 
 
 def test_a_half_filled_local_maven_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    group, artifact, version = runtime.coordinates()["spark.jars.packages"].split(":")
+    group, artifact, version = spark_jars.coordinates()["spark.jars.packages"].split(":")
     half = tmp_path / ".m2" / "repository" / group.replace(".", "/") / artifact / version
     half.mkdir(parents=True)
     (half / f"{artifact}-{version}.pom").write_text(
@@ -155,16 +156,16 @@ def repository_of_one_jar(takes: int, stops_after: float = math.inf) -> Iterator
 def test_a_jar_that_takes_longer_than_the_patience_is_fetched_while_it_grows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(runtime, "_SILENCE_SECONDS", 10)
+    monkeypatch.setattr(spark_jars, "_SILENCE_SECONDS", 10)
     with repository_of_one_jar(takes=14) as address:
-        runtime.fetch_jars(_one_jar_from(address, tmp_path))
+        spark_jars.fetch_jars(_one_jar_from(address, tmp_path))
     assert (tmp_path / "ivy" / "jars" / "org.example_large-1.jar").stat().st_size == 140_000
 
 
 def test_a_repository_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(runtime, "_SILENCE_SECONDS", 10)
+    monkeypatch.setattr(spark_jars, "_SILENCE_SECONDS", 10)
     with repository_of_one_jar(takes=14, stops_after=3) as address, pytest.raises(UserError) as failure:
-        runtime.fetch_jars(_one_jar_from(address, tmp_path))
+        spark_jars.fetch_jars(_one_jar_from(address, tmp_path))
     assert str(failure.value).startswith(
         "The Delta JARs could not be fetched: nothing was heard for 10 s from the repositories of"
     )
@@ -182,9 +183,9 @@ def test_two_that_fetch_the_jars_at_once_both_get_them(tmp_path: Path) -> None:
     conf = tmp_path / "spark.conf"
     conf.write_text(f"spark.jars.ivy {tmp_path}/ivy\n")
     fetch = f"""
-from gold_assets.engines import spark_runtime
+from gold_assets.engines import spark_jars
 from gold_assets.engines.spark import SparkEngine
-spark_runtime.fetch_jars(SparkEngine(conf_file={str(conf)!r}).conf())
+spark_jars.fetch_jars(SparkEngine(conf_file={str(conf)!r}).conf())
 """
     processes = [
         subprocess.Popen([sys.executable, "-W", "ignore", "-c", fetch], stderr=subprocess.PIPE, text=True)
@@ -386,7 +387,7 @@ engine.close()
 @pytest.fixture
 def fetched_jars() -> list[Path]:
     conf = SparkEngine().conf()
-    runtime.fetch_jars(conf)
+    spark_jars.fetch_jars(conf)
     names = ("delta-", "unitycatalog-", "RoaringBitmap", "shims", "jsr305", "local-fs")
     return [
         jar for jar in Path(conf["spark.jars.ivy"], "jars").glob("*.jar") if any(name in jar.name for name in names)

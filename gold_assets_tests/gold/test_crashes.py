@@ -24,7 +24,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets_tests.conftest import ENGINE, lake_in
+from gold_assets_tests.conftest import ENGINE, lake_in, new_engine
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, with_type, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, differences, rows_of
 
@@ -299,18 +299,20 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, engine: E
 
 @pytest.mark.sail
 def test_a_full_scratch_disk_is_one_sentence_and_loses_nothing(
-    lake: Lake, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path / "scratch"
     write_silver(lake, [row(), *rows_that_need_space(TUESDAY)])
     with small_disk(scratch, 2):
         monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+        engine = new_engine()
         with pytest.raises(UserError, match=r"could not be written to .*[nN]o space left"):
             refresh(lake, engine, [TUESDAY])
-        assert not list(scratch.iterdir())
         assert_each_date_is_whole_or_missing(lake)
         make_larger(scratch, 100)
         refresh(lake, engine, [MONDAY, TUESDAY])
+        engine.close()
+        assert not list(scratch.iterdir())
     assert_gold_is_true(lake)
 
 

@@ -16,6 +16,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
+from gold_assets_tests.conftest import new_engine
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,
@@ -214,7 +215,7 @@ def test_rows_hidden_by_deletion_vectors_before_a_checkpoint_do_not_count(lake: 
 
 
 def test_no_scratch_is_left_in_the_temporary_folder(
-    lake: Lake, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
         write_silver(lake, [row(), row(amount=None)])
@@ -222,7 +223,10 @@ def test_no_scratch_is_left_in_the_temporary_folder(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    engine = new_engine()
     refresh(lake, engine, [MONDAY], silver_version=1)
     refresh(lake, engine, [MONDAY])
     gc.collect()
+    assert [path for path in scratch.rglob("*") if path.parent != scratch] == []
+    engine.close()
     assert list(scratch.iterdir()) == []
