@@ -6,6 +6,7 @@ from dagster._core.definitions.asset_checks import asset_check_evaluation
 from dagster._core.storage import asset_check_execution_record, sqlite_storage
 from dagster._core.storage.event_log import base as event_log
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
 
 # An observation from a sensor carries a data version by this tag alone: only a run has a public way to yield one. 1.13.27
 DATA_VERSION_TAG = data_version.DATA_VERSION_TAG
@@ -27,10 +28,12 @@ AssetCheckEvaluationTargetMaterializationData = asset_check_evaluation.AssetChec
 AssetCheckExecutionRecordStatus = asset_check_execution_record.AssetCheckExecutionRecordStatus
 PartitionKeyFilter = event_log.PartitionKeyFilter
 
-# The storage that claims the slots of a pool: a storage of one's own is configured by a public setting, and has no public
-# base class. 1.13.27
+# The storage that claims the slots of a pool and opens SQLite's files: a storage of one's own is configured by a public setting,
+# and has no public base class. Overridden are _connect and connect, which open a file anew each time. 1.13.27
 ConcurrencyClaimStatus = event_log.ConcurrencyClaimStatus
 ConfigurableClassData = serdes.ConfigurableClassData
 DagsterSqliteStorage = sqlite_storage.DagsterSqliteStorage
 SqliteEventLogStorage = sqlite_event_log.SqliteEventLogStorage
 event_logs_directory = sqlite_storage._event_logs_directory
+SqliteRunStorage = sqlite_run_storage.SqliteRunStorage
+runs_directory = sqlite_storage._runs_directory

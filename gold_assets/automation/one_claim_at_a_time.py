@@ -1,9 +1,12 @@
-"""Dagster's storage on SQLite, in which two processes that ask at once do not both get the one slot of a pool."""
+"""Dagster's storage on SQLite, quick, and with a pool's one slot for one process at a time."""
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from filelock import FileLock
 
 from gold_assets.dagster_internals import (
@@ -11,21 +14,32 @@ from gold_assets.dagster_internals import (
     ConfigurableClassData,
     DagsterSqliteStorage,
     SqliteEventLogStorage,
+    SqliteRunStorage,
     event_logs_directory,
+    runs_directory,
 )
+
+_FILES_OPEN = 8
+"""The index of events, and the newest runs: each has a file of its own."""
+
+_BUSY_SECONDS = 30
+"""As long as Dagster waits for another process that writes."""
 
 
 class OneClaimAtATimeSqliteStorage(DagsterSqliteStorage):
-    """``DagsterSqliteStorage``, with a lock file around whatever claims or frees a slot.
+    """``DagsterSqliteStorage``, with a lock file around whatever claims or frees a slot, and with connections that stay open.
 
     Dagster looks for a free slot in one statement and takes it in another. PostgreSQL and MySQL lock the row in
     between; SQLite cannot, so a second process finds the same slot free, and a step that begins to wait while another
     ends may be overlooked, and wait for ever.
+
+    Dagster opens its files anew for each event, of which a backfill of a year has thousands, and waits for the disk each time.
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
         self._event_log_storage = _OneClaimAtATime(event_logs_directory(base_dir))
+        self._run_storage = _StaysOpen.from_local(runs_directory(base_dir))
 
     @classmethod
     def from_config_value(
@@ -36,8 +50,29 @@ class OneClaimAtATimeSqliteStorage(DagsterSqliteStorage):
 
 class _OneClaimAtATime(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
+        self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
         super().__init__(base_dir)
         self._claims = FileLock(Path(base_dir) / "claims.lock")
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[sa.Connection]:
+        with self._db_lock:
+            engine = self._engines.get(shard) or _engine(self.conn_string_for_shard(shard))
+            self._engines[shard] = engine
+            self._engines.move_to_end(shard)
+            if len(self._engines) > _FILES_OPEN:
+                _, oldest = self._engines.popitem(last=False)
+                oldest.dispose()
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.begin() as connection:
+                yield connection
+
+    def dispose(self) -> None:
+        super().dispose()
+        for engine in self._engines.values():
+            engine.dispose()
 
     def claim_concurrency_slot(
         self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
@@ -52,3 +87,31 @@ class _OneClaimAtATime(SqliteEventLogStorage):
     def free_concurrency_slots_for_run(self, run_id: str) -> None:
         with self._claims:
             super().free_concurrency_slots_for_run(run_id)
+
+
+class _StaysOpen(SqliteRunStorage):
+    _engine: sa.Engine | None = None
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        if self._engine is None:
+            self._engine = _engine(self._conn_string)
+        with self._engine.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        super().dispose()
+        if self._engine is not None:
+            self._engine.dispose()
+
+
+def _engine(address: str) -> sa.Engine:
+    engine = sa.create_engine(address, connect_args={"timeout": _BUSY_SECONDS})
+
+    # Dagster's files have a write-ahead log, which makes this safe against a process that is killed; a machine that loses its
+    # power may lose the last events. By default each event waits for the disk.
+    @sa.event.listens_for(engine, "connect")
+    def do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    return engine

@@ -3,6 +3,7 @@
 import ctypes
 import datetime as dt
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -27,22 +28,63 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import EVENT_DATE, RowsOn
-from gold_assets.delta.errors import reason
+from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.scratch import register
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.engines import SliceBounds
+from gold_assets.engines.closed_door import close_door, connections_to, hang_up
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 from gold_assets.engines.pyspark_internals import call_when_gone
 
+logger = logging.getLogger(__name__)
+
 _get_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(("PyOS_getsig", ctypes.pythonapi))
 _set_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(("PyOS_setsig", ctypes.pythonapi))
+
+_STARTS = 5
+_NEVER_IDLE = [("grpc.client_idle_timeout_ms", 2**31 - 1)]
+"""After half an hour without a request gRPC would hang up, and then find the door closed."""
 
 _NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
 _ALL_ROWS = 2**31 - 1
 _SORT_BYTES = 1 << 30
 """Of memory for ordering; the rest is spilled."""
+
+
+def _start_alone() -> tuple[Any, SparkSession]:
+    """A server and its one client. Raises ``UserError`` where others get in before the door is closed."""
+    os.environ.setdefault("RUST_LOG", "error")  # else it tells of each session on stderr
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    from pysail.spark import SparkConnectServer
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+    from pyspark.sql.connect.session import SparkSession as Client
+
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as builder.remote() has it, which takes no options for its channel
+    for _ in range(_STARTS):
+        on_interrupt = _get_handler(signal.SIGINT)
+        server = SparkConnectServer("127.0.0.1", 0)
+        server.start(background=True)
+        _, port = server.listening_address
+        channel = DefaultChannelBuilder(f"sc://127.0.0.1:{port}", _NEVER_IDLE)
+        session = Client.builder.channelBuilder(channel).create()
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+        # A server that answers has taken SIGINT for itself: it would stop, its clients try again for minutes, and
+        # Python not be woken. Given back this way, since signal.signal works in the main thread only.
+        _set_handler(signal.SIGINT, on_interrupt)
+        closed = close_door(port)
+        if not closed:
+            logger.info("The embedded engine's port %d stays open to this machine: see SECURITY.md", port)
+        if not closed or connections_to(port) == 1:
+            return server, cast(SparkSession, session)
+        session.stop()
+        hang_up(port)
+        server.stop()
+    raise UserError(
+        f"The embedded engine was started {_STARTS} times, and each time another process connected to its port, {port}, at "
+        "once: find what connects to the loopback ports of this machine and stop it, or set GOLD_ENGINE=spark."
+    )
 
 
 def _reads_exactly(table: DeltaTable, on: RowsOn | None) -> bool:
@@ -71,19 +113,7 @@ class SailEngine:
     def session(self) -> SparkSession:
         with self._starting:
             if self._session is None:
-                os.environ.setdefault("RUST_LOG", "error")  # else it tells of each session on stderr
-                warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-                from pysail.spark import SparkConnectServer
-
-                on_interrupt = _get_handler(signal.SIGINT)
-                self._server = SparkConnectServer("127.0.0.1", 0)
-                self._server.start(background=True)
-                _, port = self._server.listening_address
-                self._session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
-                self._session.conf.set("spark.sql.session.timeZone", "UTC")
-                # A server that answers has taken SIGINT for itself: it would stop, its clients try again for minutes, and
-                # Python not be woken. Given back this way, since signal.signal works in the main thread only.
-                _set_handler(signal.SIGINT, on_interrupt)
+                self._server, self._session = _start_alone()
             return self._session
 
     def read(self, table: DeltaTable, on: RowsOn | None = None) -> DataFrame:
