@@ -73,6 +73,7 @@ needs:
 	command -v java >/dev/null || missing="$$missing\nJava is missing, so the tests on Spark are left out: install a JDK 17 or newer (Debian: apt-get install openjdk-17-jre-headless)."; \
 	command -v chromium >/dev/null || missing="$$missing\nChromium is missing, so the tests in a browser are left out: install it (Debian: apt-get install chromium)."; \
 	command -v go >/dev/null || missing="$$missing\nGo is missing, so the tests on an S3 server are left out: install Go 1.24 or newer, which builds the server."; \
+	command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing="$$missing\nPostgreSQL is missing, so the tests on it are left out: install it (Debian: apt-get install postgresql)."; \
 	if [ -n "$$missing" ]; then printf "$$missing\n\n"; [ "$$CI" != true ]; fi
 
 .venv/bin/python:

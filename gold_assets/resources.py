@@ -1,13 +1,14 @@
 """What the assets run on: the lake's tables, and the engine that computes them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
+from sqlalchemy.exc import IntegrityError
 
 from gold_assets.config import Settings, is_catalog_name
 from gold_assets.delta.errors import UserError
@@ -15,6 +16,9 @@ from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
+
+GOLD_WRITERS_POOL = "gold_writers"
+"""Whatever writes Gold takes the one slot of this pool."""
 
 _LOCATIONS: dict[tuple[object, str], str] = {}
 """Where a catalog had a table when it was first asked for. A sensor's tick has no time to ask each time."""
@@ -86,10 +90,28 @@ class Lakehouse(dg.ConfigurableResource):
             open=_open_with_dagster,
         )
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        if context.instance is not None:
+            _declare_pool(context.instance)
+
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+
+def _declare_pool(instance: dg.DagsterInstance) -> None:
+    """Give the pool its one slot, unless it has it or its owner gave it another number.
+
+    Dagster would take the instance's default limit when the first step asks. On PostgreSQL that fails for all but one of those
+    that ask at once: an insert is refused, and the transaction goes on. And an instance may have no default.
+    """
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return
+    if GOLD_WRITERS_POOL not in {pool.name for pool in storage.get_pool_limits()}:
+        with suppress(IntegrityError):  # another process gave it the slot in the same moment
+            storage.set_concurrency_slots(GOLD_WRITERS_POOL, 1)
 
 
 def _open_with_dagster(conf: dict[str, Any]) -> SparkSession:

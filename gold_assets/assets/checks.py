@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import dagster as dg
 
-from gold_assets.assets.gold import GOLD_WRITERS_POOL
 from gold_assets.assets.metadata import table_of
 from gold_assets.assets.silver import SILVER
 from gold_assets.checks.catalogue import GOLD_FOLLOWS, SILVER_CHECKS, all_checks, gold_checks, run
@@ -22,7 +21,7 @@ from gold_assets.dagster_internals import (
 from gold_assets.delta.dates import contiguous
 from gold_assets.gold.declaration import Table
 from gold_assets.partitions import daily_partitions
-from gold_assets.resources import Lakehouse, one_sentence_failures
+from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 
 NO_FAILED_DATES = "no_failed_dates"
 """The one check that asks Dagster's own records, for the UI shows an asset's latest evaluation alone."""

@@ -11,10 +11,7 @@ from gold_assets.config import Settings
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.refresh import refresh
 from gold_assets.partitions import daily_partitions, freshness
-from gold_assets.resources import Lakehouse, one_sentence_failures
-
-GOLD_WRITERS_POOL = "gold_writers"
-"""Whatever writes Gold takes a slot of this pool, which the instance limits to one."""
+from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 
 
 def gold_assets(settings: Settings) -> dg.AssetsDefinition:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 from pydantic import Field
 
-from gold_assets.assets.gold import GOLD_WRITERS_POOL
 from gold_assets.config import Settings
 from gold_assets.delta.dates import contiguous
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, maintain
 from gold_assets.gold.open_table import RETENTION_HOURS
-from gold_assets.resources import Lakehouse, one_sentence_failures
+from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 
 _PATHS_SHOWN = 1_000
 

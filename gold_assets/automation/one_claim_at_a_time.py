@@ -84,6 +84,10 @@ class _OneClaimAtATime(SqliteEventLogStorage):
         with self._claims:
             super().free_concurrency_slot_for_step(run_id, step_key)
 
+    def set_concurrency_slots(self, concurrency_key: str, num: int) -> None:
+        with self._claims:
+            super().set_concurrency_slots(concurrency_key, num)
+
     def free_concurrency_slots_for_run(self, run_id: str) -> None:
         with self._claims:
             super().free_concurrency_slots_for_run(run_id)
