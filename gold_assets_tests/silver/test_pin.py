@@ -227,6 +227,8 @@ def test_no_scratch_is_left_in_the_temporary_folder(
     refresh(lake, engine, [MONDAY], silver_version=1)
     refresh(lake, engine, [MONDAY])
     gc.collect()
-    assert [path for path in scratch.rglob("*") if path.parent != scratch] == []
+    [folder] = scratch.iterdir()
+    assert list(folder.iterdir()) == []
+    assert folder.stat().st_mode & 0o077 == 0  # nobody else's to read
     engine.close()
     assert list(scratch.iterdir()) == []
