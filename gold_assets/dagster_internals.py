@@ -35,5 +35,6 @@ ConfigurableClassData = serdes.ConfigurableClassData
 DagsterSqliteStorage = sqlite_storage.DagsterSqliteStorage
 SqliteEventLogStorage = sqlite_event_log.SqliteEventLogStorage
 event_logs_directory = sqlite_storage._event_logs_directory
+SQLITE_BUSY_TIMEOUT_SECONDS = sqlite_event_log.SQLITE_BUSY_TIMEOUT_SECONDS
 SqliteRunStorage = sqlite_run_storage.SqliteRunStorage
 runs_directory = sqlite_storage._runs_directory

@@ -91,7 +91,7 @@ class Lakehouse(dg.ConfigurableResource):
         )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        if context.instance is not None:
+        if context.instance is not None and context.run is not None:  # a sensor's tick writes nothing
             _declare_pool(context.instance)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
+from deltalake.exceptions import TableNotFoundError
 
 from gold_assets.gold.lake import Lake
 
@@ -61,6 +62,14 @@ def assert_gold_is_true(
     """
     found = differences(lake, dates, silver_version, tables)
     assert not found, "Gold differs from Silver:\n" + "\n".join(found[:20])
+
+
+def gold_is_true(lake: Lake) -> bool:
+    """Whether Gold is there, and is what it must be: to wait for."""
+    try:
+        return not differences(lake)
+    except TableNotFoundError:
+        return False
 
 
 def differences(

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from filelock import FileLock
 
 from gold_assets.dagster_internals import (
+    SQLITE_BUSY_TIMEOUT_SECONDS,
     ConcurrencyClaimStatus,
     ConfigurableClassData,
     DagsterSqliteStorage,
@@ -21,9 +22,6 @@ from gold_assets.dagster_internals import (
 
 _FILES_OPEN = 8
 """The index of events, and the newest runs: each has a file of its own."""
-
-_BUSY_SECONDS = 30
-"""As long as Dagster waits for another process that writes."""
 
 
 class OneClaimAtATimeSqliteStorage(DagsterSqliteStorage):
@@ -110,7 +108,7 @@ class _StaysOpen(SqliteRunStorage):
 
 
 def _engine(address: str) -> sa.Engine:
-    engine = sa.create_engine(address, connect_args={"timeout": _BUSY_SECONDS})
+    engine = sa.create_engine(address, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
     # Dagster's files have a write-ahead log, which makes this safe against a process that is killed; a machine that loses its
     # power may lose the last events. By default each event waits for the disk.

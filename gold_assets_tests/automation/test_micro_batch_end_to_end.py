@@ -6,12 +6,11 @@ import dagster as dg
 import psutil
 import pytest
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
-from gold_assets_tests.truth import differences
+from gold_assets_tests.truth import gold_is_true
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
 
@@ -26,13 +25,6 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
     with dagster_dev:
         yield dagster_dev
     assert not dagster_dev.processes()
-
-
-def gold_is_true(lake: Lake) -> bool:
-    try:
-        return not differences(lake)
-    except TableNotFoundError:
-        return False
 
 
 def spend_version(lake: Lake) -> int:

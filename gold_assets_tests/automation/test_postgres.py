@@ -13,19 +13,17 @@ from threading import Barrier
 import dagster as dg
 import pytest
 import yaml
-from deltalake.exceptions import TableNotFoundError
 
 from gold_assets.config import load_settings
 from gold_assets.definitions import build
 from gold_assets.delta.dates import days
-from gold_assets.gold.lake import Lake
 from gold_assets.resources import GOLD_WRITERS_POOL
 from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.automation.postgres_server import PostgresServer, programs
-from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.end_to_end.command_line import environment
+from gold_assets_tests.project import lake_at
 from gold_assets_tests.small_silver import MONDAY, high_risk_row, row, write_silver
-from gold_assets_tests.truth import assert_gold_is_true, differences
+from gold_assets_tests.truth import assert_gold_is_true, gold_is_true
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -48,15 +46,7 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def env(tmp_path: Path, postgres: PostgresServer) -> dict[str, str]:
     """The settings of a lake whose instance is the project's, but for its storage, which is PostgreSQL."""
-    places = {table: str(tmp_path / table) for table in lake_in(tmp_path).places}
-    env = environment(
-        tmp_path,
-        GOLD_SOURCE_PATH=lake_in(tmp_path).silver,
-        GOLD_WRITE_PATH_SPEND_SUMMARY=places["user_spend_summary"],
-        GOLD_WRITE_PATH_PRODUCT_USAGE_METRICS=places["product_usage_metrics"],
-        GOLD_WRITE_PATH_HIGH_RISK_TXNS=places["high_risk_txns"],
-        GOLD_BAD_RECORDS_PATH=places["quarantined_txns"],
-    )
+    env = environment(tmp_path)
     keep_records_in(postgres, Path(env["DAGSTER_HOME"]))
     return env
 
@@ -89,9 +79,9 @@ def seconds_of_steps(instance: dg.DagsterInstance, step: str) -> list[tuple[floa
 
 
 def test_eight_writers_that_begin_at_once_on_a_fresh_instance_take_turns(
-    tmp_path: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lake = lake_in(tmp_path)
+    lake = lake_at(env["GOLD_LAKE_ROOT"])
     write_silver(lake, [line for date in EIGHT_DAYS for line in (row(event_date=date), high_risk_row(event_date=date))])
     monkeypatch.setenv("DAGSTER_HOME", env["DAGSTER_HOME"])
     with dg.DagsterInstance.get():
@@ -138,11 +128,4 @@ def test_gold_follows_though_the_database_and_the_daemon_go_and_come_again(
     dagster_dev.wait_for("Gold is true", 240, lambda: gold_is_true(lake))
     with dagster_dev.instance() as instance:
         [pool] = [limit for limit in instance.event_log_storage.get_pool_limits() if limit.name == GOLD_WRITERS_POOL]
-    assert pool.limit == 1
-
-
-def gold_is_true(lake: Lake) -> bool:
-    try:
-        return not differences(lake)
-    except TableNotFoundError:
-        return False
+    assert pool.limit == 1 and not pool.from_default

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from gold_assets.automation.one_claim_at_a_time import _FILES_OPEN
+from gold_assets_tests.automation.daemon import micro_batch
 from gold_assets_tests.end_to_end.command_line import environment, instance_of
 
 _RUNS = _FILES_OPEN + 3
@@ -55,7 +56,7 @@ def materialization(number: int) -> dg.AssetMaterialization:
 
 def test_events_do_not_open_their_file_anew(home: str, opened: list[str]) -> None:
     with instance_of(home) as instance:
-        run = instance.create_run_for_job(a_job)
+        run = instance.create_run_for_job(micro_batch)
 
         def write(number: int) -> None:
             instance.report_engine_event(f"event {number}", run)
@@ -71,7 +72,7 @@ def test_events_do_not_open_their_file_anew(home: str, opened: list[str]) -> Non
 
 def test_more_runs_than_files_stay_open_lose_no_event(home: str) -> None:
     with instance_of(home) as instance:
-        runs = [instance.create_run_for_job(a_job) for _ in range(_RUNS)]
+        runs = [instance.create_run_for_job(micro_batch) for _ in range(_RUNS)]
         with ThreadPoolExecutor(max_workers=8) as pool:
             work = [
                 pool.submit(instance.report_engine_event, f"event {number}", run) for number in range(5) for run in runs
@@ -95,20 +96,10 @@ def test_a_killed_process_has_lost_no_event(home: str) -> None:
 def test_no_file_can_be_torn_by_a_machine_that_loses_its_power(home: str) -> None:
     """SQLite's ``synchronous = NORMAL`` keeps a file whole where it has a write-ahead log: https://sqlite.org/pragma.html"""
     with instance_of(home) as instance:
-        run = instance.create_run_for_job(a_job)
+        run = instance.create_run_for_job(micro_batch)
         instance.report_engine_event("an event", run)
     files = sorted(Path(home).rglob("*.db"))
     assert len(files) >= 3
     for file in files:
         with sa.create_engine(f"sqlite:///{file}").connect() as connection:
             assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal", file
-
-
-@dg.op
-def nothing() -> None:
-    pass
-
-
-@dg.job
-def a_job() -> None:
-    nothing()
