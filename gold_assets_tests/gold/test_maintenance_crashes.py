@@ -87,10 +87,15 @@ def finish(lake: Lake, engine: Engine) -> Maintained:
 def test_an_optimize_that_is_killed_between_its_commits_is_taken_up_where_it_stopped(
     gold: Lake, engine: Engine
 ) -> None:
-    before = spend(gold).version()
-    kill_maintenance(gold, lambda: spend(gold).version() >= before + 2, bytes_a_commit=1, vacuum=False)
-    assert_gold_is_true(gold, tables=[SPEND])
-    left = dates_out_of_order(spend(gold), USER_SPEND_SUMMARY.zorder_by)
+    for _ in range(5):
+        before = spend(gold).version()
+        kill_maintenance(
+            gold, lambda before=before: spend(gold).version() >= before + 2, bytes_a_commit=1, vacuum=False
+        )
+        assert_gold_is_true(gold, tables=[SPEND])
+        if left := dates_out_of_order(spend(gold), USER_SPEND_SUMMARY.zorder_by):
+            break
+        refresh(gold, engine, MONTH)  # all commits were quicker than the kill: once more
     assert 0 < len(left) < len(MONTH)
     assert set(finish(gold, engine).ordered) == left
     assert_gold_is_true(gold, tables=[SPEND])
