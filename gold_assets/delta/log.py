@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,16 +113,19 @@ def _lines(stream: Any) -> Iterator[bytes]:
         yield rest
 
 
-def _file_action(action: dict[str, Any]) -> FileAction:
+def rows_told(action: Mapping[str, Any]) -> int | None:
+    """The rows that an add or a remove says its file has, without those that its deletion vector hides."""
     stats = json.loads(action["stats"]) if action.get("stats") else {}
     rows = stats.get("numRecords")
     vector = action.get("deletionVector")
-    if rows is not None and vector is not None:
-        rows -= vector["cardinality"]
+    return rows if rows is None or vector is None else rows - vector["cardinality"]
+
+
+def _file_action(action: dict[str, Any]) -> FileAction:
     return FileAction(
         date=_date_of(action),
         data_change=action["dataChange"],
         path=action["path"],
         size_bytes=action.get("size") or 0,
-        rows=rows,
+        rows=rows_told(action),
     )

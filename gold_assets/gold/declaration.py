@@ -7,6 +7,7 @@ from typing import Literal
 
 from pyspark.sql import DataFrame
 
+from gold_assets.gold.addition import Addition
 from gold_assets.silver.contract import VIOLATIONS, Column
 from gold_assets.silver.contract_sql import SilverSql
 
@@ -82,6 +83,7 @@ class Table:
         key: the columns whose values are unique and not NULL; empty where each row stands for one of Silver's.
         zorder_by: the columns OPTIMIZE clusters by.
         rows: which of Silver's rows feed the table: ``contract.valid_rows`` or ``contract.quarantined_rows``.
+        addition: how rows that Silver gains are added to the table's; without it every date is always computed as a whole.
         twin: the same in SQL, by which the table is compared with Silver; without it, it is not.
         numbers: by name, an aggregate over a date's rows, as it is plotted beside their count.
         first_rows: which rows are worth seeing first, as SQL's ORDER BY has it.
@@ -99,6 +101,7 @@ class Table:
     zorder_by: tuple[str, ...]
     rows: Callable[[DataFrame, Collection[dt.date] | None], DataFrame]
     keeps_silver_columns: bool = False
+    addition: Addition | None = None
     twin: KeysTwin | RowsTwin | None = None
     numbers: Mapping[str, str] = field(default_factory=dict)
     first_rows: str = "1"

@@ -2,6 +2,7 @@
 
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.gold import transformations as t
+from gold_assets.gold.addition import AppendedRows, SummedKeys
 from gold_assets.gold.declaration import KeysTwin, Picture, RowsTwin, Table, Value
 from gold_assets.silver import contract
 from gold_assets.silver.contract import VIOLATIONS, Column
@@ -34,6 +35,7 @@ USER_SPEND_SUMMARY = Table(
     ),
     key=("user_id", EVENT_DATE),
     zorder_by=("user_id",),
+    addition=SummedKeys(),
     twin=KeysTwin(
         values={
             "transaction_count": Value("count(*)", "sum(transaction_count)"),
@@ -75,6 +77,7 @@ PRODUCT_USAGE_METRICS = Table(
     ),
     key=("product_id", EVENT_DATE),
     zorder_by=("product_id",),
+    addition=SummedKeys(averages={"avg_usage_cost_ratio": "rated_count"}),
     twin=KeysTwin(
         values={
             "transaction_count": Value("count(*)", "sum(transaction_count)"),
@@ -122,6 +125,7 @@ HIGH_RISK_TXNS = Table(
     ),
     key=(),
     zorder_by=("user_id",),
+    addition=AppendedRows(),
     twin=RowsTwin(
         of_valid=True, condition=_IS_HIGH_RISK, sense=("rows_not_high_risk", f"{_IS_HIGH_RISK} AND is_high_risk")
     ),
@@ -149,6 +153,7 @@ QUARANTINED_TXNS = Table(
     ),
     key=(),
     zorder_by=("user_id",),
+    addition=AppendedRows(),
     twin=RowsTwin(of_valid=False),
     first_rows="array_length(violations) DESC",
     picture=Picture("rows", "Quarantined rows by day"),
