@@ -19,16 +19,14 @@ class Value:
     Attributes:
         silver: the aggregate, in SQL; a function of Silver's types where they matter.
         gold: an aggregate over Gold's rows of the key, of which there must be one.
-        agrees: where equality is too much to ask, SQL over ``s`` and ``g``, the values of both sides by name.
-        with_silver: further aggregates over Silver that ``agrees`` needs, by name.
-        is_total: whether the values of a date add up to something worth telling.
+        average_of: where it is an average, of what, in SQL over Silver's columns. Equality is too much to ask of one.
+        counted_by: the value that counts what it is the average of. The other values add up.
     """
 
     silver: str | Callable[[SilverSql], str]
     gold: str
-    agrees: str | None = None
-    with_silver: Mapping[str, str] = field(default_factory=dict)
-    is_total: bool = True
+    average_of: str | None = None
+    counted_by: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class MadeFrom:
     Attributes:
         silver_table_id, silver_version: the Silver table's id and its version.
         table_version: the version of the table that the refresh made.
+        refresh_id: of that commit.
         code_version: of the transformation.
         renamed: Silver's columns that have another name here, by Silver's name.
         patches: how many refreshes in a row, up to this one, added to the rows that were there; 0 where it computed them all.
@@ -34,6 +35,7 @@ class MadeFrom:
     silver_table_id: str
     silver_version: int
     table_version: int
+    refresh_id: str
     code_version: str
     renamed: Mapping[str, str]
     patches: int = 0
@@ -90,6 +92,7 @@ class Stamp:
             self.silver_table_id,
             self.silver_version,
             table_version,
+            self.refresh_id,
             self.code_version,
             self.renamed,
             self.patches,

@@ -9,9 +9,6 @@ from gold_assets.silver.contract import VIOLATIONS, Column
 
 _DATE = Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.", made_from=(EVENT_DATE,))
 
-_AVERAGES_AGREE_TO = "1e-12"
-"""Relative to the mean size of what is averaged: the order of a floating-point sum is free."""
-
 _RATIO = "CAST(usage_cost_ratio AS DOUBLE)"
 _IS_HIGH_RISK = f"risk_level = 'high' AND {_RATIO} < 0.2"
 
@@ -85,10 +82,8 @@ PRODUCT_USAGE_METRICS = Table(
             "average": Value(
                 f"avg({_RATIO})",
                 "max(avg_usage_cost_ratio)",
-                agrees=f"""(s.average = g.average OR abs(s.average - g.average) <= {_AVERAGES_AGREE_TO} * s.size
-                    OR (s.average IS NULL AND g.average IS NULL))""",
-                with_silver={"size": f"avg(abs({_RATIO}))"},
-                is_total=False,
+                average_of=_RATIO,
+                counted_by="rated_count",
             ),
         },
         senses={
