@@ -76,7 +76,7 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
 
 def refreshed_numbers(
     table: Table, date: dt.date, refreshed: Refreshed, numbers: Mapping[str, float] = MappingProxyType({})
-) -> dict[str, int | float]:
+) -> dict[str, int | float | str]:
     """What a refresh did to a date of a table, and ``numbers`` of the date's rows, as they are plotted."""
     written = refreshed.dates[table.name][date]
     silver_rows = refreshed.silver_rows.get(date, 0)
@@ -87,6 +87,7 @@ def refreshed_numbers(
         "dagster/partition_row_count": written.rows,
         **{name: number for name, number in numbers.items() if name != "rows"},
         **shares,
+        "how": str(written.step),
         "seconds": round(written.seconds, 3),
         "silver_version": refreshed.silver_version,
         "table_version": written.table_version,

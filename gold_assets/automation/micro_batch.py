@@ -18,11 +18,11 @@ from deltalake import DeltaTable
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.config import Settings
 from gold_assets.dagster_internals import DATA_VERSION_TAG
-from gold_assets.delta.dates import contiguous
+from gold_assets.delta.dates import contiguous, dates_text, days
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.provenance import made_from
-from gold_assets.partitions import daily_partitions
+from gold_assets.partitions import TOUCHED_TAG, daily_partitions
 from gold_assets.resources import Lakehouse
 from gold_assets.silver.changes import SilverChanges, silver_changes
 from gold_assets.silver.pin import Silver
@@ -35,7 +35,7 @@ _RANGE_START_TAG = "dagster/asset_partition_range_start"
 _RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 MOST_RUNS = 4
-"""A window's dates are asked for in no more runs than this: another run takes longer than the untouched dates between."""
+"""A window's dates are asked for in no more runs than this, each with a range of dates, of which it leaves the untouched alone."""
 
 _MOST_COMMITS = 2_000
 """A window of more commits than a tick has time to read touches every date."""
@@ -53,13 +53,15 @@ Range = tuple[dt.date, dt.date]
 class Request:
     """The window in flight: Silver's commits after ``Cursor.applied`` up to ``to``.
 
-    ``ranges`` are those not known to be done. Where ``again_at`` is set, a run did not succeed, and at that moment, in
+    ``touched`` are the dates that those touched, ``ranges`` what is asked for, a run each, of which nothing is known to be done: between
+    the dates they may hold others. Where ``again_at`` is set, a run did not succeed, and at that moment, in
     seconds since 1970, they are asked for again.
     """
 
     to: int
     attempt: int
     ranges: tuple[Range, ...]
+    touched: tuple[Range, ...]
     again_at: float | None = None
 
 
@@ -96,6 +98,7 @@ class Cursor:
                     to=int(requested["to"]),
                     attempt=int(requested["attempt"]),
                     ranges=tuple(map(_range, requested["ranges"])),
+                    touched=tuple(map(_range, requested["touched"])),
                     again_at=requested["again_at"],
                 )
                 if requested
@@ -189,6 +192,7 @@ def _look_at_log(
         to=silver.version,
         attempt=_next_attempt(context.instance, cursor, silver.version),
         ranges=tuple(bridged(dates, MOST_RUNS)),
+        touched=tuple(contiguous(dates)),
     )
     return _ask(context, dataclasses.replace(cursor, window=window), request, observations, outside)
 
@@ -251,7 +255,7 @@ def _look_at_runs(
             f"Gold does not have Silver's {versions} yet: {'; '.join(failures)}. Attempt {request.attempt + 1} "
             f"follows in {request.again_at - now:.0f} s."
         )
-    again = Request(request.to, request.attempt + 1, tuple(undone))
+    again = Request(request.to, request.attempt + 1, tuple(undone), request.touched)
     return dataclasses.replace(cursor, requested=again), None
 
 
@@ -263,6 +267,7 @@ def _ask(
     outside: str,
 ) -> dg.SensorResult:
     tags = _window_tags(cursor, request.to, request.attempt)
+    touched = [date for run in request.touched for date in days(*run)]
     context.log.info(
         "Asking for the dates that Silver's %s touched: %s (attempt %d).%s",
         _versions_text(cursor.applied, request.to),
@@ -276,7 +281,11 @@ def _ask(
                 # A run key is remembered for ever: without the attempt, a failed window could not be asked for again.
                 run_key=f"{cursor.table_id} {tags[VERSIONS_TAG]} attempt {request.attempt} {first}...{last}",
                 partition_key=str(first) if first == last else None,
-                tags=tags if first == last else {**tags, _RANGE_START_TAG: str(first), _RANGE_END_TAG: str(last)},
+                tags={
+                    **tags,
+                    TOUCHED_TAG: dates_text(date for date in touched if first <= date <= last),
+                    **({} if first == last else {_RANGE_START_TAG: str(first), _RANGE_END_TAG: str(last)}),
+                },
             )
             for first, last in request.ranges
         ],
@@ -299,7 +308,7 @@ def _observations(
 
 
 def bridged(dates: Iterable[dt.date], most: int) -> list[Range]:
-    """The dates as ranges of days, no more than ``most``: beyond that the smallest gaps are filled with untouched dates."""
+    """The dates as ranges of days, no more than ``most``: beyond that ranges reach over the smallest gaps, whose dates are left alone."""
     ranges = contiguous(dates)
     gaps = sorted(range(1, len(ranges)), key=lambda n: ranges[n][0] - ranges[n - 1][1])
     cuts = [0, *sorted(gaps[len(gaps) - (most - 1) :] if len(gaps) >= most else gaps), len(ranges)]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from gold_assets.delta.dates import contiguous
+from gold_assets.delta.dates import dates_text
 from gold_assets.delta.query import as_table
 from gold_assets.gold.addition import MOST_PATCHES
 from gold_assets.gold.declaration import Table
@@ -167,10 +167,3 @@ def by_step(steps: Mapping[dt.date | None, Step]) -> dict[str, str]:
     for date, step in steps.items():
         grouped.setdefault(str(step), []).append(date)
     return {said: dates_text(dates) for said, dates in grouped.items()}
-
-
-def dates_text(dates: Collection[dt.date | None], most: int | None = None) -> str:
-    """The dates as runs of days, the first few of them; those without a date last."""
-    runs = [str(first) if first == last else f"{first} to {last}" for first, last in contiguous(d for d in dates if d)]
-    runs += ["rows without a date"] if None in dates else []
-    return ", ".join(runs[:most]) + (" and more" if most is not None and len(runs) > most else "")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pyspark.sql import DataFrame
 
+from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine, SliceBounds
@@ -18,7 +19,7 @@ from gold_assets.gold.commits import FAILURES, NewRows, Steps, Target, Written, 
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import open_or_create
-from gold_assets.gold.plan import ASKED_FOR, Planner, by_step, dates_text
+from gold_assets.gold.plan import ASKED_FOR, Planner, by_step
 from gold_assets.gold.waiting import wait_and_hear_signals
 from gold_assets.silver import contract
 from gold_assets.silver.pin import Silver
