@@ -13,6 +13,7 @@ from gold_assets.assets.gold import gold_assets
 from gold_assets.assets.silver import silver_asset
 from gold_assets.automation.maintenance import maintenance_schedule
 from gold_assets.automation.micro_batch import sensor_of
+from gold_assets.automation.plan import plan_job
 from gold_assets.config import Settings, load_settings
 from gold_assets.resources import Lakehouse
 
@@ -23,7 +24,7 @@ def build(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[silver, gold],
         asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
-        jobs=[dg.define_asset_job("observe_silver", selection=[silver]), run_checks],
+        jobs=[dg.define_asset_job("observe_silver", selection=[silver]), run_checks, plan_job(settings)],
         schedules=[daily_metadata_checks(settings), compare_patched_dates(settings), maintenance_schedule(settings)],
         sensors=[sensor_of(gold, settings)],
         resources={"lakehouse": Lakehouse.from_settings(settings)},

@@ -99,7 +99,7 @@ def daily_metadata_checks(settings: Settings) -> dg.ScheduleDefinition:
 
 def compare_patched_dates(settings: Settings) -> dg.ScheduleDefinition:
     """The schedule of the job of its name, which looks at the rows of patched dates as a whole."""
-    by_rows = {RECONCILES, "sound_rows", "one_silver_version", "share"}
+    by_rows = {RECONCILES, "undated_rows_reconcile", "sound_rows", "share"}
     job = dg.define_asset_job(
         "compare_patched_dates",
         selection=dg.AssetSelection.checks(
@@ -195,8 +195,11 @@ def _compared_in_full(instance: dg.DagsterInstance, table: Table, date: dt.date)
     )
     for record in latest:
         metadata = record.evaluation.metadata if record.evaluation is not None else {}
-        if "compared" in metadata and metadata["compared"].value == COMPARED_IN_FULL:
-            return int(metadata["table_version"].value)
+        version = metadata.get("table_version")
+        if metadata.get("compared") == dg.MetadataValue.text(COMPARED_IN_FULL) and isinstance(
+            version, dg.IntMetadataValue
+        ):
+            return version.value or 0
     return -1
 
 
@@ -303,13 +306,15 @@ def _no_failed_dates(
 
 
 def _latest_outcomes(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> Iterator[tuple[str, bool]]:
-    """By partition, whether the latest evaluation passed. One whose run ended without it did not."""
+    """By partition, whether the latest evaluation passed. One whose run ended without it did not, unless the run left the date alone."""
     storage = instance.event_log_storage
     for info in storage.get_asset_check_partition_info([key]):
         if info.partition_key is None:
             continue
         status = info.latest_execution_status
-        if status == AssetCheckExecutionRecordStatus.PLANNED and _is_running(instance, info.latest_planned_run_id):
+        if status == AssetCheckExecutionRecordStatus.PLANNED and not _should_have_come(
+            instance, info.latest_planned_run_id, info.partition_key
+        ):
             completed = storage.get_asset_check_execution_history(
                 key,
                 limit=1,
@@ -322,6 +327,10 @@ def _latest_outcomes(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> Ite
         yield info.partition_key, status == AssetCheckExecutionRecordStatus.SUCCEEDED
 
 
-def _is_running(instance: dg.DagsterInstance, run_id: str) -> bool:
+def _should_have_come(instance: dg.DagsterInstance, run_id: str, partition: str) -> bool:
+    """Whether the run has ended, and was asked for the partition: a range of the sensor's may reach over dates to leave alone."""
     run = instance.get_run_by_id(run_id)
-    return run is not None and not run.is_finished
+    if run is None:
+        return True
+    touched = touched_dates(run)
+    return run.is_finished and (touched is None or dt.date.fromisoformat(partition) in touched)

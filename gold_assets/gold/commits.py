@@ -96,7 +96,7 @@ class Target:
 
         def commit_once() -> _Attempt:
             self.delta.update_incremental()  # a commit is checked against those since the version it began from
-            stamp = self._stamp(steps)
+            stamp = self._stamp(steps, None in steps)
             made = self._in_order(self.table.of(rows.filter(where), broken_dates))
             self.engine.replace(self.delta, made, where, stamp.user_metadata())
             return _Attempt(steps, stamp)
@@ -116,29 +116,33 @@ class Target:
             def commit_once(left: Collection[dt.date | None] = left) -> _Attempt:
                 self.delta.update_incremental()
                 steps = planner.steps(self.table, self.delta, left)
-                return self._patch_once(patched, new_rows) if (patched := _of_one_version(steps)) else _Attempt(steps)
+                if not (patched := _of_one_version(steps)):
+                    return _Attempt(steps)
+                # Else the log would be searched further and further back for what is asked each time.
+                holds_null = None in patched or (None in steps and planner.is_still_true(steps[None], patched.values()))
+                return self._patch_once(patched, new_rows, holds_null=holds_null)
 
             attempt = self._committed(commit_once)
             if attempt.stamp is None:
                 return written, attempt.steps
             written |= self._written(attempt, started)
 
-    def _patch_once(self, steps: Steps, new_rows: NewRows) -> "_Attempt":
+    def _patch_once(self, steps: Steps, new_rows: NewRows, *, holds_null: bool) -> "_Attempt":
         where = _where(steps)
         new = new_rows.of([file for step in steps.values() for file in step.files])
         new = self._in_order(self.table.of(new.filter(where)))
         appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
         if isinstance(self.table.addition, AppendedRows) and appended <= MOST_APPENDED:
-            stamp = self._stamp(steps, appended)
+            stamp = self._stamp(steps, holds_null, appended)
             rows_before = FileDates(self.delta).rows()
             self.engine.append(self.delta, new, where, stamp.user_metadata())
             return _Attempt(steps, stamp, rows_before)
         before = self.engine.read(self.delta, RowsOn(_dated(steps), None in steps))
-        stamp = self._stamp(steps)
+        stamp = self._stamp(steps, holds_null)
         self.engine.replace(self.delta, added(self.table, before, new), where, stamp.user_metadata())
         return _Attempt(steps, stamp)
 
-    def _stamp(self, steps: Steps, appended: int = 0) -> Stamp:
+    def _stamp(self, steps: Steps, holds_null: bool, appended: int = 0) -> Stamp:
         made = [step.made for step in steps.values() if step.how == "patched" and step.made is not None]
         return Stamp(
             refresh_id=str(uuid.uuid4()),
@@ -148,7 +152,7 @@ class Target:
             renamed=dict(self.silver.columns.renamed),
             on_version=self.delta.version(),
             dates=_dated(steps),
-            and_null=None in steps,
+            and_null=holds_null,
             since=made[0].silver_version if made else None,
             patches=1 + max(step.patches for step in made) if made else 0,
             appended=appended,

@@ -63,6 +63,16 @@ class Planner:
         made = made_from(target, dates, most_commits=self._most_commits)
         return {date: self._step(table, made.get(date), date) for date in dates}
 
+    def is_still_true(self, undated: Step, patched: Collection[Step]) -> bool:
+        """Whether what a patch is stamped with is true of the rows without a date as well, which it leaves as they are."""
+        since = min(step.made.silver_version for step in patched if step.made is not None)
+        return (
+            undated.how == "current"
+            and undated.made is not None
+            and undated.made.silver_version <= self._silver.version
+            and not self._changes_after(since).after(since, None)
+        )
+
     def _step(self, table: Table, made: MadeFrom | None, date: dt.date | None) -> Step:
         if made is None:
             return Step("recomputed", "the log tells of no refresh of it")

@@ -52,8 +52,8 @@ class Stamp:
         silver_version, silver_table_id, code_version, renamed, patches, appended: as ``MadeFrom`` has them.
         since: the Silver version that the rows before were made from, where they were added to.
         on_version: the table's version that the refresh began from.
-        dates: those whose rows it made.
-        and_null: whether it made the rows without a date.
+        dates: those whose rows it made, of which the above is true.
+        and_null: whether that is also true of the rows without a date.
     """
 
     refresh_id: str

@@ -523,5 +523,5 @@ def test_the_cursor_is_json_that_a_person_can_read(idle: Daemon) -> None:
         "table_id": DeltaTable(idle.lake.silver).metadata().id,
         "applied": 0,
         "window": ["2024-01-01", "2024-01-31"],
-        "requested": {"to": 1, "attempt": 1, "ranges": [[TUE, TUE]], "again_at": None},
+        "requested": {"to": 1, "attempt": 1, "ranges": [[TUE, TUE]], "touched": [[TUE, TUE]], "again_at": None},
     }
