@@ -61,14 +61,16 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
     last = max(written)
     looked_at = {last - dt.timedelta(days=days) for days in range(_DATES_IN_A_PICTURE)} | written.keys()
     gold = DeltaTable(uri, version=max(date.table_version for date in written.values()))
-    numbers = numbers_by_date(table, gold, looked_at)
-    pictured = {date for date in looked_at if date in written or date >= min([*numbers, last])}
+    numbers = numbers_by_date(table, gold, written)
+    # Of the dates around only what is drawn of them, which of a large table may be known without reading its rows.
+    around = numbers_by_date(table, gold, looked_at, [table.picture.of])
+    pictured = {date for date in looked_at if date in written or date >= min([*around, last])}
     metadata: dict[dt.date, dict[str, Any]] = {
         date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written
     }
-    metadata[last]["picture"] = picture_of(table, gold, pictured, numbers)
-    if numbers:
-        metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(numbers)))
+    metadata[last]["picture"] = picture_of(table, gold, pictured, around)
+    if around:
+        metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(around)))
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
     metadata[last]["dagster/column_lineage"] = column_lineage(gold, table, SILVER)
     return metadata
