@@ -148,6 +148,7 @@ class Target:
             refresh_id=str(uuid.uuid4()),
             silver_version=self.silver.version,
             silver_table_id=self.silver.table_id,
+            silver_commit=self.silver.commit,
             code_version=self.table.code_version,
             renamed=dict(self.silver.columns.renamed),
             on_version=self.delta.version(),

@@ -74,12 +74,12 @@ class LakePlan:
     @property
     def summary(self) -> str:
         """The plan in a sentence."""
-        tables, version = f"{len(self.steps)} table{'s' * (len(self.steps) != 1)}", self.silver.version
+        tables, version = _count(len(self.steps), "table"), self.silver.version
         patched, recomputed, current = map(self.dates, ("patched", "recomputed", "current"))
         if self.to_do:
             return (
-                f"{patched} dates to patch, {recomputed} to recompute, {current} current, over {tables}; "
-                f"{_number(self.rows)} rows of Silver to read, which is at version {version}"
+                f"{_count(patched, 'date')} to patch, {recomputed} to recompute and {current} current in {tables}; "
+                f"rows of Silver's version {version} to read, once for all tables: {_number(self.rows)}"
             )
         if not current:
             return f"Nothing to do: neither Silver, at version {version}, nor a table has one of the dates looked at."
@@ -195,8 +195,8 @@ def _steps(
         return dict.fromkeys(dates, NOT_THERE)
     try:
         return planner.steps(table, gold, dates)
-    except (DeltaError, OSError) as error:
-        raise _unreadable(table, gold.table_uri, error) from error
+    except KeyError:
+        raise
 
 
 def _unreadable(table: Table, uri: str, error: Exception) -> UserError:
@@ -210,9 +210,13 @@ def _line(record: Mapping[str, str]) -> str:
     return "{table:<24}{dates:<26}{how:<9}{rows:>14}  {reason}".format_map(record)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _number(rows: int | None) -> str:
     return "?" if rows is None else f"{rows:,}"
 
 
 def _text(date: dt.date | None) -> str | None:
-    return date and str(date)
+    return None if date is None else str(date)

@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.dates import dates_text
+from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
 from gold_assets.gold.addition import MOST_PATCHES
 from gold_assets.gold.declaration import Table
@@ -106,6 +107,8 @@ class Planner:
             return f"made by code version {made.code_version or 'unknown'}, which is {table.code_version} now"
         if dict(made.renamed) != dict(self._silver.columns.renamed):
             return "made when other columns of Silver had other names here"
+        if self._commit_of(made.silver_version) != made.silver_commit:
+            return f"made from a version {made.silver_version} of Silver that its log does not have"
         return ""
 
     def _not_only_added(self, files: Collection[FileChange], made_from: int) -> str:
@@ -135,6 +138,18 @@ class Planner:
             if self._changes is None or (self._changes.since > version and not self._changes.gap):
                 self._changes = file_changes(self._silver, version, most_commits=self._most_commits)
             return self._changes
+
+    @functools.cached_property
+    def _commit_of(self) -> Callable[[int], str | None]:
+        log = DeltaLog(self._silver.table)
+
+        def commit_of(version: int) -> str | None:
+            try:
+                return log.fingerprint(version)
+            except FileNotFoundError:
+                return None
+
+        return functools.cache(commit_of)
 
     @functools.cached_property
     def _live(self) -> pa.Array:

@@ -22,7 +22,7 @@ class MadeFrom:
     """The Silver that a refresh read, and how it came by the rows of a date.
 
     Attributes:
-        silver_table_id, silver_version: the Silver table's id and its version.
+        silver_table_id, silver_version, silver_commit: the Silver table's id, its version, and the fingerprint of that one's commit.
         table_version: the version of the table that the refresh made.
         refresh_id: of that commit.
         code_version: of the transformation.
@@ -34,6 +34,7 @@ class MadeFrom:
 
     silver_table_id: str
     silver_version: int
+    silver_commit: str
     table_version: int
     refresh_id: str
     code_version: str
@@ -49,7 +50,7 @@ class Stamp:
 
     Attributes:
         refresh_id: unlike any other's.
-        silver_version, silver_table_id, code_version, renamed, patches, appended: as ``MadeFrom`` has them.
+        silver_version, silver_table_id, silver_commit, code_version, renamed, patches, appended: as ``MadeFrom`` has them.
         since: the Silver version that the rows before were made from, where they were added to.
         on_version: the table's version that the refresh began from.
         dates: those whose rows it made, of which the above is true.
@@ -59,6 +60,7 @@ class Stamp:
     refresh_id: str
     silver_version: int
     silver_table_id: str
+    silver_commit: str
     code_version: str
     renamed: Mapping[str, str]
     on_version: int
@@ -81,7 +83,7 @@ class Stamp:
         dates = {date for run in said["dates"] for date in days(*map(dt.date.fromisoformat, run))}
         # Earlier releases say less; what a later one says besides means nothing here.
         told = {field.name: said[field.name] for field in dataclasses.fields(cls) if field.name in said}
-        return cls(**{"renamed": {}, "on_version": commit.version - 1, **told, "dates": dates})
+        return cls(**{"silver_commit": "", "renamed": {}, "on_version": commit.version - 1, **told, "dates": dates})
 
     @property
     def covers(self) -> Collection[dt.date | None]:
@@ -91,6 +93,7 @@ class Stamp:
         return MadeFrom(
             self.silver_table_id,
             self.silver_version,
+            self.silver_commit,
             table_version,
             self.refresh_id,
             self.code_version,

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates, UnknownDate
+from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import View
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.engines import Engine
@@ -45,6 +46,14 @@ class Silver:
     def file_dates(self) -> FileDates:
         """Which dates are in which of Silver's files."""
         return FileDates(self.table, self.columns.date.name)
+
+    @cached_property
+    def commit(self) -> str:
+        """The fingerprint of the commit that made this version; empty where log clean-up has taken it."""
+        try:
+            return DeltaLog(self.table).fingerprint(self.version)
+        except FileNotFoundError:
+            return ""
 
     def dates(self) -> set[dt.date | None]:
         """The dates that Silver has files for; rows without a date are date None."""

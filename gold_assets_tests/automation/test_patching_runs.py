@@ -1,7 +1,9 @@
 """The sensor's runs patch, a person's recompute; what Dagster shows of either, and what their checks compare."""
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -191,3 +193,15 @@ def test_what_a_patch_was_added_to_is_found_wrong_by_the_daily_comparison(projec
     )
     assert not compare_patched(project)
     assert not evaluation(project, TUESDAY).passed
+
+
+def test_a_silver_that_was_put_back_and_written_anew_is_followed(project: Project, tmp_path: Path) -> None:
+    shutil.copytree(project.lake.silver, tmp_path / "backup")
+    write_silver(project.lake, [row(event_date=TUESDAY, user_id="lost")])
+    follow(project)
+    shutil.rmtree(project.lake.silver)
+    shutil.move(tmp_path / "backup", project.lake.silver)
+    write_silver(project.lake, [row(event_date=MONDAY, user_id="new")])
+    assert follow(project) > 0
+    assert_gold_is_true(project.lake)
+    assert project.tick() == []
