@@ -8,6 +8,7 @@ from decimal import Decimal
 import dagster as dg
 from deltalake import DeltaTable
 
+from gold_assets.assets.events import latest_materializations
 from gold_assets.assets.metadata import table_of
 from gold_assets.assets.silver import SILVER
 from gold_assets.checks.catalogue import GOLD_FOLLOWS, RECONCILES, SILVER_CHECKS, all_checks, gold_checks, run
@@ -249,18 +250,12 @@ def _targets(
     partitions = {str(finding.date) for finding in findings if finding.date is not None}
     if not partitions or check.table == SILVER.to_user_string():
         return {}
-    key = dg.AssetKey(check.table)
-    latest = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION, partitions)
-    if not latest:
-        return {}
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(key, storage_ids=list(latest.values())), limit=len(latest)
-    ).records
+    latest = latest_materializations(instance, dg.AssetKey(check.table), partitions)
     return {
-        record.partition_key: AssetCheckEvaluationTargetMaterializationData(
+        partition: AssetCheckEvaluationTargetMaterializationData(
             storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
         )
-        for record in records
+        for partition, record in latest.items()
     }
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import dagster as dg
 
-from gold_assets.assets.events import materialization
+from gold_assets.assets.events import materializations
 from gold_assets.assets.metadata import declared_metadata, metadata_by_date
 from gold_assets.assets.silver import SILVER
 from gold_assets.config import Settings
@@ -45,12 +45,17 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
         if not as_a_whole:
             report_materializations_oneself(context)
         for table in selected:
-            for date, metadata in metadata_by_date(table, lake.places[table.name], refreshed).items():
-                if as_a_whole:
+            written, current = (
+                metadata_by_date(table, lake.places[table.name], refreshed),
+                refreshed.current[table.name],
+            )
+            if as_a_whole:
+                for date, metadata in written.items():
                     context.add_asset_metadata(metadata, table.name, str(date))
-                else:
-                    context.log_event(materialization(context.instance, table, date, metadata, str(metadata["how"])))
-            for said, on in by_step(refreshed.current[table.name]).items():
+            else:
+                for event in materializations(context.instance, table, written, current):
+                    context.log_event(event)
+            for said, on in by_step(current).items():
                 context.log.info("%s, %s: %s", table.name, on, said)
             yield dg.MaterializeResult(table.name)
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 import dagster as dg
 
-from gold_assets.assets.events import materialization
+from gold_assets.assets.events import materializations
 from gold_assets.assets.metadata import refreshed_numbers
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.config import Settings, load_settings
@@ -96,13 +96,17 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
     for date, version in new_data_versions(instance, batch.silver.table_id, batch.changes, dates):
         tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
         instance.report_runless_asset_event(dg.AssetObservation(SILVER, partition=str(date), tags=tags))
-    for date in dates:
-        for table in settings.tables:
-            if date in batch.refreshed.dates[table.name]:
-                metadata = {**refreshed_numbers(table, date, batch.refreshed), "stream_batch": batch.id}
-                instance.report_runless_asset_event(
-                    materialization(instance, table, date, metadata, "Refreshed by gold stream")
-                )
+    for table in settings.tables:
+        written = {
+            date: {**refreshed_numbers(table, date, batch.refreshed), "stream_batch": batch.id}
+            for date in dates
+            if date in batch.refreshed.dates[table.name]
+        }
+        current = batch.refreshed.current[table.name]
+        for event in materializations(
+            instance, table, written, {date: current[date] for date in dates if date in current}
+        ):
+            instance.report_runless_asset_event(event)
     if left_out := len(batch.dates) - len(dates):
         logger.warning("%d refreshed dates lie outside the partitions and are not reported to Dagster", left_out)
     logger.info("Batch %d: %d dates of %d tables are reported to Dagster", batch.id, len(dates), len(settings.tables))

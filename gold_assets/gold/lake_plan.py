@@ -195,8 +195,8 @@ def _steps(
         return dict.fromkeys(dates, NOT_THERE)
     try:
         return planner.steps(table, gold, dates)
-    except KeyError:
-        raise
+    except (DeltaError, OSError) as error:
+        raise _unreadable(table, gold.table_uri, error) from error
 
 
 def _unreadable(table: Table, uri: str, error: Exception) -> UserError:

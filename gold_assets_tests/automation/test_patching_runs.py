@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 
 from gold_assets.dagster_internals import AssetCheckExecutionRecordStatus, PartitionKeyFilter
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
 from gold_assets.partitions import TOUCHED_TAG, touched_dates
 from gold_assets_tests.automation.test_micro_batch_runs import QUIET, Project, follow
@@ -135,6 +136,19 @@ def test_a_date_that_holds_silvers_rows_already_is_not_materialized_again(projec
     assert [partition for partition, _ in materializations(project)[:-before]] == [str(TUESDAY)]
     assert project.stale(MONDAY, TUESDAY) == set()
     assert_gold_is_true(project.lake)
+
+
+def test_what_a_killed_run_has_committed_is_materialized_by_the_next_attempt(project: Project) -> None:
+    write_silver(project.lake, [row(event_date=date) for date in (MONDAY, TUESDAY)])
+    [request] = project.tick()
+    refresh(project.lake, project.resources["lakehouse"].started_engine(), [MONDAY], how="patch")
+    before = len(materializations(project))
+    project.run(request)
+    new = dict(materializations(project)[:-before])
+    assert new.keys() == {str(MONDAY), str(TUESDAY)}
+    assert new[str(MONDAY)]["how"].value == "current: made from version 1"
+    assert project.stale(MONDAY, TUESDAY) == set()
+    assert compared(project, MONDAY) == compared(project, TUESDAY) == "the newest patch"
 
 
 def test_a_person_recomputes_and_so_heals(project: Project) -> None:
