@@ -9,6 +9,7 @@ import tempfile
 import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?
 
 def register(builder: QueryBuilder, name: str, table: DeltaTable) -> None:
     """Let queries name the table: as it is, or where delta-rs refuses that, the same files without such features."""
+    if isinstance(table, _FilesAlone):
+        with suppress(DeltaError):
+            builder.register(f"{name}_whole", table.whole)  # which makes the object store known, where the files are
     try:
         builder.register(name, table)
     except DeltaError:
@@ -60,9 +64,16 @@ def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]]) -> DeltaTabl
     folder = tempfile.mkdtemp(prefix="gold_assets-")
     kept = [{**file, "stats": None} for file in files]
     _write_log(Path(folder), table, _adds(table, kept))
-    alone = DeltaTable(folder)
-    weakref.finalize(alone, shutil.rmtree, folder, ignore_errors=True)
-    return alone
+    return _FilesAlone(folder, table)
+
+
+class _FilesAlone(DeltaTable):
+    """The table in a scratch folder, which goes with this object, of some of the files of ``whole``."""
+
+    def __init__(self, folder: str, whole: DeltaTable) -> None:
+        super().__init__(folder)
+        self.whole = whole
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
 
 @functools.lru_cache(maxsize=_VERSIONS_KEPT)
