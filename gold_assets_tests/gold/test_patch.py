@@ -19,7 +19,7 @@ from gold_assets.gold import commits, plan
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import Refreshed, refresh
 from gold_assets.gold.tables import PRODUCT_USAGE_METRICS, TABLES
-from gold_assets_tests.conftest import CopyOf
+from gold_assets_tests.conftest import ENGINE, CopyOf
 from gold_assets_tests.gold.test_refresh import Wrapped, refreshed_two_days, rows_of_each_kind
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, commit, high_risk_row, row, write_silver
 from gold_assets_tests.truth import QUARANTINE, assert_gold_is_true, rows_of
@@ -220,6 +220,7 @@ def test_a_person_heals_what_looks_current(lake: Lake, engine: Engine) -> None:
 # In a row.
 
 
+@pytest.mark.sail
 def test_after_some_patches_in_a_row_a_date_is_recomputed(
     lake: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,9 +300,15 @@ def test_a_crash_between_two_tables_commits_is_completed_and_adds_nothing_twice(
     assert done.dates["product_usage_metrics"][MONDAY].step.how == "patched"
 
 
-@pytest.mark.parametrize("both", [("patch", "patch"), ("patch", "recompute")])
+@pytest.mark.parametrize(
+    "both",
+    [
+        pytest.param(("patch", "patch"), marks=pytest.mark.sail, id="patches"),
+        pytest.param(("patch", "recompute"), id="both kinds"),
+    ],
+)
 def test_eight_writers_of_one_date_end_true(lake: Lake, engine: Engine, both: tuple[Any, Any]) -> None:
-    for _ in range(2):
+    for _ in range(2 if ENGINE == "sail" else 1):
         grow(lake)
         with ThreadPoolExecutor(8) as pool:
             done = list(pool.map(lambda how: refresh(lake, engine, [MONDAY], how=how), both * 4))
@@ -330,6 +337,7 @@ class _Overtaken(Wrapped):
         self._engine.append(table, rows, predicate, user_metadata)
 
 
+@pytest.mark.sail
 def test_patches_while_silver_grows_end_true(lake: Lake, engine: Engine) -> None:
     def work(number: int) -> None:
         grow(lake, product_id=f"{number}")
