@@ -53,15 +53,14 @@ ASKED_FOR = Step("recomputed", "asked for")
 class Planner:
     """Plans by one pinned version of Silver, whose log it reads once, as far back as needed."""
 
-    def __init__(self, silver: Silver, most_commits: int = MOST_COMMITS) -> None:
+    def __init__(self, silver: Silver) -> None:
         self._silver = silver
-        self._most_commits = most_commits
         self._reading = threading.Lock()
         self._changes: FileChanges | None = None
 
     def steps(self, table: Table, target: DeltaTable, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
         """What there is to do for each of the ``dates`` of the table as it is loaded."""
-        made = made_from(target, dates, most_commits=self._most_commits)
+        made = made_from(target, dates, most_commits=MOST_COMMITS)
         return {date: self._step(table, made.get(date), date) for date in dates}
 
     def is_still_true(self, undated: Step, patched: Collection[Step]) -> bool:
@@ -136,7 +135,7 @@ class Planner:
     def _changes_after(self, version: int) -> FileChanges:
         with self._reading:
             if self._changes is None or (self._changes.since > version and not self._changes.gap):
-                self._changes = file_changes(self._silver, version, most_commits=self._most_commits)
+                self._changes = file_changes(self._silver, version, most_commits=MOST_COMMITS)
             return self._changes
 
     @functools.cached_property
