@@ -124,7 +124,7 @@ def _again(gold: DeltaTable) -> None:
         write_deltalake(gold, found, mode="append")
 
 
-@settings(max_examples=36 if ENGINE == "sail" else 3)
+@settings(max_examples=24 if ENGINE == "sail" else 3)
 @given(
     first=rows,
     history=st.lists(st.tuples(changes, st.booleans()), min_size=3, max_size=10),
