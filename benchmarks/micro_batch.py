@@ -6,6 +6,7 @@ random moment of the daemon's 5 s, when Gold is true and the sensor idle.
 
 import argparse
 import datetime as dt
+import json
 import random
 import statistics
 import tempfile
@@ -17,7 +18,9 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
+from benchmarks.large_day import append_day
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.provenance import STAMP
 from gold_assets.sample.complete_journey import transactions
 from gold_assets_tests.automation.dagster_dev import DagsterDev
 
@@ -28,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--dates", type=int, default=30, help="dates of real transactions that Silver begins with")
+    parser.add_argument("--large-day", type=int, metavar="MILLIONS", help="then the same on a date of so many rows")
     given = parser.parse_args()
     last = _FIRST + dt.timedelta(days=given.dates - 1)
     window = {"GOLD_PARTITIONS_START": str(_FIRST), "GOLD_PARTITIONS_END": str(last)}
@@ -38,13 +42,37 @@ def main() -> None:
         write_deltalake(lake.silver, silver, partition_by=["event_date"])
         with dagster_dev.instance() as instance:
             dagster_dev.wait_for("the first window is through", 600, lambda: _is_idle(instance) and _versions(lake))
-            seconds = []
-            for n in range(given.times):
-                time.sleep(random.uniform(5, 15))
-                dagster_dev.wait_for("the sensor is idle", 120, lambda: _is_idle(instance))
-                seconds.append(_follow(dagster_dev, silver.slice(n * 100, 10)))
-                print(f"{seconds[-1]:.1f} s", flush=True)
-    print(f"median {statistics.median(seconds):.1f} s, worst {max(seconds):.1f} s of {len(seconds)}")
+            _measure(dagster_dev, instance, [silver.slice(n * 100, 10) for n in range(given.times)])
+            if given.large_day:
+                append_day(lake.silver, last, given.large_day * 1_000_000)
+                dagster_dev.wait_for("the large day is in Gold", 600, lambda: _holds(lake, instance))
+                print(f"on a date of {given.large_day} million rows:")
+                rows = DeltaTable(lake.silver).to_pyarrow_dataset().head(10 * given.times)
+                rows = rows.set_column(rows.schema.get_field_index("event_date"), "event_date", [[last] * len(rows)])
+                _measure(dagster_dev, instance, [rows.slice(n * 10, 10) for n in range(given.times)])
+
+
+def _measure(dagster_dev: DagsterDev, instance: dg.DagsterInstance, batches: list[pa.Table]) -> None:
+    in_gold, checked = [], []
+    for rows in batches:
+        time.sleep(random.uniform(5, 15))
+        dagster_dev.wait_for("the sensor is idle", 120, lambda: _is_idle(instance))
+        appended = time.time()
+        in_gold.append(_follow(dagster_dev, rows))
+        dagster_dev.wait_for("the run is through", 120, lambda: _is_idle(instance))
+        checked.append(instance.get_run_records(limit=1)[0].end_time - appended)  # type: ignore[operator]
+        print(f"{in_gold[-1]:.1f} s, checked {checked[-1]:.1f} s", flush=True)
+    print(
+        f"in Gold: median {statistics.median(in_gold):.1f} s, worst {max(in_gold):.1f} s of {len(in_gold)}; "
+        f"checked: median {statistics.median(checked):.1f} s, worst {max(checked):.1f} s"
+    )
+
+
+def _holds(lake: Lake, instance: dg.DagsterInstance) -> bool:
+    """Whether Gold was made from Silver's newest version, and no run is on."""
+    stamp = DeltaTable(lake.places["user_spend_summary"]).history(1)[0].get("userMetadata", "{}")
+    made = json.loads(stamp).get(STAMP, {}).get("silver_version")
+    return made == DeltaTable(lake.silver).version() and _is_idle(instance)
 
 
 def _follow(dagster_dev: DagsterDev, rows: pa.Table) -> float:

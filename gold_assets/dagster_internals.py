@@ -1,9 +1,12 @@
 """What Dagster keeps private and the project cannot do without. A comment says which public door is missing, and where it was read."""
 
+from typing import Any
+
+import dagster as dg
 from dagster import _serdes as serdes
 from dagster._core.definitions import data_version
 from dagster._core.definitions.asset_checks import asset_check_evaluation
-from dagster._core.storage import asset_check_execution_record, sqlite_storage
+from dagster._core.storage import asset_check_execution_record, sqlite_storage, tags
 from dagster._core.storage.event_log import base as event_log
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
@@ -38,3 +41,11 @@ event_logs_directory = sqlite_storage._event_logs_directory
 SQLITE_BUSY_TIMEOUT_SECONDS = sqlite_event_log.SQLITE_BUSY_TIMEOUT_SECONDS
 SqliteRunStorage = sqlite_run_storage.SqliteRunStorage
 runs_directory = sqlite_storage._runs_directory
+
+
+def report_materializations_oneself(context: dg.AssetExecutionContext) -> None:
+    """Let the run's outputs be no materializations: the step logs its own."""
+    # A step materializes every partition of its run or none: there is no public way to leave some out and go on with what is
+    # downstream. By this tag a run leaves its events to others. It is read as an output is stored, in this process. 1.13.27
+    run_tags: Any = context.run.tags
+    run_tags[tags.EXTERNALLY_MANAGED_ASSETS_TAG] = "true"

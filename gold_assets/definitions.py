@@ -2,11 +2,18 @@
 
 import dagster as dg
 
-from gold_assets.assets.checks import daily_metadata_checks, gold_asset_checks, run_checks, silver_asset_checks
+from gold_assets.assets.checks import (
+    compare_patched_dates,
+    daily_metadata_checks,
+    gold_asset_checks,
+    run_checks,
+    silver_asset_checks,
+)
 from gold_assets.assets.gold import gold_assets
 from gold_assets.assets.silver import silver_asset
 from gold_assets.automation.maintenance import maintenance_schedule
 from gold_assets.automation.micro_batch import sensor_of
+from gold_assets.automation.plan import plan_job
 from gold_assets.config import Settings, load_settings
 from gold_assets.resources import Lakehouse
 
@@ -17,8 +24,8 @@ def build(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[silver, gold],
         asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
-        jobs=[dg.define_asset_job("observe_silver", selection=[silver]), run_checks],
-        schedules=[daily_metadata_checks(settings), maintenance_schedule(settings)],
+        jobs=[dg.define_asset_job("observe_silver", selection=[silver]), run_checks, plan_job(settings)],
+        schedules=[daily_metadata_checks(settings), compare_patched_dates(settings), maintenance_schedule(settings)],
         sensors=[sensor_of(gold, settings)],
         resources={"lakehouse": Lakehouse.from_settings(settings)},
         # One short step a run: a process of its own for it would cost more than it does.

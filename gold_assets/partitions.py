@@ -1,10 +1,14 @@
-"""The one partitions definition: a UTC date of Silver is a partition of every table; and when it is due."""
+"""The one partitions definition: a UTC date of Silver is a partition of every table; when it is due, and what a run asks of it."""
 
 import datetime as dt
 
 import dagster as dg
 
 from gold_assets.config import Settings
+from gold_assets.delta.dates import dates_in
+
+TOUCHED_TAG = "gold_assets/touched_dates"
+"""On the sensor's runs: the dates that Silver's commits touched. Those are patched where that is exact, the others left as they are."""
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -26,3 +30,10 @@ def freshness(settings: Settings) -> dg.FreshnessPolicy | None:
     return dg.FreshnessPolicy.cron(
         deadline_cron=f"0 {settings.fresh_by_hour} * * *", lower_bound_delta=dt.timedelta(days=1), timezone="UTC"
     )
+
+
+def touched_dates(run: dg.DagsterRun) -> set[dt.date] | None:
+    """The dates of the run that Silver's commits touched; None where a person asked for it, also by a re-execution."""
+    if TOUCHED_TAG not in run.tags or run.parent_run_id is not None:
+        return None
+    return dates_in(run.tags[TOUCHED_TAG])

@@ -60,9 +60,17 @@ def test_checks_of_gold_wait_for_its_writers() -> None:
 
 def test_the_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"observe_silver", "run_checks", "run_metadata_checks", "maintenance"}
+    assert jobs == {
+        "observe_silver",
+        "run_checks",
+        "run_metadata_checks",
+        "compare_patched_dates",
+        "maintenance",
+        "plan",
+    }
     assert {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs} == {
         "daily_metadata_checks": "0 6 * * *",
+        "daily_comparison_of_patched_dates": "0 4 * * *",
         "maintenance_schedule": "0 3 * * *",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {"micro_batch_sensor"}

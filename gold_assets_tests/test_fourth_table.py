@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from gold_assets.config import Settings, load_settings
 from gold_assets.definitions import build
 from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.gold.addition import SummedKeys
 from gold_assets.gold.declaration import KeysTwin, Picture, Table, Value
 from gold_assets.gold.tables import TABLES
 from gold_assets.silver.contract import Column, valid_rows
@@ -42,6 +43,7 @@ RISK_LEVELS = Table(
     ),
     key=("risk_level", EVENT_DATE),
     zorder_by=("risk_level",),
+    addition=SummedKeys(),
     twin=KeysTwin(
         keys={"risk_level": "coalesce(risk_level, 'none')"},
         values={"transaction_count": Value("count(*)", "sum(transaction_count)")},

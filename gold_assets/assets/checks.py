@@ -6,27 +6,36 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 import dagster as dg
+from deltalake import DeltaTable
 
+from gold_assets.assets.events import latest_materializations
 from gold_assets.assets.metadata import table_of
 from gold_assets.assets.silver import SILVER
-from gold_assets.checks.catalogue import GOLD_FOLLOWS, SILVER_CHECKS, all_checks, gold_checks, run
+from gold_assets.checks.catalogue import GOLD_FOLLOWS, RECONCILES, SILVER_CHECKS, all_checks, gold_checks, run
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.rows import COMPARED_IN_FULL
 from gold_assets.config import Settings
 from gold_assets.dagster_internals import (
     AssetCheckEvaluationTargetMaterializationData,
     AssetCheckExecutionRecordStatus,
     PartitionKeyFilter,
 )
-from gold_assets.delta.dates import contiguous
+from gold_assets.delta.dates import contiguous, dates_text
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
-from gold_assets.partitions import daily_partitions
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.provenance import made_from
+from gold_assets.partitions import daily_partitions, touched_dates
 from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 
 NO_FAILED_DATES = "no_failed_dates"
 """The one check that asks Dagster's own records, for the UI shows an asset's latest evaluation alone."""
 
 _DATES_SHOWN = 50
+_COMPLETED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+_DATES_TAG = "gold_assets/dates"
+_PATCHED = "patched since they were last compared in full"
 
 
 def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
@@ -89,6 +98,27 @@ def daily_metadata_checks(settings: Settings) -> dg.ScheduleDefinition:
     )
 
 
+def compare_patched_dates(settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule of the job of its name, which looks at the rows of patched dates as a whole."""
+    by_rows = {RECONCILES, "undated_rows_reconcile", "sound_rows", "share"}
+    job = dg.define_asset_job(
+        "compare_patched_dates",
+        selection=dg.AssetSelection.checks(
+            *(_key(check) for check in gold_checks(settings.tables) if check.name in by_rows)
+        ),
+        tags={_DATES_TAG: _PATCHED},
+        description="Compares with Silver, in full, every date that was patched since that was last done.",
+    )
+    return dg.ScheduleDefinition(
+        name="daily_comparison_of_patched_dates",
+        job=job,
+        cron_schedule="0 4 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Every night at 04:00 UTC: a micro-batch's checks compare what the batch added, this the dates as a whole.",
+    )
+
+
 def _key(check: Check) -> dg.AssetCheckKey:
     return dg.AssetCheckKey(dg.AssetKey(check.table), check.name)
 
@@ -121,14 +151,57 @@ def _evaluate(
     context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, settings: Settings, checks: Sequence[Check]
 ) -> Iterator[object]:
     selected = [check for check in checks if _key(check) in context.selected_asset_check_keys]
+    touched, dates = touched_dates(context.run), _dates(context)
+    if touched is not None and dates is not None:
+        dates = sorted(touched & set(dates))
     with one_sentence_failures():
-        inspection = Inspection(lakehouse.lake(settings.tables), _dates(context), settings.limits)
+        lake = lakehouse.lake(settings.tables)
+        if context.run.tags.get(_DATES_TAG) == _PATCHED:
+            dates = _patched_dates(context.instance, lake, settings)
+            context.log.info("Patched since they were last compared in full: %s", dates_text(dates) or "no date")
+        inspection = Inspection(lake, dates, settings.limits, patches=touched is not None)
         for check in selected:
             findings = list(run([check], inspection))
             targets = _targets(context.instance, check, findings)
             for finding in findings:
                 yield _evaluation(finding, targets.get(_partition(finding)))
             yield dg.Output(None, dg.AssetCheckSpec(check.name, asset=check.table).get_python_identifier())
+
+
+def _patched_dates(instance: dg.DagsterInstance, lake: Lake, settings: Settings) -> list[dt.date]:
+    """The dates of which a table was patched last, and not compared in full since, as far as Dagster knows."""
+    patched: set[dt.date] = set()
+    for table in lake.tables:
+        if table.twin is None or not DeltaTable.is_deltatable(lake.places[table.name]):
+            continue
+        gold = DeltaTable(lake.places[table.name])
+        held = {
+            date
+            for date in FileDates(gold).dates()
+            if date and settings.limits.first_date <= date <= settings.limits.end
+        }
+        for date, made in made_from(gold, held - patched).items():
+            if date is not None and made.patches and _compared_in_full(instance, table, date) < made.table_version:
+                patched.add(date)
+    return sorted(patched)
+
+
+def _compared_in_full(instance: dg.DagsterInstance, table: Table, date: dt.date) -> int:
+    """The table's version when the date's latest comparison was one in full, else -1."""
+    latest = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey(table.name), RECONCILES),
+        limit=1,
+        status=_COMPLETED,
+        partition_filter=PartitionKeyFilter(key=str(date)),
+    )
+    for record in latest:
+        metadata = record.evaluation.metadata if record.evaluation is not None else {}
+        version = metadata.get("table_version")
+        if metadata.get("compared") == dg.MetadataValue.text(COMPARED_IN_FULL) and isinstance(
+            version, dg.IntMetadataValue
+        ):
+            return version.value or 0
+    return -1
 
 
 def _dates(context: dg.AssetCheckExecutionContext) -> list[dt.date] | None:
@@ -177,18 +250,12 @@ def _targets(
     partitions = {str(finding.date) for finding in findings if finding.date is not None}
     if not partitions or check.table == SILVER.to_user_string():
         return {}
-    key = dg.AssetKey(check.table)
-    latest = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION, partitions)
-    if not latest:
-        return {}
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(key, storage_ids=list(latest.values())), limit=len(latest)
-    ).records
+    latest = latest_materializations(instance, dg.AssetKey(check.table), partitions)
     return {
-        record.partition_key: AssetCheckEvaluationTargetMaterializationData(
+        partition: AssetCheckEvaluationTargetMaterializationData(
             storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
         )
-        for record in records
+        for partition, record in latest.items()
     }
 
 
@@ -234,17 +301,19 @@ def _no_failed_dates(
 
 
 def _latest_outcomes(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> Iterator[tuple[str, bool]]:
-    """By partition, whether the latest evaluation passed. One whose run ended without it did not."""
+    """By partition, whether the latest evaluation passed. One whose run ended without it did not, unless the run left the date alone."""
     storage = instance.event_log_storage
     for info in storage.get_asset_check_partition_info([key]):
         if info.partition_key is None:
             continue
         status = info.latest_execution_status
-        if status == AssetCheckExecutionRecordStatus.PLANNED and _is_running(instance, info.latest_planned_run_id):
+        if status == AssetCheckExecutionRecordStatus.PLANNED and not _should_have_come(
+            instance, info.latest_planned_run_id, info.partition_key
+        ):
             completed = storage.get_asset_check_execution_history(
                 key,
                 limit=1,
-                status={AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED},
+                status=_COMPLETED,
                 partition_filter=PartitionKeyFilter(key=info.partition_key),
             )
             if not completed:
@@ -253,6 +322,10 @@ def _latest_outcomes(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> Ite
         yield info.partition_key, status == AssetCheckExecutionRecordStatus.SUCCEEDED
 
 
-def _is_running(instance: dg.DagsterInstance, run_id: str) -> bool:
+def _should_have_come(instance: dg.DagsterInstance, run_id: str, partition: str) -> bool:
+    """Whether the run has ended, and was asked for the partition: a range of the sensor's may reach over dates to leave alone."""
     run = instance.get_run_by_id(run_id)
-    return run is not None and not run.is_finished
+    if run is None:
+        return True
+    touched = touched_dates(run)
+    return run.is_finished and (touched is None or dt.date.fromisoformat(partition) in touched)

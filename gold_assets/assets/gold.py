@@ -2,15 +2,20 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import Literal
 
 import dagster as dg
 
+from gold_assets.assets.events import materializations
 from gold_assets.assets.metadata import declared_metadata, metadata_by_date
 from gold_assets.assets.silver import SILVER
 from gold_assets.config import Settings
+from gold_assets.dagster_internals import report_materializations_oneself
+from gold_assets.delta.dates import dates_text
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.plan import by_step
 from gold_assets.gold.refresh import refresh
-from gold_assets.partitions import daily_partitions, freshness
+from gold_assets.partitions import daily_partitions, freshness, touched_dates
 from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 
 
@@ -25,15 +30,33 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
         pool=GOLD_WRITERS_POOL,
     )
     def gold_tables(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.MaterializeResult]:
-        """Recompute the asked dates of the selected tables from Silver's newest version."""
-        dates = [dt.date.fromisoformat(key) for key in context.partition_keys]
+        """Recompute the asked dates of the selected tables from Silver's newest version; patch what the sensor asks for."""
+        asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
+        touched = touched_dates(context.run)
+        dates = asked if touched is None else [date for date in asked if date in touched]
+        if between := sorted(set(asked) - set(dates)):
+            context.log.info("Left as they are, for Silver has not touched them: %s", dates_text(between))
         with one_sentence_failures():
             lake = lakehouse.lake(settings.tables)
             selected = lake.named([key.to_user_string() for key in context.selected_asset_keys])
-            refreshed = refresh(lake, lakehouse.started_engine(), dates, tables=selected)
+            how: Literal["recompute", "patch"] = "recompute" if touched is None else "patch"
+            refreshed = refresh(lake, lakehouse.started_engine(), dates, tables=selected, how=how)
+        as_a_whole = all(refreshed.dates[table.name].keys() == set(asked) for table in selected)
+        if not as_a_whole:
+            report_materializations_oneself(context)
         for table in selected:
-            for date, metadata in metadata_by_date(table, lake.places[table.name], refreshed).items():
-                context.add_asset_metadata(metadata, table.name, str(date))
+            written, current = (
+                metadata_by_date(table, lake.places[table.name], refreshed),
+                refreshed.current[table.name],
+            )
+            if as_a_whole:
+                for date, metadata in written.items():
+                    context.add_asset_metadata(metadata, table.name, str(date))
+            else:
+                for event in materializations(context.instance, table, written, current):
+                    context.log_event(event)
+            for said, on in by_step(current).items():
+                context.log.info("%s, %s: %s", table.name, on, said)
             yield dg.MaterializeResult(table.name)
 
     return gold_tables

@@ -61,14 +61,16 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
     last = max(written)
     looked_at = {last - dt.timedelta(days=days) for days in range(_DATES_IN_A_PICTURE)} | written.keys()
     gold = DeltaTable(uri, version=max(date.table_version for date in written.values()))
-    numbers = numbers_by_date(table, gold, looked_at)
-    pictured = {date for date in looked_at if date in written or date >= min([*numbers, last])}
+    numbers = numbers_by_date(table, gold, written)
+    # Of the dates around only what is drawn of them, which of a large table may be known without reading its rows.
+    around = numbers_by_date(table, gold, looked_at, [table.picture.of])
+    pictured = {date for date in looked_at if date in written or date >= min([*around, last])}
     metadata: dict[dt.date, dict[str, Any]] = {
         date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written
     }
-    metadata[last]["picture"] = picture_of(table, gold, pictured, numbers)
-    if numbers:
-        metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(numbers)))
+    metadata[last]["picture"] = picture_of(table, gold, pictured, around)
+    if around:
+        metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(around)))
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
     metadata[last]["dagster/column_lineage"] = column_lineage(gold, table, SILVER)
     return metadata
@@ -76,7 +78,7 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
 
 def refreshed_numbers(
     table: Table, date: dt.date, refreshed: Refreshed, numbers: Mapping[str, float] = MappingProxyType({})
-) -> dict[str, int | float]:
+) -> dict[str, int | float | str]:
     """What a refresh did to a date of a table, and ``numbers`` of the date's rows, as they are plotted."""
     written = refreshed.dates[table.name][date]
     silver_rows = refreshed.silver_rows.get(date, 0)
@@ -87,6 +89,7 @@ def refreshed_numbers(
         "dagster/partition_row_count": written.rows,
         **{name: number for name, number in numbers.items() if name != "rows"},
         **shares,
+        "how": str(written.step),
         "seconds": round(written.seconds, 3),
         "silver_version": refreshed.silver_version,
         "table_version": written.table_version,

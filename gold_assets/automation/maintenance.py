@@ -52,7 +52,7 @@ def maintenance_schedule(settings: Settings) -> dg.ScheduleDefinition:
     def maintain_gold(context: dg.OpExecutionContext, config: AllTables, lakehouse: Lakehouse) -> None:
         """OPTIMIZE ZORDER BY the dates whose files changed, VACUUM, and look after the log, table by table."""
         with one_sentence_failures():
-            lake, dates = lakehouse.lake(settings.tables), _dates(config.dates)
+            lake, dates = lakehouse.lake(settings.tables), asked_dates(config.dates)
             try:
                 done = maintain(
                     lake,
@@ -85,7 +85,8 @@ def maintenance_schedule(settings: Settings) -> dg.ScheduleDefinition:
     )
 
 
-def _dates(texts: Sequence[str]) -> set[dt.date] | None:
+def asked_dates(texts: Sequence[str]) -> set[dt.date] | None:
+    """The dates that a config names, None where it names none."""
     try:
         return {dt.date.fromisoformat(text) for text in texts} or None
     except ValueError as error:

@@ -18,11 +18,12 @@ from deltalake import DeltaTable
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.config import Settings
 from gold_assets.dagster_internals import DATA_VERSION_TAG
-from gold_assets.delta.dates import contiguous
+from gold_assets.delta.dates import contiguous, dates_text, days
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.log import DeltaLog
 from gold_assets.gold.lake import Lake, gold_dates
-from gold_assets.gold.provenance import made_from
-from gold_assets.partitions import daily_partitions
+from gold_assets.gold.plan import Planner
+from gold_assets.partitions import TOUCHED_TAG, daily_partitions
 from gold_assets.resources import Lakehouse
 from gold_assets.silver.changes import SilverChanges, silver_changes
 from gold_assets.silver.pin import Silver
@@ -35,7 +36,7 @@ _RANGE_START_TAG = "dagster/asset_partition_range_start"
 _RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 MOST_RUNS = 4
-"""A window's dates are asked for in no more runs than this: another run takes longer than the untouched dates between."""
+"""A window's dates are asked for in no more runs than this, each with a range of dates, of which it leaves the untouched alone."""
 
 _MOST_COMMITS = 2_000
 """A window of more commits than a tick has time to read touches every date."""
@@ -53,13 +54,16 @@ Range = tuple[dt.date, dt.date]
 class Request:
     """The window in flight: Silver's commits after ``Cursor.applied`` up to ``to``.
 
-    ``ranges`` are those not known to be done. Where ``again_at`` is set, a run did not succeed, and at that moment, in
+    ``touched`` are the dates that those touched, ``ranges`` what is asked for, a run each, of which nothing is known to be done: between
+    the dates they may hold others. Where ``again_at`` is set, a run did not succeed, and at that moment, in
     seconds since 1970, they are asked for again.
     """
 
     to: int
+    commit: str
     attempt: int
     ranges: tuple[Range, ...]
+    touched: tuple[Range, ...]
     again_at: float | None = None
 
 
@@ -69,13 +73,14 @@ class Cursor:
 
     Attributes:
         table_id: Silver's. Another one means that the table was made anew, and everything starts over.
-        applied: the Silver version that Gold has; -1 before the first.
+        applied, commit: the Silver version that Gold has, -1 before the first, and the fingerprint of its commit.
         window: the partition window when dates were last asked for. A date of Silver that enters it is touched.
         requested: the window of commits in flight.
     """
 
     table_id: str | None = None
     applied: int = -1
+    commit: str = ""
     window: Range | None = None
     requested: Request | None = None
 
@@ -91,11 +96,14 @@ class Cursor:
             return cls(
                 table_id=values.get("table_id"),
                 applied=int(values.get("applied", -1)),
+                commit=values.get("commit", ""),
                 window=_range(window) if window else None,
                 requested=Request(
                     to=int(requested["to"]),
+                    commit=requested["commit"],
                     attempt=int(requested["attempt"]),
                     ranges=tuple(map(_range, requested["ranges"])),
+                    touched=tuple(map(_range, requested["touched"])),
                     again_at=requested["again_at"],
                 )
                 if requested
@@ -141,7 +149,7 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
         if DeltaTable.is_deltatable(lake.silver):
             raise
         return _skip(cursor, f"There is no Silver table at {lake.silver} yet.")
-    if cursor.table_id != silver.table_id or silver.version < cursor.applied:
+    if cursor.table_id != silver.table_id or _was_put_back(silver, cursor):
         cursor = Cursor(table_id=silver.table_id)
     held = {date for date in silver.dates() if date is not None}
     outside = _outside(held, window)
@@ -171,7 +179,7 @@ def _look_at_log(
     if cursor.applied >= 0 and changes.gap:
         context.log.info(f"Every date is asked for, because {changes.gap}.")
     if cursor.applied < 0:
-        touched -= _made_before(context.instance, lake, silver, changes, touched)
+        touched -= _made_before(context.instance, lake, silver, touched)
     dates = sorted(date for date in touched if _within(date, window))
     observations = _observations(context.instance, silver, changes, dates)
     if not dates and None in changes.last:
@@ -184,34 +192,39 @@ def _look_at_log(
             else f"Silver is at version {silver.version}: no row of Gold's dates changed since version "
             f"{cursor.applied}, Gold has it."
         )
-        return _skip(dataclasses.replace(cursor, applied=silver.version, window=window), reason, outside)
+        return _skip(
+            dataclasses.replace(cursor, applied=silver.version, commit=silver.commit, window=window), reason, outside
+        )
     request = Request(
         to=silver.version,
+        commit=silver.commit,
         attempt=_next_attempt(context.instance, cursor, silver.version),
         ranges=tuple(bridged(dates, MOST_RUNS)),
+        touched=tuple(contiguous(dates)),
     )
     return _ask(context, dataclasses.replace(cursor, window=window), request, observations, outside)
 
 
-def _made_before(
-    instance: dg.DagsterInstance, lake: Lake, silver: Silver, changes: SilverChanges, dates: Collection[dt.date]
-) -> set[dt.date]:
+def _made_before(instance: dg.DagsterInstance, lake: Lake, silver: Silver, dates: Collection[dt.date]) -> set[dt.date]:
     """The dates that a backfill before the sensor's first tick made from what Silver still holds, as far as Dagster knows."""
-    done = set(dates)
+    done, planner = set(dates), Planner(silver)
     for table in lake.tables:
         if not DeltaTable.is_deltatable(lake.places[table.name]):
             return set()
-        made = made_from(DeltaTable(lake.places[table.name]), done)
+        steps = planner.steps(table, DeltaTable(lake.places[table.name]), done)
         materialized = instance.get_materialized_partitions(dg.AssetKey(table.name))
-        done = {
-            date
-            for date in done
-            if str(date) in materialized
-            and (source := made.get(date)) is not None
-            and source.silver_table_id == silver.table_id
-            and source.silver_version >= changes.last.get(date, changes.since)
-        }
+        done = {date for date in done if str(date) in materialized and steps[date].how == "current"}
     return done
+
+
+def _was_put_back(silver: Silver, cursor: Cursor) -> bool:
+    """Whether Silver is no longer the table that the cursor knows, but an older state of it, or one written anew from there."""
+    if silver.version < cursor.applied:
+        return True
+    try:
+        return bool(cursor.commit) and DeltaLog(silver.table).fingerprint(cursor.applied) != cursor.commit
+    except FileNotFoundError:
+        return False  # log clean-up has taken it
 
 
 def _look_at_runs(
@@ -238,7 +251,7 @@ def _look_at_runs(
             failures.append(_failure(own, dates))
     versions = _versions_text(cursor.applied, request.to)
     if not undone:
-        return Cursor(cursor.table_id, request.to, cursor.window), None
+        return Cursor(cursor.table_id, request.to, request.commit, cursor.window), None
     if waits:
         return cursor, f"Waiting for Gold to get Silver's {versions}: {'; '.join([*waits, *failures])}."
     if request.again_at is None:
@@ -251,7 +264,7 @@ def _look_at_runs(
             f"Gold does not have Silver's {versions} yet: {'; '.join(failures)}. Attempt {request.attempt + 1} "
             f"follows in {request.again_at - now:.0f} s."
         )
-    again = Request(request.to, request.attempt + 1, tuple(undone))
+    again = dataclasses.replace(request, attempt=request.attempt + 1, ranges=tuple(undone), again_at=None)
     return dataclasses.replace(cursor, requested=again), None
 
 
@@ -263,6 +276,7 @@ def _ask(
     outside: str,
 ) -> dg.SensorResult:
     tags = _window_tags(cursor, request.to, request.attempt)
+    touched = [date for run in request.touched for date in days(*run)]
     context.log.info(
         "Asking for the dates that Silver's %s touched: %s (attempt %d).%s",
         _versions_text(cursor.applied, request.to),
@@ -276,7 +290,11 @@ def _ask(
                 # A run key is remembered for ever: without the attempt, a failed window could not be asked for again.
                 run_key=f"{cursor.table_id} {tags[VERSIONS_TAG]} attempt {request.attempt} {first}...{last}",
                 partition_key=str(first) if first == last else None,
-                tags=tags if first == last else {**tags, _RANGE_START_TAG: str(first), _RANGE_END_TAG: str(last)},
+                tags={
+                    **tags,
+                    TOUCHED_TAG: dates_text(date for date in touched if first <= date <= last),
+                    **({} if first == last else {_RANGE_START_TAG: str(first), _RANGE_END_TAG: str(last)}),
+                },
             )
             for first, last in request.ranges
         ],
@@ -299,7 +317,7 @@ def _observations(
 
 
 def bridged(dates: Iterable[dt.date], most: int) -> list[Range]:
-    """The dates as ranges of days, no more than ``most``: beyond that the smallest gaps are filled with untouched dates."""
+    """The dates as ranges of days, no more than ``most``: beyond that ranges reach over the smallest gaps, whose dates are left alone."""
     ranges = contiguous(dates)
     gaps = sorted(range(1, len(ranges)), key=lambda n: ranges[n][0] - ranges[n - 1][1])
     cuts = [0, *sorted(gaps[len(gaps) - (most - 1) :] if len(gaps) >= most else gaps), len(ranges)]

@@ -12,6 +12,9 @@ from gold_assets.checks.findings import SILVER, Check, Finding
 from gold_assets.checks.inspection import Inspection
 from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table
 
+RECONCILES = "reconciles"
+"""The check that compares a date with Silver."""
+
 
 def run(checks: Sequence[Check], inspection: Inspection) -> Iterator[Finding]:
     """Every check's findings: one for each of the inspection's dates where the check is by date, else one."""
@@ -33,7 +36,7 @@ def _checks_of(table: Table) -> Iterator[Check]:
     if table.twin is not None:
         yield Check(
             table.name,
-            "reconciles",
+            RECONCILES,
             {
                 True: "Silver's rows of the date are the valid ones and the quarantined ones, row by row.",
                 False: "Equal to Silver at the version that the date was made from, by a computation of its own: "

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -12,6 +13,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import Check, Finding, Limits
+from gold_assets.checks.pairs import Sides, gold_view
+from gold_assets.checks.patches import Patch, patch_of
 from gold_assets.checks.second_opinion import Comparison, SilverCounts
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates
@@ -37,12 +40,20 @@ class Basis:
 
 
 class Inspection:
-    """The lake at one moment, asked by checks. What is read is read once. Raises ``UserError`` where Silver is not what it must be."""
+    """The lake at one moment, asked by checks. What is read is read once.
 
-    def __init__(self, lake: Lake, dates: Collection[dt.date] | None, limits: Limits) -> None:
+    Args:
+        dates: those to look at; by default all within the window that Silver or a table has.
+        patches: compare no more than what the newest patch did where a date was patched last, and the date as a whole elsewhere.
+
+    Raises ``UserError`` where Silver is not what it must be.
+    """
+
+    def __init__(self, lake: Lake, dates: Collection[dt.date] | None, limits: Limits, *, patches: bool = False) -> None:
         self.lake = lake
         self.limits = limits
         self._asked = dates
+        self._patches = patches
         # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
         self._tables = {table.name: _open(lake.places[table.name]) for table in lake.tables}
         self._silver_versions: dict[int, Silver] = {}
@@ -117,19 +128,63 @@ class Inspection:
             self._counts |= {(version, date): found.get(date, SilverCounts()) for date in part}
         return {date: self._counts[version, date] for date in dates}
 
+    def silver_rows(self, table: Table) -> dict[dt.date, int]:
+        """Silver's rows by date, at the version that the table's was made from; by its log where only patches are compared."""
+        rows: dict[dt.date, int] = {}
+        if self._patches and "deletionVectors" not in (self.silver.table.protocol().reader_features or ()):
+            told = self.silver.rows_told(self.dates)
+            rows = {date: known for date in self.dates if (known := told.get(date, 0)) is not None}
+        by_version: dict[int, list[dt.date]] = defaultdict(list)
+        for date in self.dates:
+            if date not in rows:
+                by_version[self.basis(table, date).version].append(date)
+        for version, dates in by_version.items():
+            try:
+                counts = self.counts(version, dates)
+            except Unreadable:
+                counts = self.counts(self.silver.version, dates)
+            rows |= {date: counts[date].rows for date in dates}
+        return rows
+
     def reconcile(self, table: Table, dates: Sequence[dt.date | None]) -> dict[dt.date | None, "Reconciled"]:
         """Each date of the table beside the Silver it was made from."""
         gold = self.gold(table)
         assert gold is not None
+        reconciled = self._reconcile_patches(table, gold, dates) if self._patches else {}
         by_basis: dict[Basis, list[dt.date | None]] = defaultdict(list)
         for date in dates:
-            by_basis[self.basis(table, date)].append(date)
-        reconciled: dict[dt.date | None, Reconciled] = {}
+            if date not in reconciled:
+                by_basis[self.basis(table, date)].append(date)
         for basis, together in by_basis.items():
             for part in self._slices(together):
                 reconciled |= self._reconcile_slice(table, gold, basis, part)
         self._reconciled[table.name] |= reconciled
         return reconciled
+
+    def _reconcile_patches(
+        self, table: Table, gold: DeltaTable, dates: Sequence[dt.date | None]
+    ) -> dict[dt.date | None, "Reconciled"]:
+        """Those of the dates whose newest refresh was a patch of which the logs still tell, and whose files are still there."""
+        by_commit: dict[int, list[dt.date | None]] = defaultdict(list)
+        for date in dates:
+            made = self.made_from[table.name].get(date)
+            if made is not None and made.patches and made.overwritten_in is None:
+                by_commit[made.table_version].append(date)
+        reconciled: dict[dt.date | None, Reconciled] = {}
+        for together in by_commit.values():
+            patch = patch_of(gold, self.made_from[table.name][together[0]], together, self._silver_at)
+            if patch is not None:
+                with suppress(Unreadable):
+                    reconciled |= self._compare_patch(table, patch, together)
+        return reconciled
+
+    def _compare_patch(
+        self, table: Table, patch: Patch, part: list[dt.date | None]
+    ) -> dict[dt.date | None, "Reconciled"]:
+        dates, undated = split(part)
+        counts = second_opinion.silver_counts(patch.sides.silver, dates, undated=undated)
+        counts = {date: counts.get(date, SilverCounts()) for date in part}
+        return self._compare_sides(table, patch.sides, Basis(patch.to), counts, part, patch)
 
     def _reconcile_slice(
         self, table: Table, gold: DeltaTable, basis: Basis, part: list[dt.date | None]
@@ -152,20 +207,35 @@ class Inspection:
         if table.is_quarantine:
             # Where nothing is broken and nothing quarantined, there is nothing to compare.
             dates, undated = split(part)
-            held = second_opinion.row_counts(second_opinion.gold_view(gold, dates, and_null=undated))
+            held = second_opinion.row_counts(gold_view(gold, dates, and_null=undated))
             suspects = [date for date in part if counts[date].broken or held.get(date)]
-        dates, undated = split(suspects)
+        sides = Sides(silver, gold)
+        compared = self._compare_sides(table, sides, basis, counts, suspects)
+        nothing = Comparison(dict.fromkeys(second_opinion.totals_of(table), 0), 0)
+        return {date: compared.get(date) or Reconciled(basis, counts[date], nothing, []) for date in part}
+
+    def _compare_sides(
+        self,
+        table: Table,
+        sides: Sides,
+        basis: Basis,
+        counts: Mapping[dt.date | None, SilverCounts],
+        part: list[dt.date | None],
+        patch: Patch | None = None,
+    ) -> dict[dt.date | None, "Reconciled"]:
+        if not part:
+            return {}
+        dates, undated = split(part)
         broken = [date for date in dates if counts[date].broken]
-        compared: dict[Any, Comparison] = {}
+        compared = second_opinion.compare(table, sides, dates, broken, undated=undated)
         examples: dict[Any, list[dict[str, Any]]] = {}
-        if suspects:
-            compared = second_opinion.compare(table, silver, gold, dates, broken, undated=undated)
-            differing, undated = split([date for date, comparison in compared.items() if comparison.differing])
-            if differing or undated:
-                examples = second_opinion.examples(table, silver, gold, differing, broken, undated=undated)
+        differing, undated_differ = split([date for date, found in compared.items() if found.differing])
+        if differing or undated_differ:
+            examples = second_opinion.examples(table, sides, differing, broken, undated=undated_differ)
         nothing = Comparison(dict.fromkeys(second_opinion.totals_of(table), 0), 0)
         return {
-            date: Reconciled(basis, counts[date], compared.get(date, nothing), examples.get(date, [])) for date in part
+            date: Reconciled(basis, counts[date], compared.get(date, nothing), examples.get(date, []), patch)
+            for date in part
         }
 
     def soundness(self, table: Table) -> Mapping[dt.date, Mapping[str, int]]:
@@ -210,6 +280,8 @@ class Reconciled:
     silver: SilverCounts
     comparison: Comparison
     examples: list[dict[str, Any]]
+    patch: Patch | None = None
+    """Where no more than that was compared: then ``silver`` counts the rows that it added."""
 
 
 def _open(uri: str) -> DeltaTable | None:

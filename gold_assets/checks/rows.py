@@ -1,16 +1,18 @@
 """That the rows of the tables, and of Silver, are what they must be."""
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Iterator
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, count_of, runs
 from gold_assets.checks.inspection import Inspection, Reconciled, not_there, split
-from gold_assets.checks.second_opinion import Number, SilverCounts
+from gold_assets.checks.pairs import gold_view
+from gold_assets.checks.second_opinion import Number
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.delta.query import Unreadable
 from gold_assets.gold.declaration import Table
+
+COMPARED_IN_FULL = "in full"
+COMPARED_PATCH = "the newest patch"
 
 
 def reconciles(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
@@ -31,21 +33,26 @@ def undated_reconcile(table: Table, inspection: Inspection, check: Check) -> Ite
 def _reconciliation(
     table: Table, inspection: Inspection, check: Check, date: dt.date | None, found: Reconciled
 ) -> Finding:
+    gold = inspection.gold(table)
+    assert gold is not None
+    rows = "new_silver" if found.patch else "silver"
     numbers: dict[str, Number | str] = {
+        "compared": COMPARED_PATCH if found.patch else COMPARED_IN_FULL,
+        "table_version": gold.version(),
         "silver_version": found.basis.version,
-        "silver_rows": found.silver.rows,
-        "silver_valid_rows": found.silver.rows - found.silver.broken,
-        "silver_broken_rows": found.silver.broken,
+        f"{rows}_rows": found.silver.rows,
+        f"{rows}_valid_rows": found.silver.rows - found.silver.broken,
+        f"{rows}_broken_rows": found.silver.broken,
     }
     numbers |= {name: value for name, value in found.comparison.totals.items() if name not in numbers}
     if (source := inspection.made_from[table.name].get(date)) is not None:
         numbers["made_from_silver_version"] = source.silver_version
     what = table.what
     numbers[f"{what}s_that_differ"] = found.comparison.differing
-    against = f"Silver version {found.basis.version}"
+    against = _what_gold_is_held_against(found)
     if found.comparison.differing == 0:
         summary = f"Equal to {against}."
-        if table.is_quarantine:
+        if table.is_quarantine and found.patch is None:
             summary = (
                 f"{count_of(found.silver.rows, 'Silver row')} = {found.silver.rows - found.silver.broken} valid "
                 f"+ {found.silver.broken} quarantined, at version {found.basis.version}."
@@ -63,6 +70,15 @@ def _reconciliation(
             summary += f"That is the newest, for {found.basis.doubt}. "
         summary += "Materialize the date again." if date else "Materialize any date of the quarantine again."
     return Finding(check, date, found.comparison.differing == 0, summary, numbers, found.examples)
+
+
+def _what_gold_is_held_against(found: Reconciled) -> str:
+    if (patch := found.patch) is None:
+        return f"Silver version {found.basis.version}"
+    return (
+        f"Gold before the newest patch and the {count_of(found.silver.rows, 'row')} that Silver gained after version "
+        f"{patch.since}, up to {patch.to}"
+    )
 
 
 def sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
@@ -89,22 +105,13 @@ def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Ite
         yield from (not_there(table, inspection, check, date) for date in inspection.dates)
         return
     limit = inspection.limits.quarantined_share
-    quarantined = inspection.by_slices(lambda part: second_opinion.row_counts(second_opinion.gold_view(gold, part)))
-    rows = {date: inspection.basis(table, date).version for date in inspection.dates}
-    by_version: dict[int, list[dt.date]] = defaultdict(list)
-    for date, version in rows.items():
-        by_version[version].append(date)
-    counts: dict[dt.date | None, SilverCounts] = {}
-    for version, dates in by_version.items():
-        try:
-            counts |= inspection.counts(version, dates)
-        except Unreadable:
-            counts |= inspection.counts(inspection.silver.version, dates)
+    quarantined = inspection.by_slices(lambda part: second_opinion.row_counts(gold_view(gold, part)))
+    rows = inspection.silver_rows(table)
     rules = inspection.by_slices(
         lambda part: second_opinion.broken_rules(gold, part) if any(quarantined.get(date) for date in part) else {}
     )
     for date in inspection.dates:
-        held, silver_rows = quarantined.get(date, 0), max(counts[date].rows, quarantined.get(date, 0))
+        held, silver_rows = quarantined.get(date, 0), max(rows[date], quarantined.get(date, 0))
         share = held / silver_rows if silver_rows else 0.0
         broken = rules.get(date, [])
         named = ", ".join(f"{row['rule']} ({row['rows']})" for row in broken)

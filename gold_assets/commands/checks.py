@@ -2,7 +2,6 @@
 
 import datetime as dt
 import fnmatch
-import json
 import sys
 import time
 import traceback
@@ -13,29 +12,25 @@ from pathlib import Path
 import click
 
 from gold_assets.checks.catalogue import all_checks, run
-from gold_assets.checks.findings import Check, Limits
+from gold_assets.checks.findings import Check
 from gold_assets.checks.inspection import Inspection
 from gold_assets.commands.check_reports import Report, as_json, as_junit, as_text
+from gold_assets.commands.questions import FILE, dates_from_to, first_date, lake_of, last_date, write_json
 from gold_assets.config import Settings, load_settings
-from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
-from gold_assets.gold.lake import Lake
-
-_DATE = click.DateTime(["%Y-%m-%d"])
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(epilog="Example: gold checks --from 2026-01-01 --to 2026-01-31 --junit checks.xml")
-@click.option("--from", "first", type=_DATE, metavar="DATE", help="First date; by default the window's.")
-@click.option("--to", "last", type=_DATE, metavar="DATE", help="Last date, included; by default the window's.")
+@first_date
+@last_date
 @click.option(
     "--select",
     multiple=True,
     metavar="NAME",
     help="A table, a check or table:check, with * for any text; may be given again; by default all.",
 )
-@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write every finding as JSON.")
-@click.option("--junit", "junit_file", type=_FILE, metavar="FILE", help="Write every finding as JUnit XML.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write every finding as JSON.")
+@click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write every finding as JUnit XML.")
 def command(
     first: dt.datetime | None,
     last: dt.datetime | None,
@@ -49,10 +44,10 @@ def command(
     """
     try:
         settings = load_settings()
-        dates = _dates(first and first.date(), last and last.date(), settings.limits)
+        dates = dates_from_to(first, last, settings.limits)
         report = check_lake(settings, dates, select)
         if json_file:
-            json_file.write_text(json.dumps(as_json(report), indent=1, allow_nan=False) + "\n")
+            write_json(json_file, as_json(report))
         if junit_file:
             ET.ElementTree(as_junit(report)).write(junit_file, encoding="utf-8", xml_declaration=True)
     except UserError as error:
@@ -67,21 +62,9 @@ def command(
 def check_lake(settings: Settings, dates: Collection[dt.date] | None = None, patterns: Sequence[str] = ()) -> Report:
     """Run the checks that the patterns name on the dates, by default all on all, and print what they find."""
     checks = selected(all_checks(settings.tables), patterns)
-    report = examine(Inspection(_lake(settings), dates, settings.limits), checks)
+    report = examine(Inspection(lake_of(settings), dates, settings.limits), checks)
     click.echo(as_text(report, checks))
     return report
-
-
-def _lake(settings: Settings) -> Lake:
-    if not settings.names_tables:
-        return settings.lake
-    from gold_assets.resources import Lakehouse  # and Dagster with it, whose import takes longer than many a check
-
-    lakehouse = Lakehouse.from_settings(settings)
-    try:
-        return lakehouse.lake(settings.tables)
-    finally:
-        lakehouse.started_engine().close()
 
 
 def examine(inspection: Inspection, checks: Sequence[Check]) -> Report:
@@ -115,14 +98,3 @@ def selected(checks: Sequence[Check], patterns: Sequence[str]) -> list[Check]:
 def _names(pattern: str, check: Check) -> bool:
     names = (check.table, check.name, f"{check.table}:{check.name}")
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)
-
-
-def _dates(first: dt.date | None, last: dt.date | None, limits: Limits) -> list[dt.date] | None:
-    if first is None and last is None:
-        return None
-    first, last = first or limits.first_date, last or limits.end
-    if last < first:
-        raise UserError(
-            f"The range of dates is {first} to {last}, which holds none: give --from a date up to that of --to."
-        )
-    return days(first, last)

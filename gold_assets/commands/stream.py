@@ -12,18 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 import dagster as dg
 
+from gold_assets.assets.events import materializations
 from gold_assets.assets.metadata import refreshed_numbers
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.config import Settings, load_settings
-from gold_assets.dagster_internals import (
-    CODE_VERSION_TAG,
-    DATA_VERSION_IS_USER_PROVIDED_TAG,
-    DATA_VERSION_TAG,
-    compute_logical_data_version,
-    extract_data_version_from_entry,
-    get_input_data_version_tag,
-    get_input_event_pointer_tag,
-)
+from gold_assets.dagster_internals import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.streaming import Batch, follow
@@ -103,29 +96,17 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
     for date, version in new_data_versions(instance, batch.silver.table_id, batch.changes, dates):
         tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
         instance.report_runless_asset_event(dg.AssetObservation(SILVER, partition=str(date), tags=tags))
-    for date in dates:
-        observed = instance.get_latest_data_version_record(SILVER, partition_key=str(date))
-        assert observed is not None
-        silver_version = extract_data_version_from_entry(observed.event_log_entry)
-        assert silver_version is not None
-        for table in settings.tables:
-            instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    table.name,
-                    partition=str(date),
-                    description="Refreshed by gold stream",
-                    metadata={**refreshed_numbers(table, date, batch.refreshed), "stream_batch": batch.id},
-                    # What a run stores of its inputs.
-                    tags={
-                        CODE_VERSION_TAG: table.code_version,
-                        get_input_data_version_tag(SILVER): silver_version.value,
-                        get_input_event_pointer_tag(SILVER): str(observed.storage_id),
-                        DATA_VERSION_TAG: compute_logical_data_version(
-                            table.code_version, {SILVER: silver_version}
-                        ).value,
-                    },
-                )
-            )
+    for table in settings.tables:
+        written = {
+            date: {**refreshed_numbers(table, date, batch.refreshed), "stream_batch": batch.id}
+            for date in dates
+            if date in batch.refreshed.dates[table.name]
+        }
+        current = batch.refreshed.current[table.name]
+        for event in materializations(
+            instance, table, written, {date: current[date] for date in dates if date in current}
+        ):
+            instance.report_runless_asset_event(event)
     if left_out := len(batch.dates) - len(dates):
         logger.warning("%d refreshed dates lie outside the partitions and are not reported to Dagster", left_out)
     logger.info("Batch %d: %d dates of %d tables are reported to Dagster", batch.id, len(dates), len(settings.tables))

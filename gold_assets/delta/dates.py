@@ -70,6 +70,23 @@ class RowsOn:
         return f"{name} >= {dialect.moment(str(first))} AND {name} {end}"
 
 
+def dates_text(dates: Iterable[dt.date | None], most: int | None = None) -> str:
+    """The dates as runs of days, the first few of them; those without a date last."""
+    told = list(dates)
+    runs = [str(first) if first == last else f"{first} to {last}" for first, last in contiguous(filter(None, told))]
+    runs += ["rows without a date"] if None in told else []
+    return ", ".join(runs[:most]) + (" and more" if most is not None and len(runs) > most else "")
+
+
+def dates_in(text: str) -> set[dt.date]:
+    """The dates that ``dates_text`` wrote. Raises ``ValueError``."""
+    found: set[dt.date] = set()
+    for run in text.split(", "):
+        first, _, last = run.partition(" to ")
+        found.update(days(dt.date.fromisoformat(first), dt.date.fromisoformat(last or first)))
+    return found
+
+
 def predicate(dates: Collection[dt.date], *, and_null: bool = False) -> str:
     """``RowsOn`` in a table of ours, as every engine reads it."""
     return RowsOn(dates, and_null).sql(_PLAIN)

@@ -72,6 +72,18 @@ class FileDates:
                 rows[date] = None if known is None or count is None else known + count
         return rows
 
+    def rows_told(self, dates: Collection[dt.date]) -> dict[dt.date | None, int | None]:
+        """``rows`` without asking any file: None for all dates that one may hold whose dates the log does not tell."""
+        rows: dict[dt.date | None, int | None] = {}
+        wanted = set(dates)
+        for file in self._files():
+            if not _may_hold(file, wanted):
+                continue
+            for date, count in (_rows_told(file) or dict.fromkeys(wanted)).items():
+                known = rows.get(date, 0)
+                rows[date] = None if known is None or count is None else known + count
+        return rows
+
     def dates(self) -> set[dt.date | None]:
         """The dates that the table has files for. Raises ``UnknownDate``."""
         return set().union(*self._asked(self._files(), _dates_told))

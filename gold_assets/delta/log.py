@@ -1,8 +1,9 @@
 """Reading a Delta table's log through delta-rs's storage layer: no engine, any store."""
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +77,14 @@ class DeltaLog:
             for line in _lines(lines):
                 yield json.loads(line)
 
+    def fingerprint(self, version: int) -> str:
+        """Tells the commit of ``version`` from any other, also from that of a table put back to an older state and written anew."""
+        digest = hashlib.sha256()
+        with self._files.open_input_stream(f"_delta_log/{version:020}.json") as commit:
+            while chunk := commit.read(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest()[:16]
+
     def last_checkpoint(self) -> int:
         """The version of the newest checkpoint, -1 where there is none."""
         try:
@@ -113,16 +122,19 @@ def _lines(stream: Any) -> Iterator[bytes]:
         yield rest
 
 
-def _file_action(action: dict[str, Any]) -> FileAction:
+def rows_told(action: Mapping[str, Any]) -> int | None:
+    """The rows that an add or a remove says its file has, without those that its deletion vector hides."""
     stats = json.loads(action["stats"]) if action.get("stats") else {}
     rows = stats.get("numRecords")
     vector = action.get("deletionVector")
-    if rows is not None and vector is not None:
-        rows -= vector["cardinality"]
+    return rows if rows is None or vector is None else rows - vector["cardinality"]
+
+
+def _file_action(action: dict[str, Any]) -> FileAction:
     return FileAction(
         date=_date_of(action),
         data_change=action["dataChange"],
         path=action["path"],
         size_bytes=action.get("size") or 0,
-        rows=rows,
+        rows=rows_told(action),
     )

@@ -1,12 +1,15 @@
-"""Tables that delta-rs refuses for a feature that a reader need not know: the same files, through a log of our own."""
+"""Files of a table through a log of our own: some of them alone, or all where delta-rs refuses the table's own log."""
 
 import functools
 import json
 import re
+import shutil
 import struct
 import tempfile
 import uuid
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,9 @@ _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?
 
 def register(builder: QueryBuilder, name: str, table: DeltaTable) -> None:
     """Let queries name the table: as it is, or where delta-rs refuses that, the same files without such features."""
+    if isinstance(table, _FilesAlone):
+        with suppress(DeltaError):
+            builder.register(f"{name}_whole", table.whole)  # which makes the object store known, where the files are
     try:
         builder.register(name, table)
     except DeltaError:
@@ -50,20 +56,47 @@ class _Scratch:
     """Goes with this object."""
 
 
+def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]]) -> DeltaTable:
+    """A table of these files alone, given as the log of ``table`` adds or removes them, to be read as long as it is there.
+
+    They have no statistics in it.
+    """
+    folder = tempfile.mkdtemp(prefix="gold_assets-")
+    kept = [{**file, "stats": None} for file in files]
+    _write_log(Path(folder), table, _adds(table, kept))
+    return _FilesAlone(folder, table)
+
+
+class _FilesAlone(DeltaTable):
+    """The table in a scratch folder, which goes with this object, of some of the files of ``whole``."""
+
+    def __init__(self, folder: str, whole: DeltaTable) -> None:
+        super().__init__(folder)
+        self.whole = whole
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+
 @functools.lru_cache(maxsize=_VERSIONS_KEPT)
 def _scratch(uri: str, version: int, _table_id: str) -> _Scratch:
     table = DeltaTable(uri, version=version)
     folder = tempfile.TemporaryDirectory(prefix="gold_assets-")
-    log = Path(folder.name, "_delta_log")
+    _write_log(Path(folder.name), table, _adds(table, _active(table)))
+    return _Scratch(DeltaTable(folder.name), folder)
+
+
+def _write_log(folder: Path, table: DeltaTable, adds: Iterable[Mapping[str, Any]]) -> None:
+    log = folder / "_delta_log"
     log.mkdir()
     with (log / f"{0:020}.json").open("w") as commit:
-        for action in (_protocol(table), _metadata(table), *_adds(table)):
+        for action in (_protocol(table), _metadata(table), *adds):
             commit.write(json.dumps(action) + "\n")
-    return _Scratch(DeltaTable(folder.name), folder)
 
 
 def _protocol(table: DeltaTable) -> dict[str, Any]:
     protocol = table.protocol()
+    if protocol.reader_features is None and protocol.writer_features is None:
+        versions = {"minReaderVersion": protocol.min_reader_version, "minWriterVersion": protocol.min_writer_version}
+        return {"protocol": versions}
     read, write = (
         sorted(set(features or ()) - _NEED_NOT_KNOW)
         for features in (protocol.reader_features, protocol.writer_features)
@@ -87,17 +120,18 @@ def _metadata(table: DeltaTable) -> dict[str, Any]:
     }
 
 
-def _adds(table: DeltaTable) -> Iterator[dict[str, Any]]:
-    """The files of the table as it is loaded, by absolute paths."""
+def _adds(table: DeltaTable, files: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Files of the table, as its log has them, added by absolute paths."""
     root = table.table_uri.rstrip("/") + "/"
-    for add in _active(table):
+    for add in files:
         vector = add.get("deletionVector")
         if vector is not None and vector["storageType"] == "u":
             place = root + _relative_path(vector["pathOrInlineDv"])
             vector = {**vector, "storageType": "p", "pathOrInlineDv": place}
         path = add["path"] if is_uri(add["path"]) else root + add["path"]
-        kept = {name: add.get(name) for name in ("partitionValues", "size", "modificationTime", "stats")}
-        yield {"add": {**kept, "path": path, "dataChange": True, "deletionVector": vector}}
+        kept = {name: add.get(name) for name in ("partitionValues", "size", "stats")}
+        time = add.get("modificationTime", 0)  # which a remove does not tell
+        yield {"add": {**kept, "path": path, "modificationTime": time, "dataChange": True, "deletionVector": vector}}
 
 
 def _active(table: DeltaTable) -> Iterator[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Two ways to run the same PySpark code, behind one small interface."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame
@@ -25,8 +25,13 @@ class Engine(Protocol):
     slice_bounds: SliceBounds
     """What fits into the engine's memory, however long the range; each slice is a commit of each table."""
 
-    def read(self, table: DeltaTable, on: RowsOn | None = None) -> DataFrame:
-        """The rows of ``table`` at the version that it is loaded at, by default all."""
+    def read(
+        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
+    ) -> DataFrame:
+        """The rows of ``table`` at the version that it is loaded at, by default all.
+
+        Where ``files`` are given, as the table's log adds them, theirs alone: each is in that version, and no other of its name.
+        """
         ...
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
@@ -34,6 +39,13 @@ class Engine(Protocol):
 
         ``rows`` has the table's columns and only rows that meet the predicate; anything else is refused. Raises
         ``CommitConflict`` where another writer was faster, ``OSError`` or ``DeltaError`` where writing fails.
+        """
+        ...
+
+    def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+        """Add ``rows`` to those of ``table`` that meet ``predicate``, in one commit stamped ``user_metadata``.
+
+        As ``replace`` otherwise, also in that of two commits that began from one version of the table the second is refused.
         """
         ...
 

@@ -11,7 +11,7 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -31,7 +31,7 @@ from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
-from gold_assets.delta.scratch import register
+from gold_assets.delta.scratch import of_files, register
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.engines import SliceBounds
 from gold_assets.engines.closed_door import close_door, connections_to, hang_up
@@ -49,6 +49,7 @@ _NEVER_IDLE = [("grpc.client_idle_timeout_ms", 2**31 - 1)]
 
 _NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
 _ALL_ROWS = 2**31 - 1
+_APPLICATION = "gold_assets"
 _SORT_BYTES = 1 << 30
 """Of memory for ordering; the rest is spilled."""
 
@@ -116,7 +117,11 @@ class SailEngine:
                 self._server, self._session = _start_alone()
             return self._session
 
-    def read(self, table: DeltaTable, on: RowsOn | None = None) -> DataFrame:
+    def read(
+        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
+    ) -> DataFrame:
+        if files is not None:
+            return self._read_by_delta_rs(of_files(table, files), on)
         if not _reads_exactly(table, on):
             return self._read_by_delta_rs(table, on)
         # The log as data, and a limit larger than any table here, which keeps every filter but the one on the partition away
@@ -152,6 +157,14 @@ class SailEngine:
         return rows
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+        self._write(table, rows, user_metadata, mode="overwrite", predicate=predicate)
+
+    def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+        self._write(table, rows, user_metadata, mode="append")
+
+    def _write(self, table: DeltaTable, rows: DataFrame, user_metadata: str, **how: Any) -> None:
+        # Appends do not conflict with each other. Transactions of one application do.
+        transaction = Transaction(_APPLICATION, table.version() + 1)
         # The rows leave Sail as Parquet in a scratch folder: twice as fast as Arrow over its gRPC door.
         with tempfile.TemporaryDirectory(dir=self._scratch_folder(), ignore_cleanup_errors=True) as scratch:
             computed = Path(scratch) / "rows"
@@ -165,9 +178,10 @@ class SailEngine:
                 write_deltalake(
                     table,
                     dataset.scanner().to_reader(),
-                    mode="overwrite",
-                    predicate=predicate,
-                    commit_properties=CommitProperties(custom_metadata={"userMetadata": user_metadata}),
+                    commit_properties=CommitProperties(
+                        custom_metadata={"userMetadata": user_metadata}, app_transactions=[transaction]
+                    ),
+                    **how,
                 )
             except CommitFailedError as error:
                 raise CommitConflict(str(error)) from error

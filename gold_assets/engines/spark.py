@@ -16,6 +16,7 @@ from deltalake import DeltaTable
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
@@ -176,9 +177,15 @@ class SparkEngine:
         location = str(detail["location"])
         return unquote(urlsplit(location).path) if urlsplit(location).scheme == "file" else location
 
-    def read(self, table: DeltaTable, on: RowsOn | None = None) -> DataFrame:
+    def read(
+        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
+    ) -> DataFrame:
         version, path = table.version(), spark_path(table.table_uri)
         rows = self.session.read.format("delta").option("versionAsOf", version).load(path)
+        if files is not None:
+            in_log = {str(file["path"]).rsplit("/", 1)[-1] for file in files}
+            names = in_log | set(map(unquote, in_log))  # Spark and the log do not escape the same signs
+            rows = rows.filter(F.col("_metadata.file_name").isin(*names))
         return rows if on is None else rows.filter(on.sql(SPARK))
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
@@ -195,6 +202,11 @@ class SparkEngine:
             if _CONFLICT.search(str(error)):
                 raise CommitConflict(_what_spark_says(error)) from error
             raise OSError(_what_spark_says(error)) from error
+
+    def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+        # Appended rows would not conflict with rows that another appends.
+        before = self.read(table).filter(predicate)
+        self.replace(table, before.unionByName(rows), predicate, user_metadata)
 
     def optimize(
         self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str

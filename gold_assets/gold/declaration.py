@@ -7,6 +7,7 @@ from typing import Literal
 
 from pyspark.sql import DataFrame
 
+from gold_assets.gold.addition import Addition
 from gold_assets.silver.contract import VIOLATIONS, Column
 from gold_assets.silver.contract_sql import SilverSql
 
@@ -18,16 +19,14 @@ class Value:
     Attributes:
         silver: the aggregate, in SQL; a function of Silver's types where they matter.
         gold: an aggregate over Gold's rows of the key, of which there must be one.
-        agrees: where equality is too much to ask, SQL over ``s`` and ``g``, the values of both sides by name.
-        with_silver: further aggregates over Silver that ``agrees`` needs, by name.
-        is_total: whether the values of a date add up to something worth telling.
+        average_of: where it is an average, of what, in SQL over Silver's columns. Equality is too much to ask of one.
+        counted_by: the value that counts what it is the average of. The other values add up.
     """
 
     silver: str | Callable[[SilverSql], str]
     gold: str
-    agrees: str | None = None
-    with_silver: Mapping[str, str] = field(default_factory=dict)
-    is_total: bool = True
+    average_of: str | None = None
+    counted_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ class Table:
         key: the columns whose values are unique and not NULL; empty where each row stands for one of Silver's.
         zorder_by: the columns OPTIMIZE clusters by.
         rows: which of Silver's rows feed the table: ``contract.valid_rows`` or ``contract.quarantined_rows``.
+        addition: how rows that Silver gains are added to the table's; without it every date is always computed as a whole.
         twin: the same in SQL, by which the table is compared with Silver; without it, it is not.
         numbers: by name, an aggregate over a date's rows, as it is plotted beside their count.
         first_rows: which rows are worth seeing first, as SQL's ORDER BY has it.
@@ -99,6 +99,7 @@ class Table:
     zorder_by: tuple[str, ...]
     rows: Callable[[DataFrame, Collection[dt.date] | None], DataFrame]
     keeps_silver_columns: bool = False
+    addition: Addition | None = None
     twin: KeysTwin | RowsTwin | None = None
     numbers: Mapping[str, str] = field(default_factory=dict)
     first_rows: str = "1"

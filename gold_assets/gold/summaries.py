@@ -8,15 +8,23 @@ from typing import Any
 from deltalake import DeltaTable
 
 from gold_assets.delta.dates import EVENT_DATE, predicate
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.query import query
 from gold_assets.gold.declaration import Table
 
 _ROWS_SHOWN = 5
 
 
-def numbers_by_date(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, float]]:
-    """For each of the ``dates`` that has rows: ``rows``, and what the table's rows add up to."""
-    select = ", ".join(f"{sql} AS {name}" for name, sql in table.numbers.items())
+def numbers_by_date(
+    table: Table, gold: DeltaTable, dates: Collection[dt.date], names: Collection[str] | None = None
+) -> dict[dt.date, dict[str, float]]:
+    """For each of the ``dates`` that has rows: ``rows``, and of ``table.numbers`` those with these names, by default all."""
+    select = ", ".join(f"{sql} AS {name}" for name, sql in table.numbers.items() if names is None or name in names)
+    if not select:
+        told = FileDates(gold).rows()
+        counts = {date: told.get(date, 0) for date in dates}
+        if None not in counts.values():
+            return {date: {"rows": count} for date, count in counts.items() if count}
     rows = query(
         f"SELECT {EVENT_DATE}, count(*) AS rows{', ' if select else ''}{select} FROM gold "
         f"WHERE {predicate(dates)} GROUP BY {EVENT_DATE} ORDER BY {EVENT_DATE}",

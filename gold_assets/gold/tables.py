@@ -2,14 +2,12 @@
 
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.gold import transformations as t
+from gold_assets.gold.addition import AppendedRows, SummedKeys
 from gold_assets.gold.declaration import KeysTwin, Picture, RowsTwin, Table, Value
 from gold_assets.silver import contract
 from gold_assets.silver.contract import VIOLATIONS, Column
 
 _DATE = Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.", made_from=(EVENT_DATE,))
-
-_AVERAGES_AGREE_TO = "1e-12"
-"""Relative to the mean size of what is averaged: the order of a floating-point sum is free."""
 
 _RATIO = "CAST(usage_cost_ratio AS DOUBLE)"
 _IS_HIGH_RISK = f"risk_level = 'high' AND {_RATIO} < 0.2"
@@ -34,6 +32,7 @@ USER_SPEND_SUMMARY = Table(
     ),
     key=("user_id", EVENT_DATE),
     zorder_by=("user_id",),
+    addition=SummedKeys(),
     twin=KeysTwin(
         values={
             "transaction_count": Value("count(*)", "sum(transaction_count)"),
@@ -75,6 +74,7 @@ PRODUCT_USAGE_METRICS = Table(
     ),
     key=("product_id", EVENT_DATE),
     zorder_by=("product_id",),
+    addition=SummedKeys(averages={"avg_usage_cost_ratio": "rated_count"}),
     twin=KeysTwin(
         values={
             "transaction_count": Value("count(*)", "sum(transaction_count)"),
@@ -82,10 +82,8 @@ PRODUCT_USAGE_METRICS = Table(
             "average": Value(
                 f"avg({_RATIO})",
                 "max(avg_usage_cost_ratio)",
-                agrees=f"""(s.average = g.average OR abs(s.average - g.average) <= {_AVERAGES_AGREE_TO} * s.size
-                    OR (s.average IS NULL AND g.average IS NULL))""",
-                with_silver={"size": f"avg(abs({_RATIO}))"},
-                is_total=False,
+                average_of=_RATIO,
+                counted_by="rated_count",
             ),
         },
         senses={
@@ -122,6 +120,7 @@ HIGH_RISK_TXNS = Table(
     ),
     key=(),
     zorder_by=("user_id",),
+    addition=AppendedRows(),
     twin=RowsTwin(
         of_valid=True, condition=_IS_HIGH_RISK, sense=("rows_not_high_risk", f"{_IS_HIGH_RISK} AND is_high_risk")
     ),
@@ -149,6 +148,7 @@ QUARANTINED_TXNS = Table(
     ),
     key=(),
     zorder_by=("user_id",),
+    addition=AppendedRows(),
     twin=RowsTwin(of_valid=False),
     first_rows="array_length(violations) DESC",
     picture=Picture("rows", "Quarantined rows by day"),

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from deltalake import DeltaTable, Field
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -14,6 +15,7 @@ from pyspark.sql import functions as F
 from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates, UnknownDate
+from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import View
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.engines import Engine
@@ -45,6 +47,14 @@ class Silver:
         """Which dates are in which of Silver's files."""
         return FileDates(self.table, self.columns.date.name)
 
+    @cached_property
+    def commit(self) -> str:
+        """The fingerprint of the commit that made this version; empty where log clean-up has taken it."""
+        try:
+            return DeltaLog(self.table).fingerprint(self.version)
+        except FileNotFoundError:
+            return ""
+
     def dates(self) -> set[dt.date | None]:
         """The dates that Silver has files for; rows without a date are date None."""
         try:
@@ -63,15 +73,26 @@ class Silver:
         except UnknownDate as unknown:
             raise self._unreadable(unknown) from unknown
 
+    def rows_told(self, dates: Collection[dt.date]) -> dict[dt.date | None, int | None]:
+        """``rows_by_date`` of some dates, as far as the log tells."""
+        return self.file_dates.rows_told(dates)
+
     def _unreadable(self, unknown: UnknownDate) -> UserError:
         return UserError(
             f"The file {unknown} of Silver at {self.uri} cannot be read at version {self.version}, and the log does not tell "
             "which dates it holds: see that the file is there and whole, and that this process may read it."
         )
 
-    def read(self, engine: Engine, dates: Collection[dt.date], *, and_null: bool = False) -> DataFrame:
-        """Silver's rows of these dates, and those without a date where ``and_null``."""
-        rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date))
+    def read(
+        self,
+        engine: Engine,
+        dates: Collection[dt.date],
+        *,
+        and_null: bool = False,
+        files: Collection[Mapping[str, Any]] | None = None,
+    ) -> DataFrame:
+        """Silver's rows of these dates, and those without a date where ``and_null``; of ``files`` alone, as ``Engine.read`` has it."""
+        rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date), files)
         if self.columns.as_they_are:
             return rows
         selected = []

@@ -13,6 +13,7 @@ from deltalake import DeltaTable, Field
 
 from gold_assets.automation.micro_batch import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG, VERSIONS_TAG, bridged
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.log import DeltaLog
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.automation.daemon import WINDOW, Daemon, micro_batch
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, commit, row, with_type, write_silver
@@ -522,6 +523,14 @@ def test_the_cursor_is_json_that_a_person_can_read(idle: Daemon) -> None:
     assert json.loads(idle.cursor or "") == {
         "table_id": DeltaTable(idle.lake.silver).metadata().id,
         "applied": 0,
+        "commit": DeltaLog(idle.lake.silver).fingerprint(0),
         "window": ["2024-01-01", "2024-01-31"],
-        "requested": {"to": 1, "attempt": 1, "ranges": [[TUE, TUE]], "again_at": None},
+        "requested": {
+            "to": 1,
+            "commit": DeltaLog(idle.lake.silver).fingerprint(1),
+            "attempt": 1,
+            "ranges": [[TUE, TUE]],
+            "touched": [[TUE, TUE]],
+            "again_at": None,
+        },
     }

@@ -174,7 +174,10 @@ def test_killed_at_chosen_moments_the_next_start_makes_gold_true(command: Comman
     write_three_days(command.lake)
     command.drain(engine)
     write_silver(command.lake, [high_risk_row(user_id="bob"), row(user_id="", event_date=TUESDAY)])
-    for moment in ("1", "4", "before the checkpoint's commit"):  # the first table is written, the last one is
+    for moment in (
+        "1",
+        "before the checkpoint's commit",
+    ):  # one table is written, and others may be by Spark, which lives on
         code, said = command.run(dies=moment)
         assert (code, f"dies {moment}" in said) == (-signal.SIGKILL, True), said
         assert not (command.checkpoint / "commits" / "1").exists()

@@ -421,6 +421,12 @@ def test_each_commit_says_which_silver_it_is_made_from(lake: Lake, engine: Engin
         assert stamp == {
             "silver_version": 0,
             "silver_table_id": str(DeltaTable(lake.silver).metadata().id),
+            "silver_commit": DeltaLog(lake.silver).fingerprint(0),
+            "renamed": {},
+            "on_version": 0,
+            "since": None,
+            "patches": 0,
+            "appended": 0,
             "code_version": table.code_version,
             "dates": [["2024-01-01", "2024-01-02"], ["2024-01-06", "2024-01-06"]],
             "and_null": table.name == QUARANTINE,

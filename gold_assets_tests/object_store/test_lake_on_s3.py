@@ -1,6 +1,7 @@
 """The promises hold on an object store as they do in a folder."""
 
 import datetime as dt
+import shutil
 import threading
 import time
 from typing import Any
@@ -11,12 +12,13 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gold_assets.checks.catalogue import all_checks
+from gold_assets.checks.catalogue import all_checks, gold_checks
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.commands.checks import examine
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
@@ -41,6 +43,7 @@ from gold_assets_tests.small_silver import (
     TUESDAY,
     WEDNESDAY,
     ask_readers_for,
+    commit,
     high_risk_row,
     row,
     write_silver,
@@ -83,6 +86,30 @@ def test_every_check_is_green_on_a_good_lake_and_finds_a_changed_digit(lake: Lak
     failed = {(found.check.table, found.check.name, found.date) for found in report.failed("error")}
     assert ("user_spend_summary", "reconciles", TUESDAY) in failed
     assert report.exit_code == 1
+
+
+@pytest.mark.parametrize("features", [(), ("vacuumProtocolCheck",)], ids=["plain", "refused by delta-rs"])
+def test_what_silver_gains_is_added_and_checked(
+    lake: Lake, engine: Engine, s3: S3Server, features: tuple[str, ...]
+) -> None:
+    write_silver(lake, [row(), high_risk_row(), row(user_id=None), row(event_date=TUESDAY)])
+    if features:
+        ask_readers_for(s3.folder(lake.silver), *features)
+    refresh(lake, engine, THREE_DAYS)
+    name = "00000-new.parquet"
+    written = new_lake(s3)
+    write_silver(written, [row(), high_risk_row(user_id="new"), row(user_id=" ")])
+    [add] = [action["add"] for action in DeltaLog(written.silver).actions(0) if "add" in action]
+    shutil.copy(s3.folder(written.silver) / add["path"], s3.folder(lake.silver) / "event_date=2024-01-01" / name)
+    commit(s3.folder(lake.silver), {"add": add | {"path": f"event_date=2024-01-01/{name}"}})
+    done = refresh(lake, engine, THREE_DAYS, how="patch")
+    assert {dates[MONDAY].step.how for dates in done.dates.values()} == {"patched"}
+    if not features:
+        assert_gold_is_true(lake)
+    inspection = Inspection(lake, [MONDAY], Limits(MONDAY, WEDNESDAY, quarantined_share=1.0), patches=True)
+    found = examine(inspection, gold_checks(lake.tables)).findings
+    assert {each.numbers["compared"] for each in found if each.check.name == "reconciles"} == {"the newest patch"}
+    assert all(each.passed for each in found if each.severity == "error")
 
 
 def test_a_silver_of_any_layout_that_delta_rs_refuses_is_followed_and_checked(

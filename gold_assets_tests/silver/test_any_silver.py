@@ -268,6 +268,6 @@ def _catch_up(
     assert changes.complete
     if "event_date" in silver.table.metadata().partition_columns:
         assert changes.last.keys() <= told, "dates are recomputed that nothing has touched"
-    refresh(lake, engine, {date for date in (*changes.last, *replayed) if date is not None})
+    refresh(lake, engine, {date for date in (*changes.last, *replayed) if date is not None}, how="patch")
     assert_gold_is_true(lake)
     return silver.version

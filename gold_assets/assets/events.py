@@ -1,0 +1,88 @@
+"""Materializations that are reported by themselves, not as the output of a step."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from gold_assets.assets.silver import SILVER
+from gold_assets.dagster_internals import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_TAG,
+    compute_logical_data_version,
+    extract_data_version_from_entry,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+from gold_assets.gold.declaration import Table
+from gold_assets.gold.plan import Step
+
+
+def materializations(
+    instance: dg.DagsterInstance,
+    table: Table,
+    written: Mapping[dt.date, Mapping[str, Any]],
+    current: Mapping[dt.date | None, Step],
+) -> Iterator[dg.AssetMaterialization]:
+    """What a refresh did to dates of the table, with the provenance by which the UI knows that they are in sync with Silver.
+
+    One of each date that was ``written``, given with its metadata; and of those that were ``current`` already one where Dagster was
+    never told, as when a run was killed after its commit.
+    """
+    for date, metadata in written.items():
+        yield _materialization(table, date, metadata, _provenance(instance, table, date))
+    left = {date: step.made for date, step in current.items() if date is not None and step.made is not None}
+    known = latest_materializations(instance, dg.AssetKey(table.name), map(str, left))
+    for date, made_by in left.items():
+        if str(date) in known and _table_version(known[str(date)]) >= made_by.table_version:
+            continue
+        made: dict[str, Any] = {
+            "how": str(current[date]),
+            "silver_version": made_by.silver_version,
+            "table_version": made_by.table_version,
+        }
+        yield _materialization(table, date, made, _provenance(instance, table, date))
+
+
+def latest_materializations(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Iterable[str]
+) -> dict[str | None, dg.EventLogRecord]:
+    """The latest of each of the partitions that was ever materialized."""
+    latest = instance.get_latest_storage_id_by_partition(
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
+    )
+    if not latest:
+        return {}
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(key, storage_ids=list(latest.values())), limit=len(latest)
+    ).records
+    return {record.partition_key: record for record in records}
+
+
+def _table_version(record: dg.EventLogRecord) -> int:
+    """The table's version that a materialization tells of, -1 where it tells of none."""
+    told = record.asset_materialization.metadata.get("table_version") if record.asset_materialization else None
+    return told.value or 0 if isinstance(told, dg.IntMetadataValue) else -1
+
+
+def _materialization(
+    table: Table, date: dt.date, metadata: Mapping[str, Any], tags: Mapping[str, str]
+) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        table.name, partition=str(date), description=str(metadata["how"]), metadata=metadata, tags=tags
+    )
+
+
+def _provenance(instance: dg.DagsterInstance, table: Table, date: dt.date) -> dict[str, str]:
+    """What a run stores of its inputs, as Silver was last observed."""
+    tags = {CODE_VERSION_TAG: table.code_version}
+    observed = instance.get_latest_data_version_record(SILVER, partition_key=str(date))
+    version = None if observed is None else extract_data_version_from_entry(observed.event_log_entry)
+    if observed is not None and version is not None:
+        tags |= {
+            get_input_data_version_tag(SILVER): version.value,
+            get_input_event_pointer_tag(SILVER): str(observed.storage_id),
+            DATA_VERSION_TAG: compute_logical_data_version(table.code_version, {SILVER: version}).value,
+        }
+    return tags

@@ -1,0 +1,206 @@
+"""Both sides of a comparison in SQL: a row for each key, or for each distinct row, with what Silver says and what Gold has."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from deltalake import DeltaTable
+
+from gold_assets.delta.dates import EVENT_DATE, predicate
+from gold_assets.delta.query import View
+from gold_assets.delta.sql import DATAFUSION
+from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table, Value
+from gold_assets.silver.contract_sql import SilverSql, unpruned
+from gold_assets.silver.pin import Silver
+
+OF_ROW = "column "
+
+_AGREE_TO = "1e-12"
+"""Of averages, relative to the mean size of what is averaged: the order of a floating-point sum is free."""
+
+_AGREE_TO_AT_LEAST = "CAST('1e-320' AS DOUBLE)"
+"""Numbers below 2^-1022 have fewer digits than that asks for: see ``gold.addition.MOST_PATCHES``."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is compared: Silver's rows with Gold's; and where only what a patch did is, its new rows and Gold's before it.
+
+    Attributes:
+        silver: Silver, whose rows make Gold's; where ``before`` is given, those that the patch added.
+        gold: Gold's rows; where ``before`` is given, in the files that the patch wrote.
+        before: Gold's rows in the files that the patch took away.
+    """
+
+    silver: Silver
+    gold: DeltaTable
+    before: DeltaTable | None = None
+
+    def views(self, dates: Collection[Any], *, undated: bool) -> dict[str, View]:
+        """What the SQL of ``pairs`` reads, by name."""
+        views = {
+            "silver": self.silver.view(dates, and_null=undated),
+            "gold": gold_view(self.gold, dates, and_null=undated),
+        }
+        if self.before is not None:
+            views["before"] = gold_view(self.before, dates, and_null=undated)
+        return views
+
+
+def gold_view(gold: DeltaTable, dates: Collection[Any], *, and_null: bool = False) -> View:
+    """A table's rows of these dates, and those without a date where ``and_null``."""
+    return View(gold, "*", predicate(dates, and_null=and_null) or "false")
+
+
+def pairs(table: Table, sides: Sides, broken_dates: Collection[Any]) -> str:
+    """SQL over ``Sides.views``: a row for each key or distinct row, both sides' values, and whether they agree."""
+    sql = SilverSql.of(sides.silver)
+    rows = []
+    if isinstance(table.twin, RowsTwin) and not table.twin.of_valid:
+        rows.append(unpruned(f"NOT {sql.is_valid}"))
+    elif broken_dates:
+        rows.append(unpruned(f"NOT ({predicate(broken_dates)}) OR {sql.is_valid}"))
+    if isinstance(table.twin, RowsTwin) and table.twin.condition != "true":
+        rows.append(unpruned(table.twin.condition))
+    of_silver = " AND ".join(rows) or "true"
+    if isinstance(table.twin, KeysTwin):
+        return _key_pairs(table, table.twin, sql, of_silver, sides)
+    assert table.twin is not None
+    return _row_pairs(table, of_silver, sides)
+
+
+def keys(table: Table) -> list[str]:
+    return [*(key for key in table.key if key != EVENT_DATE), EVENT_DATE]
+
+
+def senses(twin: KeysTwin) -> str:
+    """How many rows of a key break each sense."""
+    return "".join(
+        f", count(*) FILTER (WHERE NOT coalesce({sense}, false)) AS gold_{name}" for name, sense in twin.senses.items()
+    )
+
+
+def fault(table: Table, gold: DeltaTable) -> str:
+    """1 for a row of Gold that makes no sense by itself, else 0, as SQL."""
+    if not isinstance(table.twin, RowsTwin) or table.twin.sense is None:
+        return "0"
+    own = {column.name for column in table.columns}
+    if own - types(gold).keys():
+        return "1"
+    return f"CASE WHEN {table.twin.sense[1]} THEN 0 ELSE 1 END"
+
+
+def as_of_row(name: str) -> str:
+    return f"{DATAFUSION.name(name)} AS {of_row(name)}"
+
+
+def of_row(name: str) -> str:
+    """A column of Silver's in a query that has columns of its own, whatever Silver calls it."""
+    return name if name == EVENT_DATE else DATAFUSION.name(OF_ROW + name)
+
+
+def types(table: DeltaTable) -> dict[str, Any]:
+    return {field.name: field.type for field in table.schema().fields}
+
+
+def _key_pairs(table: Table, twin: KeysTwin, sql: SilverSql, of_silver: str, sides: Sides) -> str:
+    """Both sides aggregated by key and joined: a key that one side lacks, or Gold has twice, does not agree."""
+    key = keys(table)
+    of_either = ", ".join(f"coalesce(s.{name}, g.{name}) AS {name}" for name in key)
+    both = ", ".join(f"s.{name} AS silver_{name}, g.{name} AS gold_{name}" for name in ("rows", *twin.values))
+    sensed = "".join(f", g.gold_{name}" for name in twin.senses)
+    agree = " AND ".join(_agrees(name, value) for name, value in twin.values.items())
+    silver = _silver_by_key(table, twin, sql, of_silver)
+    if sides.before is not None:
+        silver = _and_before(table, twin, silver)
+    gold = ", ".join(f"{value.gold} AS {name}" for name, value in twin.values.items())
+    numbers = _numbers(key)
+    return f"""
+        SELECT {of_either}, {both}{sensed}, coalesce(g.rows = 1 AND {agree}, false) AS agrees
+        FROM ({silver}) AS s FULL JOIN (
+            SELECT {", ".join(key)}, count(*) AS rows, {gold}{senses(twin)} FROM gold GROUP BY {numbers}
+        ) AS g ON {_on("s", "g", key)}"""
+
+
+def _silver_by_key(table: Table, twin: KeysTwin, sql: SilverSql, of_silver: str) -> str:
+    key = keys(table)
+    aggregates: dict[str, str] = {}
+    for name, value in twin.values.items():
+        aggregates[name] = value.silver if isinstance(value.silver, str) else value.silver(sql)
+        if value.average_of is not None:
+            aggregates[_size(name)] = f"avg(abs({value.average_of}))"
+    silver = ", ".join(f"{aggregate} AS {name}" for name, aggregate in aggregates.items())
+    silver_keys = ", ".join(f"{twin.keys.get(name, name)} AS {name}" for name in key)
+    return f"SELECT {silver_keys}, count(*) AS rows, {silver} FROM silver WHERE {of_silver} GROUP BY {_numbers(key)}"
+
+
+def _and_before(table: Table, twin: KeysTwin, silver: str) -> str:
+    """What new rows of Silver make, added to Gold's before."""
+    key = keys(table)
+    gold = ", ".join(f"{value.gold} AS {name}" for name, value in twin.values.items())
+    values = []
+    for name, value in twin.values.items():
+        if value.counted_by is None:
+            values.append(f"coalesce(n.{name}, 0) + coalesce(b.{name}, 0) AS {name}")
+            continue
+        for into, before, new in (
+            (name, f"b.{name}", f"n.{name}"),
+            (_size(name), f"abs(b.{name})", f"n.{_size(name)}"),
+        ):
+            values.append(f"{_mean(before, new, value.counted_by)} AS {into}")
+    return f"""
+        SELECT {", ".join(f"coalesce(n.{name}, b.{name}) AS {name}" for name in key)},
+            coalesce(n.rows, 0) + coalesce(b.rows, 0) AS rows, {", ".join(values)}
+        FROM ({silver}) AS n FULL JOIN (
+            SELECT {", ".join(key)}, count(*) AS rows, {gold} FROM before GROUP BY {_numbers(key)}
+        ) AS b ON {_on("n", "b", key)}"""
+
+
+def _mean(before: str, new: str, counted_by: str) -> str:
+    """The mean of two means, ``before`` of rows in ``b`` and ``new`` of rows in ``n``, either of which may have none."""
+    count = {side: f"CAST(coalesce({side}.{counted_by}, 0) AS DOUBLE)" for side in "bn"}
+    whole = f"({count['b']} + {count['n']})"
+    return f"""CASE WHEN {count["b"]} = 0 THEN {new} WHEN {count["n"]} = 0 THEN {before}
+        ELSE {before} * ({count["b"]} / {whole}) + {new} * ({count["n"]} / {whole}) END"""
+
+
+def _agrees(name: str, value: Value) -> str:
+    if value.average_of is None:
+        return f"s.{name} = g.{name}"
+    distance = f"{_AGREE_TO} * s.{_size(name)} + {_AGREE_TO_AT_LEAST}"
+    return f"""(s.{name} = g.{name} OR abs(s.{name} - g.{name}) <= {distance}
+        OR (s.{name} IS NULL AND g.{name} IS NULL))"""
+
+
+def _size(name: str) -> str:
+    """The mean size of what ``name`` is the average of."""
+    return f"size_of_{name}"
+
+
+def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:
+    """Distinct rows with how often each side has them. A column that one side lacks must be NULL on the other."""
+    own = {column.name for column in table.columns} - {EVENT_DATE}
+    of_sides = (
+        [field.name for field in sides.silver.fields],
+        [name for name in types(sides.gold) if name not in own],
+    )
+    names = list(dict.fromkeys([*of_sides[0], *of_sides[1]]))
+    of_both = ", ".join(map(of_row, names))
+    silver, gold = (
+        ", ".join(as_of_row(name) if name in side else f"NULL AS {of_row(name)}" for name in names) for side in of_sides
+    )
+    before = "" if sides.before is None else f"UNION ALL SELECT {gold}, 1 AS s, 0 AS g, 0 AS fault FROM before"
+    return f"""
+        SELECT {of_both}, sum(s) AS silver_rows, sum(g) AS gold_rows, sum(fault) AS gold_fault,
+            sum(s) = sum(g) AS agrees FROM (
+            SELECT {silver}, 1 AS s, 0 AS g, 0 AS fault FROM silver WHERE {of_silver} {before}
+            UNION ALL SELECT {gold}, 0 AS s, 1 AS g, {fault(table, sides.gold)} AS fault FROM gold
+        ) GROUP BY {of_both}"""
+
+
+def _numbers(key: list[str]) -> str:
+    return ", ".join(str(number + 1) for number in range(len(key)))
+
+
+def _on(left: str, right: str, key: list[str]) -> str:
+    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in key)

@@ -1,0 +1,64 @@
+"""What a patch of Gold did, told by the logs: which rows of Silver it added, and which of Gold's files it wrote and took away."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from deltalake import DeltaTable
+
+from gold_assets.checks.pairs import Sides
+from gold_assets.delta.file_dates import FileDates, UnknownDate
+from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.scratch import of_files
+from gold_assets.gold.plan import MOST_COMMITS
+from gold_assets.gold.provenance import MadeFrom, Stamp
+from gold_assets.silver.changes import file_changes
+from gold_assets.silver.pin import Silver
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The newest patch of some dates of a table, which are in one commit.
+
+    Attributes:
+        since, to: the versions of Silver between which it added what had been added.
+        files: how many files of Silver that was.
+        sides: what it must have done, and what it did.
+        all_rows: whether it wrote all of the dates' rows again.
+    """
+
+    since: int
+    to: int
+    files: int
+    sides: Sides
+    all_rows: bool
+
+
+def patch_of(
+    gold: DeltaTable, made: MadeFrom, dates: Collection[dt.date | None], silver_at: Callable[[int], Silver | None]
+) -> Patch | None:
+    """What the commit that ``made`` tells of did to the ``dates``; None where the logs do not tell, or tell of anything else."""
+    silver = silver_at(made.silver_version)
+    try:
+        log = DeltaLog(gold)
+        stamp = Stamp.of(log.commit(made.table_version))
+        if silver is None or stamp is None or stamp.since is None or stamp.refresh_id != made.refresh_id:
+            return None
+        changes = file_changes(silver, stamp.since, most_commits=MOST_COMMITS)
+        new = {file.path: file for date in dates for file in changes.after(stamp.since, date)}
+        if changes.since > stamp.since or not all(file.is_add and not file.has_vector for file in new.values()):
+            return None
+        of_gold = FileDates(gold)
+        written: list[dict[str, Any]] = []
+        taken: list[dict[str, Any]] = []
+        for action in log.actions(made.table_version):
+            file = action.get("add") or action.get("remove")
+            if file is not None and not set(dates).isdisjoint(of_gold.of_action(file)):
+                (written if "add" in action else taken).append(file)
+    except (FileNotFoundError, UnknownDate):
+        return None
+    added = dataclasses.replace(silver, table=of_files(silver.table, [file.action for file in new.values()]))
+    sides = Sides(added, of_files(gold, written), of_files(gold, taken))
+    return Patch(stamp.since, made.silver_version, len(new), sides, all_rows=bool(taken))

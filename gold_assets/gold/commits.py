@@ -1,0 +1,237 @@
+"""A table that a refresh writes: one commit replaces or adds to its rows on some dates, and says from which Silver they are."""
+
+import datetime as dt
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from gold_assets.delta.commit_races import until_committed
+from gold_assets.delta.dates import RowsOn, predicate
+from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.file_dates import FileDates
+from gold_assets.delta.log import Commit, DeltaLog, FileAction
+from gold_assets.delta.sql import SPARK
+from gold_assets.engines import Engine
+from gold_assets.gold.addition import MOST_APPENDED, AppendedRows, added
+from gold_assets.gold.declaration import Table
+from gold_assets.gold.open_table import declared_fields
+from gold_assets.gold.plan import Planner, Step
+from gold_assets.gold.provenance import Stamp
+from gold_assets.silver.changes import FileChange
+from gold_assets.silver.pin import Silver
+
+FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
+"""What reading, computing and writing fail with."""
+
+Steps = Mapping[dt.date | None, Step]
+"""By date, what there is to do; None stands for the rows without a date."""
+
+
+@dataclass(frozen=True)
+class WrittenDate:
+    """What a refresh left of one date in one table.
+
+    Attributes:
+        rows: how many there are.
+        table_version: the table's version that holds them.
+        seconds: the date's share of the time it took.
+        step: whether it was patched or recomputed, and why.
+    """
+
+    rows: int
+    table_version: int
+    seconds: float
+    step: Step
+
+
+Written = dict[dt.date | None, WrittenDate]
+
+
+class NewRows:
+    """Rows of Silver that came with some of its files, read once for all tables."""
+
+    def __init__(self, silver: Silver, engine: Engine, dates: Collection[dt.date]) -> None:
+        self._silver = silver
+        self._engine = engine
+        self._dates = dates
+        self._reading = threading.Lock()
+        self._read: dict[frozenset[str], DataFrame] = {}
+
+    def of(self, files: Collection[FileChange]) -> DataFrame:
+        """The rows of these files, on the refresh's dates or without a date."""
+        by_path = {file.path: file.action for file in files}
+        key = frozenset(by_path)
+        with self._reading:
+            if key not in self._read:
+                self._read[key] = self._silver.read(
+                    self._engine, self._dates, and_null=True, files=list(by_path.values())
+                )
+            return self._read[key]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table that a refresh writes, opened; the Silver it is made from, and the engine that makes it."""
+
+    table: Table
+    delta: DeltaTable
+    silver: Silver
+    engine: Engine
+
+    def recompute(self, rows: DataFrame, broken_dates: Collection[dt.date], steps: Steps) -> Written:
+        """Let the table hold, on the dates of ``steps``, what Silver's ``rows`` make, which may be of more dates."""
+        started = time.perf_counter()
+        where = _where(steps)
+
+        def commit_once() -> _Attempt:
+            self.delta.update_incremental()  # a commit is checked against those since the version it began from
+            stamp = self._stamp(steps, None in steps)
+            made = self._in_order(self.table.of(rows.filter(where), broken_dates))
+            self.engine.replace(self.delta, made, where, stamp.user_metadata())
+            return _Attempt(steps, stamp)
+
+        return self._written(self._committed(commit_once), started)
+
+    def patch(self, dates: Collection[dt.date | None], planner: Planner, new_rows: NewRows) -> tuple[Written, Steps]:
+        """Add what Silver has gained where nothing else changed; and what the plan says of the dates that are left.
+
+        The plan is made anew for each attempt to commit, since what another writer has added is there.
+        """
+        written: Written = {}
+        while True:
+            started = time.perf_counter()
+            left = set(dates) - written.keys()
+
+            def commit_once(left: Collection[dt.date | None] = left) -> _Attempt:
+                self.delta.update_incremental()
+                steps = planner.steps(self.table, self.delta, left)
+                if not (patched := _of_one_version(steps)):
+                    return _Attempt(steps)
+                # Else the log would be searched further and further back for what is asked each time.
+                holds_null = None in patched or (None in steps and planner.is_still_true(steps[None], patched.values()))
+                return self._patch_once(patched, new_rows, holds_null=holds_null)
+
+            attempt = self._committed(commit_once)
+            if attempt.stamp is None:
+                return written, attempt.steps
+            written |= self._written(attempt, started)
+
+    def _patch_once(self, steps: Steps, new_rows: NewRows, *, holds_null: bool) -> "_Attempt":
+        where = _where(steps)
+        new = new_rows.of([file for step in steps.values() for file in step.files])
+        new = self._in_order(self.table.of(new.filter(where)))
+        appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
+        if isinstance(self.table.addition, AppendedRows) and appended <= MOST_APPENDED:
+            stamp = self._stamp(steps, holds_null, appended)
+            rows_before = FileDates(self.delta).rows()
+            self.engine.append(self.delta, new, where, stamp.user_metadata())
+            return _Attempt(steps, stamp, rows_before)
+        before = self.engine.read(self.delta, RowsOn(_dated(steps), None in steps))
+        stamp = self._stamp(steps, holds_null)
+        self.engine.replace(self.delta, added(self.table, before, new), where, stamp.user_metadata())
+        return _Attempt(steps, stamp)
+
+    def _stamp(self, steps: Steps, holds_null: bool, appended: int = 0) -> Stamp:
+        made = [step.made for step in steps.values() if step.how == "patched" and step.made is not None]
+        return Stamp(
+            refresh_id=str(uuid.uuid4()),
+            silver_version=self.silver.version,
+            silver_table_id=self.silver.table_id,
+            silver_commit=self.silver.commit,
+            code_version=self.table.code_version,
+            renamed=dict(self.silver.columns.renamed),
+            on_version=self.delta.version(),
+            dates=_dated(steps),
+            and_null=holds_null,
+            since=made[0].silver_version if made else None,
+            patches=1 + max(step.patches for step in made) if made else 0,
+            appended=appended,
+        )
+
+    def _in_order(self, rows: DataFrame) -> DataFrame:
+        """The rows in the table's order of columns. What only the table has, because Silver lost it, is NULL."""
+        # Known without asking the engine, which would plan the query, and read Silver's log, for the answer.
+        has = {field.name for field in declared_fields(self.table, self.silver.fields)}
+        # Delta keeps its schema in Spark's own notation.
+        fields = StructType.fromJson(json.loads(self.delta.schema().to_json())).fields
+        return rows.select(
+            *(
+                F.col(SPARK.name(field.name))
+                if field.name in has
+                else F.lit(None).cast(field.dataType).alias(field.name)
+                for field in fields
+            )
+        )
+
+    def _committed(self, attempt: Callable[[], "_Attempt"]) -> "_Attempt":
+        try:
+            return until_committed(self.table.name, self.delta.table_uri, attempt)
+        except FAILURES as error:
+            raise UserError(
+                f"{self.table.name} could not be written to {self.delta.table_uri} ({reason(error)}): mend that and run again; "
+                "readers still see the version before."
+            ) from error
+
+    def _written(self, attempt: "_Attempt", started: float) -> Written:
+        assert attempt.stamp is not None
+        commit = self._own_commit(attempt.stamp)
+        replaced = {_date_of(file) for file in commit.removes}  # Spark appends by replacing
+        rows = {date: attempt.rows_before.get(date) or 0 if date not in replaced else 0 for date in attempt.steps}
+        for file in commit.adds:
+            rows[_date_of(file)] = rows.get(_date_of(file), 0) + (file.rows or 0)
+        share = (time.perf_counter() - started) / len(attempt.steps)
+        return {date: WrittenDate(rows[date], commit.version, share, step) for date, step in attempt.steps.items()}
+
+    def _own_commit(self, stamp: Stamp) -> Commit:
+        self.delta.update_incremental()
+        for commit in DeltaLog(self.delta).commits_backwards(self.delta.version()):
+            if (found := Stamp.of(commit)) is not None and found.refresh_id == stamp.refresh_id:
+                return commit
+        raise UserError(
+            f"A commit to {self.delta.table_uri} is no longer in its log, so another writer has overwritten it, as happens on a "
+            "store without conditional put, and where Spark and another process write at once: let one process write Gold at a "
+            "time, then run again."
+        )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What was committed: ``stamp``, None where the plan had nothing to patch; and the rows before that were kept."""
+
+    steps: Steps
+    stamp: Stamp | None = None
+    rows_before: Mapping[dt.date | None, int | None] = field(default_factory=dict)
+
+
+def _of_one_version(steps: Steps) -> Steps:
+    """Those of the patches that add to rows made from the oldest version of Silver: a commit's stamp names one."""
+    patched = {date: step for date, step in steps.items() if step.how == "patched"}
+    versions = [step.made.silver_version for step in patched.values() if step.made is not None]
+    return {
+        date: step
+        for date, step in patched.items()
+        if step.made is not None and step.made.silver_version == min(versions)
+    }
+
+
+def _date_of(file: FileAction) -> dt.date | None:
+    return None if file.date is None else dt.date.fromisoformat(file.date)
+
+
+def _dated(steps: Steps) -> list[dt.date]:
+    return sorted(date for date in steps if date is not None)
+
+
+def _where(steps: Steps) -> str:
+    return predicate(_dated(steps), and_null=None in steps)

@@ -1,0 +1,222 @@
+"""What a refresh would do to a lake now, told by the logs: nothing is written, and no engine is asked."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from gold_assets.delta.dates import EVENT_DATE, contiguous, dates_text, days
+from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.file_dates import FileDates
+from gold_assets.gold.declaration import Table
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.plan import Planner, Step
+from gold_assets.silver.pin import Silver
+
+NOT_THERE = Step("recomputed", "the table is not there yet")
+
+
+@dataclass(frozen=True)
+class ToDo:
+    """What there is to do for a run of a table's dates.
+
+    Attributes:
+        first, last: the run's ends, both included; None for the rows without a date.
+        how: as ``refresh`` is asked for it.
+        rows: Silver's rows to read: of the added files where they are patched, else of the dates. None where they are not counted.
+        reason: why, in a few words.
+    """
+
+    table: str
+    first: dt.date | None
+    last: dt.date | None
+    how: Literal["patch", "recompute"]
+    rows: int | None
+    reason: str
+
+    @property
+    def dates(self) -> str:
+        return dates_text([None] if self.first is None or self.last is None else days(self.first, self.last))
+
+
+@dataclass(frozen=True)
+class LakePlan:
+    """What ``refresh`` would do with ``how="patch"``.
+
+    Attributes:
+        silver: what the tables would be made from.
+        steps: per table name and date, what there is to do; None stands for the rows without a date.
+        silver_rows: Silver's rows of the dates that would be recomputed, as ``Silver.rows_by_date`` tells them.
+    """
+
+    silver: Silver
+    steps: Mapping[str, Mapping[dt.date | None, Step]]
+    silver_rows: Mapping[dt.date | None, int | None]
+
+    @property
+    def to_do(self) -> list[ToDo]:
+        """What is not current: run by run of each table's dates, those without a date last."""
+        return [todo for name in self.steps for todo in self._to_do_for(name)]
+
+    @property
+    def rows(self) -> int | None:
+        """Silver's rows to read, once for all tables."""
+        return self._rows(step for steps in self.steps.values() for step in steps.items())
+
+    def dates(self, how: str) -> int:
+        """How many dates have such a step, counted in each table."""
+        return sum(step.how == how for steps in self.steps.values() for date, step in steps.items() if date is not None)
+
+    @property
+    def summary(self) -> str:
+        """The plan in a sentence."""
+        tables, version = _count(len(self.steps), "table"), self.silver.version
+        patched, recomputed, current = map(self.dates, ("patched", "recomputed", "current"))
+        if self.to_do:
+            return (
+                f"{_count(patched, 'date')} to patch, {recomputed} to recompute and {current} current in {tables}; "
+                f"rows of Silver's version {version} to read, once for all tables: {_number(self.rows)}"
+            )
+        if not current:
+            return f"Nothing to do: neither Silver, at version {version}, nor a table has one of the dates looked at."
+        return f"Nothing to do: with Silver at version {version}, all {current} dates of {tables} are current."
+
+    def records(self) -> list[dict[str, str]]:
+        """What there is to do as rows for people, each with the same columns."""
+        return [
+            {
+                "table": todo.table,
+                "dates": todo.dates,
+                "how": todo.how,
+                "rows": _number(todo.rows),
+                "reason": todo.reason,
+            }
+            for todo in self.to_do
+        ]
+
+    def text(self, most: int | None = None) -> str:
+        """The plan for people: a line for each run of dates, the first few of them, and the summary."""
+        records = self.records()
+        if not records:
+            return self.summary
+        lines = [_line(dict(zip(records[0], records[0], strict=True))), *map(_line, records[:most])]
+        if most is not None and len(records) > most:
+            lines.append(f"and {len(records) - most} more")
+        return "\n".join([*lines, "", self.summary])
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan with dates as texts, None where there is none."""
+        return {
+            "silver_version": self.silver.version,
+            "dates_to_patch": self.dates("patched"),
+            "dates_to_recompute": self.dates("recomputed"),
+            "dates_current": self.dates("current"),
+            "rows": self.rows,
+            "to_do": [
+                dataclasses.asdict(todo) | {"first": _text(todo.first), "last": _text(todo.last)} for todo in self.to_do
+            ],
+        }
+
+    def _to_do_for(self, name: str) -> Iterator[ToDo]:
+        steps = self.steps[name]
+        dates: dict[tuple[Literal["patch", "recompute"], str], list[dt.date | None]] = {}
+        for date, step in steps.items():
+            if step.how != "current":
+                dates.setdefault(("patch" if step.how == "patched" else "recompute", step.reason), []).append(date)
+        found = []
+        for (how, why), together in dates.items():
+            runs: list[tuple[dt.date, dt.date] | tuple[None, None]] = [*contiguous(date for date in together if date)]
+            runs += [(None, None)] if None in together else []
+            for first, last in runs:
+                run = [None] if first is None or last is None else days(first, last)
+                found.append(ToDo(name, first, last, how, self._rows((date, steps[date]) for date in run), why))
+        yield from sorted(found, key=lambda todo: (todo.first is None, todo.first or dt.date.min))
+
+    def _rows(self, steps: Iterable[tuple[dt.date | None, Step]]) -> int | None:
+        """Silver's rows to read for these steps, those of a file and of a date once."""
+        of_files: dict[str, int | None] = {}
+        of_dates: dict[dt.date | None, int | None] = {}
+        for date, step in steps:
+            if step.how == "patched":
+                of_files |= {file.path: file.rows for file in step.files}
+            elif step.how == "recomputed":
+                of_dates[date] = self.silver_rows.get(date, 0)
+        known = [rows for rows in (*of_files.values(), *of_dates.values()) if rows is not None]
+        return sum(known) if len(known) == len(of_files) + len(of_dates) else None
+
+
+def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date]) -> LakePlan:
+    """What there is to do for the tables on those of the dates that Silver or a table of the lake has.
+
+    The rows without a date are planned with the quarantine, since they are refreshed with it. Raises ``UserError`` where Silver
+    is not what it must be, or a log cannot be read.
+    """
+    opened = {table.name: _open(table, lake.places[table.name]) for table in lake.tables}
+    silver = lake.pin()
+    known = silver.dates().union(*(FileDates(gold).dates() for gold in opened.values() if gold is not None))
+    on = sorted(date for date in known.intersection(dates) if date is not None)
+    planner = Planner(silver)
+    steps = {}
+    for table in tables:
+        asked = [*on, *([None] if table.is_quarantine else [])]
+        steps[table.name] = _steps(planner, table, opened[table.name], asked)
+    recomputed = {date for of in steps.values() for date, step in of.items() if step.how == "recomputed"}
+    rows = {}
+    if recomputed:
+        # Asked for dates alone, a file is left out though it has rows without one.
+        rows = silver.rows_by_date(None if None in recomputed else {date for date in recomputed if date})
+    return LakePlan(silver, steps, rows)
+
+
+def _open(table: Table, uri: str) -> DeltaTable | None:
+    """The table at ``uri``, None where there is none."""
+    try:
+        gold = DeltaTable(uri)
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        raise _unreadable(table, uri, error) from error
+    if gold.metadata().partition_columns != [EVENT_DATE]:
+        raise UserError(
+            f"The Delta table at {uri} is not partitioned by {EVENT_DATE}, as {table.name} is: "
+            f"set {table.path_setting} to another path, or move that table away."
+        )
+    return gold
+
+
+def _steps(
+    planner: Planner, table: Table, gold: DeltaTable | None, dates: Collection[dt.date | None]
+) -> Mapping[dt.date | None, Step]:
+    if gold is None:
+        return dict.fromkeys(dates, NOT_THERE)
+    try:
+        return planner.steps(table, gold, dates)
+    except (DeltaError, OSError) as error:
+        raise _unreadable(table, gold.table_uri, error) from error
+
+
+def _unreadable(table: Table, uri: str, error: Exception) -> UserError:
+    return UserError(
+        f"What there is to do for {table.name} at {uri} cannot be told from its log and Silver's ({reason(error)}): "
+        "see that the place is a Delta table, that both logs are whole and that this process may read them."
+    )
+
+
+def _line(record: Mapping[str, str]) -> str:
+    return "{table:<24}{dates:<26}{how:<9}{rows:>14}  {reason}".format_map(record)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _number(rows: int | None) -> str:
+    return "?" if rows is None else f"{rows:,}"
+
+
+def _text(date: dt.date | None) -> str | None:
+    return None if date is None else str(date)

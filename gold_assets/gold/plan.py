@@ -1,0 +1,193 @@
+"""What there is to do so that the dates of a table hold Silver's rows: told by the logs of both, without an engine."""
+
+import datetime as dt
+import functools
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from gold_assets.delta.dates import dates_text
+from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.query import as_table
+from gold_assets.gold.addition import MOST_PATCHES
+from gold_assets.gold.declaration import Table
+from gold_assets.gold.provenance import MadeFrom, made_from
+from gold_assets.silver.changes import FileChange, FileChanges, file_changes
+from gold_assets.silver.pin import Silver
+
+MOST_COMMITS = 2_000
+"""How far back the logs are read: beyond, computing a date again is as quick."""
+
+How = Literal["current", "patched", "recomputed"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What there is to do for a date of a table, or what was done.
+
+    Attributes:
+        how: ``current``: nothing; ``patched``: add what the files that Silver gained make; ``recomputed``: compute all rows.
+        reason: why, in a few words.
+        made: how the rows that are there were made, where the table's log tells.
+        files: those that Silver gained, where that is what is added.
+    """
+
+    how: How
+    reason: str
+    made: MadeFrom | None = None
+    files: tuple[FileChange, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.how}: {self.reason}"
+
+
+ASKED_FOR = Step("recomputed", "asked for")
+
+
+class Planner:
+    """Plans by one pinned version of Silver, whose log it reads once, as far back as needed."""
+
+    def __init__(self, silver: Silver) -> None:
+        self._silver = silver
+        self._reading = threading.Lock()
+        self._changes: FileChanges | None = None
+
+    def steps(self, table: Table, target: DeltaTable, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
+        """What there is to do for each of the ``dates`` of the table as it is loaded."""
+        made = made_from(target, dates, most_commits=MOST_COMMITS)
+        return {date: self._step(table, made.get(date), date) for date in dates}
+
+    def is_still_true(self, undated: Step, patched: Collection[Step]) -> bool:
+        """Whether what a patch is stamped with is true of the rows without a date as well, which it leaves as they are."""
+        since = min(step.made.silver_version for step in patched if step.made is not None)
+        return (
+            undated.how == "current"
+            and undated.made is not None
+            and undated.made.silver_version <= self._silver.version
+            and not self._changes_after(since).after(since, None)
+        )
+
+    def _step(self, table: Table, made: MadeFrom | None, date: dt.date | None) -> Step:
+        if made is None:
+            return Step("recomputed", "the log tells of no refresh of it")
+        if reason := self._not_to_be_built_on(table, made):
+            return Step("recomputed", reason, made)
+        if made.silver_version >= self._silver.version:
+            return Step("current", f"made from version {made.silver_version}", made)
+        changes = self._changes_after(made.silver_version)
+        if changes.since > made.silver_version:
+            return Step("recomputed", f"made from version {made.silver_version} of Silver, and {changes.gap}", made)
+        if redefined := [version for version in changes.redefined if version > made.silver_version]:
+            return Step("recomputed", f"columns or properties changed in version {min(redefined)}", made)
+        files = changes.after(made.silver_version, date)
+        if not files:
+            return Step("current", f"made from version {made.silver_version}, unchanged since", made)
+        if reason := self._not_only_added(files, made.silver_version):
+            return Step("recomputed", reason, made)
+        if table.addition is None:
+            return Step("recomputed", f"{table.name} declares no addition", made)
+        if made.patches >= MOST_PATCHES:
+            return Step("recomputed", f"patched {made.patches} times in a row", made)
+        versions = sorted({file.version for file in files})
+        return Step("patched", f"{_count(len(files), 'file')} added in {_versions(versions)}", made, tuple(files))
+
+    def _not_to_be_built_on(self, table: Table, made: MadeFrom) -> str:
+        if made.overwritten_in is not None:
+            return f"somebody else changed its rows in version {made.overwritten_in} of the table"
+        if made.silver_table_id != self._silver.table_id:
+            return "made from another Silver table"
+        if made.code_version != table.code_version:
+            return f"made by code version {made.code_version or 'unknown'}, which is {table.code_version} now"
+        if dict(made.renamed) != dict(self._silver.columns.renamed):
+            return "made when other columns of Silver had other names here"
+        if self._commit_of(made.silver_version) != made.silver_commit:
+            return f"made from a version {made.silver_version} of Silver that its log does not have"
+        return ""
+
+    def _not_only_added(self, files: Collection[FileChange], made_from: int) -> str:
+        for file in sorted(files, key=lambda file: file.version):
+            if not file.is_add:
+                return f"rows removed in version {file.version}"
+            if file.has_vector:
+                return f"rows hidden by a deletion vector in version {file.version}"
+        paths = [file.path for file in files]
+        names = [path.rsplit("/", 1)[-1] for path in paths]
+        # Whoever compacts files does not say that rows changed.
+        if len(set(paths)) < len(paths) or not _all_in(paths, self._live):
+            return f"files added in {_versions(sorted({file.version for file in files}))} are not there any more"
+        # Spark finds a file by its name.
+        if _count_in(names, self._live_names) != len(names):
+            return "files of the same name were added"
+        try:
+            earlier = self._live_at(made_from)
+        except (DeltaError, OSError):
+            return f"version {made_from} of Silver, which it was made from, cannot be opened any more"
+        if _count_in(paths, earlier):
+            return "files were added that were there"
+        return ""
+
+    def _changes_after(self, version: int) -> FileChanges:
+        with self._reading:
+            if self._changes is None or (self._changes.since > version and not self._changes.gap):
+                self._changes = file_changes(self._silver, version, most_commits=MOST_COMMITS)
+            return self._changes
+
+    @functools.cached_property
+    def _commit_of(self) -> Callable[[int], str | None]:
+        log = DeltaLog(self._silver.table)
+
+        def commit_of(version: int) -> str | None:
+            try:
+                return log.fingerprint(version)
+            except FileNotFoundError:
+                return None
+
+        return functools.cache(commit_of)
+
+    @functools.cached_property
+    def _live(self) -> pa.Array:
+        return _paths(self._silver.table)
+
+    @functools.cached_property
+    def _live_names(self) -> pa.Array:
+        return pc.replace_substring_regex(self._live, r"^.*/", "")
+
+    @functools.cached_property
+    def _live_at(self) -> Callable[[int], pa.Array]:
+        return functools.cache(lambda version: _paths(DeltaTable(self._silver.uri, version=version)))
+
+
+def _paths(table: DeltaTable) -> pa.Array:
+    """The paths of the table's files as its log has them."""
+    return as_table(table.get_add_actions())["path"].combine_chunks().cast(pa.string())
+
+
+def _count_in(texts: Collection[str], array: pa.Array) -> int:
+    """How many of the array's texts are among these."""
+    return int(pc.sum(pc.is_in(array, value_set=pa.array(sorted(set(texts)), pa.string()))).as_py() or 0)
+
+
+def _all_in(texts: Collection[str], array: pa.Array) -> bool:
+    return _count_in(texts, array) == len(set(texts))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _versions(versions: list[int]) -> str:
+    return f"version {versions[0]}" if len(versions) == 1 else f"versions {versions[0]} to {versions[-1]}"
+
+
+def by_step(steps: Mapping[dt.date | None, Step]) -> dict[str, str]:
+    """The dates as runs by what is done to them, for people."""
+    grouped: dict[str, list[dt.date | None]] = {}
+    for date, step in steps.items():
+        grouped.setdefault(str(step), []).append(date)
+    return {said: dates_text(dates) for said, dates in grouped.items()}

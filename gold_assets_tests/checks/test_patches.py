@@ -1,0 +1,150 @@
+"""The checks of a patch: they compare what it added, find one that went wrong, and cost no more than it."""
+
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame
+
+from gold_assets.checks.catalogue import gold_checks, run
+from gold_assets.checks.findings import Finding, Limits
+from gold_assets.checks.inspection import Inspection
+from gold_assets.engines import Engine
+from gold_assets.gold import commits
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
+
+LIMITS = Limits(MONDAY, TUESDAY, quarantined_share=1.0)
+NEW = [
+    row(),
+    row(user_id="new", product_id="new"),
+    high_risk_row(user_id="new"),
+    row(amount=None),
+    row(event_date=None),
+]
+KEYED = ["user_spend_summary", "product_usage_metrics"]
+ROWS = ["high_risk_txns", "quarantined_txns"]
+
+
+@pytest.fixture
+def gold(lake: Lake, engine: Engine) -> Lake:
+    write_silver(lake, [kind(event_date=date) for date in (MONDAY, TUESDAY) for kind in (row, high_risk_row)])
+    write_silver(lake, [row(amount=None), row(event_date=None)])
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    return lake
+
+
+def patch(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, NEW)
+    refresh(lake, engine, [MONDAY], how="patch")
+
+
+def findings(lake: Lake, *, patches: bool = True) -> list[Finding]:
+    inspection = Inspection(lake, [MONDAY], LIMITS, patches=patches)
+    return [found for found in run(gold_checks(lake.tables), inspection) if found.check.name != "yesterday_is_there"]
+
+
+def failed(lake: Lake, *, patches: bool = True) -> set[str]:
+    return {f"{found.check.table}:{found.check.name}" for found in findings(lake, patches=patches) if not found.passed}
+
+
+def compared(lake: Lake) -> dict[str, str]:
+    return {
+        found.check.table: str(found.numbers["compared"])
+        for found in findings(lake)
+        if found.check.name == "reconciles"
+    }
+
+
+class Careless:
+    """An engine whose appended rows come out as ``change`` has it."""
+
+    def __init__(self, engine: Engine, change: Any) -> None:
+        self._engine = engine
+        self._change = change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+        self._engine.append(table, self._change(rows), predicate, user_metadata)
+
+
+def test_a_right_patch_passes_every_check_by_what_it_added(gold: Lake, engine: Engine) -> None:
+    patch(gold, engine)
+    assert failed(gold) == set()
+    assert compared(gold) == dict.fromkeys([*KEYED, *ROWS], "the newest patch")
+    reconciled = [found for found in findings(gold) if found.check.name == "reconciles"]
+    assert {found.numbers["new_silver_rows"] for found in reconciled} == {4}
+    assert "the 4 rows that Silver gained after version 1, up to 2" in reconciled[0].summary
+
+
+def test_a_patch_after_a_patch_is_compared_by_itself(gold: Lake, engine: Engine) -> None:
+    for _ in range(3):
+        patch(gold, engine)
+        assert failed(gold) == set()
+    assert failed(gold, patches=False) == set()
+
+
+def test_a_key_that_is_added_twice_is_found(gold: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = commits.added
+    monkeypatch.setattr(commits, "added", lambda table, before, new: added(table, added(table, before, new), new))
+    patch(gold, engine)
+    assert {f"{name}:reconciles" for name in KEYED} <= failed(gold)
+
+
+def test_new_keys_that_are_forgotten_are_found(gold: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "added", lambda table, before, new: before)
+    patch(gold, engine)
+    assert {f"{name}:reconciles" for name in KEYED} <= failed(gold)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.unionByName(rows),
+        lambda rows: rows.limit(0),
+        lambda rows: rows.fillna({"risk_level": "x"}).replace("new", "old", ["user_id"]),
+    ],
+    ids=["twice", "not at all", "with another value"],
+)
+def test_rows_that_are_added_wrongly_are_found(gold: Lake, engine: Engine, change: Any) -> None:
+    write_silver(gold, NEW)
+    refresh(gold, Careless(engine, change), [MONDAY], how="patch")
+    assert "high_risk_txns:reconciles" in failed(gold)
+
+
+def test_a_patch_of_all_rows_is_compared_with_the_rows_before(
+    gold: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "MOST_APPENDED", 0)
+    patch(gold, engine)
+    assert failed(gold) == set()
+    added = commits.added
+    monkeypatch.setattr(commits, "added", lambda table, before, new: added(table, before, new).unionByName(new))
+    patch(gold, engine)
+    assert {f"{name}:reconciles" for name in (*KEYED, *ROWS)} <= failed(gold)
+
+
+def test_what_was_wrong_before_a_patch_is_found_by_the_comparison_in_full(gold: Lake, engine: Engine) -> None:
+    patch(gold, engine)
+    DeltaTable(gold.places["user_spend_summary"]).optimize.compact()
+    path = gold.places["high_risk_txns"]
+    DeltaTable(path).delete("user_id = 'ann'")
+    assert compared(gold)["high_risk_txns"] == "in full"
+    assert "high_risk_txns:reconciles" in failed(gold)
+
+
+def test_a_patch_whose_files_are_gone_is_compared_in_full(gold: Lake, engine: Engine) -> None:
+    patch(gold, engine)
+    spend = DeltaTable(gold.places["user_spend_summary"])
+    spend.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert compared(gold)["user_spend_summary"] == "in full"
+    assert failed(gold) == set()
+
+
+def test_rows_of_the_date_are_counted_by_the_log(gold: Lake, engine: Engine) -> None:
+    patch(gold, engine)
+    [share] = [found for found in findings(gold) if found.check.name == "share"]
+    assert share.numbers == {"quarantined_rows": 2, "silver_rows": 7, "quarantined_share": 2 / 7}
