@@ -21,7 +21,7 @@ from gold_assets.dagster_internals import (
     AssetCheckExecutionRecordStatus,
     PartitionKeyFilter,
 )
-from gold_assets.delta.dates import contiguous, dates_text
+from gold_assets.delta.dates import dates_text
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
@@ -272,13 +272,12 @@ def _no_failed_dates(
                 if not passed:
                     failed.setdefault(dt.date.fromisoformat(partition), []).append(check.name)
     dates = sorted(failed)
-    runs = [str(first) if first == last else f"{first} to {last}" for first, last in contiguous(dates)]
     return dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
         check_name=key.name,
         passed=not failed,
         description=f"Of {len(looked_at)} dates, {len(dates)} failed when last checked: "
-        f"{', '.join(runs[:5])}{' and more' if len(runs) > 5 else ''}. Materialize them again."
+        f"{dates_text(dates, 5)}. Materialize them again."
         if failed
         else f"Of {len(looked_at)} dates none failed when last checked.",
         metadata={

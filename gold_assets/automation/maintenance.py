@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from gold_assets.config import Settings
-from gold_assets.delta.dates import contiguous
+from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, maintain
 from gold_assets.gold.open_table import RETENTION_HOURS
@@ -132,8 +132,7 @@ def _metadata(maintained: Maintained) -> dict[str, dg.MetadataValue]:
 
 
 def _ranges(dates: Sequence[dt.date]) -> str:
-    runs = contiguous(dates)
-    return ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in runs) or "none"
+    return dates_text(dates) or "none"
 
 
 def _summary(done: Mapping[str, Maintained]) -> dg.MetadataValue:

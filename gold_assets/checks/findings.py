@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from gold_assets.checks.second_opinion import Number
-from gold_assets.delta.dates import contiguous
 
 if TYPE_CHECKING:
     from gold_assets.checks.inspection import Inspection
@@ -71,12 +70,6 @@ class Finding:
     @property
     def severity(self) -> Severity:
         return "warning" if self.milder else self.check.severity
-
-
-def runs(dates: Sequence[dt.date], most: int = 5) -> str:
-    """The dates as runs, the first few of them."""
-    runs = [str(first) if first == last else f"{first} to {last}" for first, last in contiguous(dates)]
-    return ", ".join(runs[:most]) + (" and more" if len(runs) > most else "")
 
 
 def count_of(number: Number, noun: str) -> str:

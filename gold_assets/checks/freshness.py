@@ -3,10 +3,10 @@
 import datetime as dt
 from collections.abc import Iterator
 
-from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, listed, runs
+from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, listed
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.second_opinion import Number
-from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.provenance import made_from
@@ -61,7 +61,7 @@ def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
         f"All {len(inspection.dates)} dates looked at hold Silver's newest rows."
         if not stale
         else f"{len(stale)} of {len(inspection.dates)} dates looked at have changed since their Gold was made, "
-        f"or are not known to be the same: {runs(stale)}. Materialize them.",
+        f"or are not known to be the same: {dates_text(stale, 5)}. Materialize them.",
         {"dates": len(inspection.dates), "dates_behind": len(stale), "silver_version": inspection.silver.version},
         [{EVENT_DATE: date, "tables": ", ".join(behind[date])} for date in stale[:ROWS_SHOWN]],
     )

@@ -4,11 +4,11 @@ import datetime as dt
 from collections.abc import Iterator
 
 from gold_assets.checks import second_opinion
-from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, count_of, runs
+from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, count_of
 from gold_assets.checks.inspection import Inspection, Reconciled, not_there, split
 from gold_assets.checks.pairs import gold_view
 from gold_assets.checks.second_opinion import Number
-from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.gold.declaration import Table
 
 COMPARED_IN_FULL = "in full"
@@ -142,7 +142,7 @@ def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
     if outside:
         faults.append(
             f"{count_of(rows_outside, 'row')} on {count_of(len(outside), 'date')} outside the window {first} to {end}: "
-            f"{runs(outside)}; widen it"
+            f"{dates_text(outside, 5)}; widen it"
         )
     if undated_rows:
         faults.append(f"{count_of(undated_rows, 'row')} without a date, kept in the quarantine; mend them in Silver")

@@ -26,7 +26,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
 
-from gold_assets.delta.dates import contiguous
+from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.engines.spark import SparkEngine, spark_path
 from gold_assets.gold.lake import Lake, gold_dates
@@ -57,10 +57,10 @@ class Batch:
         id: Spark's number of the batch; it starts over with a new checkpoint.
         silver: Silver at the version that the batch was refreshed from.
         changes: what Silver's log tells of the commits since the batch before; ``changes.after`` is -1 for a new checkpoint.
-        dates: the dates that were recomputed, in order.
+        dates: the dates that were brought to that version, in order; those that held its rows already among them.
         refreshed: what refresh wrote.
         rows: Silver's rows on these dates; None where a file of Silver has no statistics.
-        quarantined_rows: those of them that are in the quarantine.
+        quarantined_rows: those on the dates that were written that are in the quarantine.
         seconds: how long the batch took.
     """
 
@@ -388,7 +388,7 @@ class _Batches:
             batch_id,
             after + 1,
             silver.version,
-            ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in contiguous(dates)),
+            dates_text(dates),
             "unknown" if batch.rows is None else batch.rows,
             quarantined,
             batch.seconds,
