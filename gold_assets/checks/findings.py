@@ -72,9 +72,5 @@ class Finding:
         return "warning" if self.milder else self.check.severity
 
 
-def count_of(number: Number, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def listed(versions: Collection[int]) -> str:
     return ", ".join(map(str, sorted(versions)))

@@ -22,9 +22,10 @@ from gold_assets.delta.query import Unreadable
 from gold_assets.engines import SliceBounds
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.plan import MOST_COMMITS
 from gold_assets.gold.provenance import MadeFrom, made_from
 from gold_assets.gold.refresh import slices_of
-from gold_assets.silver.changes import SilverChanges, silver_changes
+from gold_assets.silver.changes import FileChanges, SilverChanges, file_changes, silver_changes
 from gold_assets.silver.pin import Silver
 
 _SLICE = SliceBounds(rows=4_000_000)
@@ -58,6 +59,7 @@ class Inspection:
         self._tables = {table.name: _open(lake.places[table.name]) for table in lake.tables}
         self._silver_versions: dict[int, Silver] = {}
         self._reconciled: dict[str, dict[dt.date | None, Reconciled]] = defaultdict(dict)
+        self._file_changes: dict[tuple[int, int], FileChanges] = {}
         self._counts: dict[tuple[int, dt.date | None], SilverCounts] = {}
 
     @cached_property
@@ -172,7 +174,9 @@ class Inspection:
                 by_commit[made.table_version].append(date)
         reconciled: dict[dt.date | None, Reconciled] = {}
         for together in by_commit.values():
-            patch = patch_of(gold, self.made_from[table.name][together[0]], together, self._silver_at)
+            made = self.made_from[table.name][together[0]]
+            silver = self._silver_at(made.silver_version)
+            patch = None if silver is None else patch_of(gold, made, together, silver, self._changes_after)
             if patch is not None:
                 with suppress(Unreadable):
                     reconciled |= self._compare_patch(table, patch, together)
@@ -209,10 +213,7 @@ class Inspection:
             dates, undated = split(part)
             held = second_opinion.row_counts(gold_view(gold, dates, and_null=undated))
             suspects = [date for date in part if counts[date].broken or held.get(date)]
-        sides = Sides(silver, gold)
-        compared = self._compare_sides(table, sides, basis, counts, suspects)
-        nothing = Comparison(dict.fromkeys(second_opinion.totals_of(table), 0), 0)
-        return {date: compared.get(date) or Reconciled(basis, counts[date], nothing, []) for date in part}
+        return self._compare_sides(table, Sides(silver, gold), basis, counts, suspects)
 
     def _compare_sides(
         self,
@@ -220,22 +221,23 @@ class Inspection:
         sides: Sides,
         basis: Basis,
         counts: Mapping[dt.date | None, SilverCounts],
-        part: list[dt.date | None],
+        suspects: list[dt.date | None],
         patch: Patch | None = None,
     ) -> dict[dt.date | None, "Reconciled"]:
-        if not part:
-            return {}
-        dates, undated = split(part)
+        """What a comparison of the ``suspects`` finds, for each date that ``counts`` has: on the others there is nothing."""
+        dates, undated = split(suspects)
         broken = [date for date in dates if counts[date].broken]
-        compared = second_opinion.compare(table, sides, dates, broken, undated=undated)
+        compared: dict[Any, Comparison] = {}
+        if suspects:
+            compared = second_opinion.compare(table, sides, dates, broken, undated=undated)
         examples: dict[Any, list[dict[str, Any]]] = {}
         differing, undated_differ = split([date for date, found in compared.items() if found.differing])
         if differing or undated_differ:
             examples = second_opinion.examples(table, sides, differing, broken, undated=undated_differ)
         nothing = Comparison(dict.fromkeys(second_opinion.totals_of(table), 0), 0)
         return {
-            date: Reconciled(basis, counts[date], compared.get(date, nothing), examples.get(date, []), patch)
-            for date in part
+            date: Reconciled(basis, counted, compared.get(date, nothing), examples.get(date, []), patch)
+            for date, counted in counts.items()
         }
 
     def soundness(self, table: Table) -> Mapping[dt.date, Mapping[str, int]]:
@@ -262,6 +264,13 @@ class Inspection:
     @cached_property
     def _rows_by_date(self) -> Mapping[dt.date | None, int | None]:
         return self.silver.rows_by_date(self.dates)
+
+    def _changes_after(self, silver: Silver, version: int) -> FileChanges:
+        """What Silver's log tells since ``version``, read once for all tables."""
+        if (silver.version, version) not in self._file_changes:
+            changes = file_changes(silver, version, most_commits=MOST_COMMITS)
+            self._file_changes[silver.version, version] = changes
+        return self._file_changes[silver.version, version]
 
     def _silver_at(self, version: int) -> Silver | None:
         if version == self.silver.version:

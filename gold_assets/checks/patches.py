@@ -12,9 +12,8 @@ from gold_assets.checks.pairs import Sides
 from gold_assets.delta.file_dates import FileDates, UnknownDate
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.scratch import of_files
-from gold_assets.gold.plan import MOST_COMMITS
 from gold_assets.gold.provenance import MadeFrom, Stamp
-from gold_assets.silver.changes import file_changes
+from gold_assets.silver.changes import FileChanges
 from gold_assets.silver.pin import Silver
 
 
@@ -24,29 +23,31 @@ class Patch:
 
     Attributes:
         since, to: the versions of Silver between which it added what had been added.
-        files: how many files of Silver that was.
         sides: what it must have done, and what it did.
-        all_rows: whether it wrote all of the dates' rows again.
     """
 
     since: int
     to: int
-    files: int
     sides: Sides
-    all_rows: bool
 
 
 def patch_of(
-    gold: DeltaTable, made: MadeFrom, dates: Collection[dt.date | None], silver_at: Callable[[int], Silver | None]
+    gold: DeltaTable,
+    made: MadeFrom,
+    dates: Collection[dt.date | None],
+    silver: Silver,
+    changes_after: Callable[[Silver, int], FileChanges],
 ) -> Patch | None:
-    """What the commit that ``made`` tells of did to the ``dates``; None where the logs do not tell, or tell of anything else."""
-    silver = silver_at(made.silver_version)
+    """What the commit that ``made`` tells of did to the ``dates``; None where the logs do not tell, or tell of anything else.
+
+    ``silver`` is at the version that it says.
+    """
     try:
         log = DeltaLog(gold)
         stamp = Stamp.of(log.commit(made.table_version))
-        if silver is None or stamp is None or stamp.since is None or stamp.refresh_id != made.refresh_id:
+        if stamp is None or stamp.since is None or stamp.refresh_id != made.refresh_id:
             return None
-        changes = file_changes(silver, stamp.since, most_commits=MOST_COMMITS)
+        changes = changes_after(silver, stamp.since)
         new = {file.path: file for date in dates for file in changes.after(stamp.since, date)}
         if changes.since > stamp.since or not all(file.is_add and not file.has_vector for file in new.values()):
             return None
@@ -61,4 +62,4 @@ def patch_of(
         return None
     added = dataclasses.replace(silver, table=of_files(silver.table, [file.action for file in new.values()]))
     sides = Sides(added, of_files(gold, written), of_files(gold, taken))
-    return Patch(stamp.since, made.silver_version, len(new), sides, all_rows=bool(taken))
+    return Patch(stamp.since, made.silver_version, sides)

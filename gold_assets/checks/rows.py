@@ -4,11 +4,12 @@ import datetime as dt
 from collections.abc import Iterator
 
 from gold_assets.checks import second_opinion
-from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, count_of
+from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding
 from gold_assets.checks.inspection import Inspection, Reconciled, not_there, split
 from gold_assets.checks.pairs import gold_view
 from gold_assets.checks.second_opinion import Number
 from gold_assets.delta.dates import EVENT_DATE, dates_text
+from gold_assets.delta.words import count_of
 from gold_assets.gold.declaration import Table
 
 COMPARED_IN_FULL = "in full"

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from gold_assets.checks.findings import Check, Finding, count_of
+from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection, not_there
 from gold_assets.checks.second_opinion import Number
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.types import type_name
+from gold_assets.delta.words import count_of
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.open_table import declared_fields
 

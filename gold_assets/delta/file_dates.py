@@ -63,26 +63,15 @@ class FileDates:
 
         Raises ``UnknownDate``.
         """
-        rows: dict[dt.date | None, int | None] = {}
         wanted = None if dates is None else set(dates)
         files = (file for file in self._files() if wanted is None or _may_hold(file, wanted))
-        for counted in self._asked(files, _rows_told):
-            for date, count in counted.items():
-                known = rows.get(date, 0)
-                rows[date] = None if known is None or count is None else known + count
-        return rows
+        return _summed(self._asked(files, _rows_told))
 
     def rows_told(self, dates: Collection[dt.date]) -> dict[dt.date | None, int | None]:
         """``rows`` without asking any file: None for all dates that one may hold whose dates the log does not tell."""
-        rows: dict[dt.date | None, int | None] = {}
         wanted = set(dates)
-        for file in self._files():
-            if not _may_hold(file, wanted):
-                continue
-            for date, count in (_rows_told(file) or dict.fromkeys(wanted)).items():
-                known = rows.get(date, 0)
-                rows[date] = None if known is None or count is None else known + count
-        return rows
+        files = (file for file in self._files() if _may_hold(file, wanted))
+        return _summed(_rows_told(file) or dict.fromkeys(wanted) for file in files)
 
     def dates(self) -> set[dt.date | None]:
         """The dates that the table has files for. Raises ``UnknownDate``."""
@@ -153,6 +142,16 @@ class FileDates:
         if in_path is None:
             raise UnknownDate(action["path"])
         return None if in_path[1] == "__HIVE_DEFAULT_PARTITION__" else _date(unquote(in_path[1]))
+
+
+def _summed(counts: Iterable[RowsByDate]) -> dict[dt.date | None, int | None]:
+    """By date, the rows of all; None where those of one are not known."""
+    rows: dict[dt.date | None, int | None] = {}
+    for counted in counts:
+        for date, count in counted.items():
+            known = rows.get(date, 0)
+            rows[date] = None if known is None or count is None else known + count
+    return rows
 
 
 def has_files_elsewhere(table: DeltaTable) -> bool:

@@ -1,5 +1,6 @@
 """Reading a Delta table's log through delta-rs's storage layer: no engine, any store."""
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -24,6 +25,11 @@ class FileAction:
     path: str
     size_bytes: int
     rows: int | None
+
+    @property
+    def day(self) -> dt.date | None:
+        """``date`` as one."""
+        return None if self.date is None else dt.date.fromisoformat(self.date)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.delta.log import Commit, DeltaLog, FileAction
+from gold_assets.delta.log import Commit, DeltaLog
 from gold_assets.delta.sql import SPARK
 from gold_assets.engines import Engine
 from gold_assets.gold.addition import MOST_APPENDED, AppendedRows, added
@@ -186,10 +186,10 @@ class Target:
     def _written(self, attempt: "_Attempt", started: float) -> Written:
         assert attempt.stamp is not None
         commit = self._own_commit(attempt.stamp)
-        replaced = {_date_of(file) for file in commit.removes}  # Spark appends by replacing
+        replaced = {file.day for file in commit.removes}  # Spark appends by replacing
         rows = {date: attempt.rows_before.get(date) or 0 if date not in replaced else 0 for date in attempt.steps}
         for file in commit.adds:
-            rows[_date_of(file)] = rows.get(_date_of(file), 0) + (file.rows or 0)
+            rows[file.day] = rows.get(file.day, 0) + (file.rows or 0)
         share = (time.perf_counter() - started) / len(attempt.steps)
         return {date: WrittenDate(rows[date], commit.version, share, step) for date, step in attempt.steps.items()}
 
@@ -223,10 +223,6 @@ def _of_one_version(steps: Steps) -> Steps:
         for date, step in patched.items()
         if step.made is not None and step.made.silver_version == min(versions)
     }
-
-
-def _date_of(file: FileAction) -> dt.date | None:
-    return None if file.date is None else dt.date.fromisoformat(file.date)
 
 
 def _dated(steps: Steps) -> list[dt.date]:

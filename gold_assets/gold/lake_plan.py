@@ -12,6 +12,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from gold_assets.delta.dates import EVENT_DATE, contiguous, dates_text, days
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates
+from gold_assets.delta.words import count_of
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.plan import Planner, Step
@@ -74,11 +75,11 @@ class LakePlan:
     @property
     def summary(self) -> str:
         """The plan in a sentence."""
-        tables, version = _count(len(self.steps), "table"), self.silver.version
+        tables, version = count_of(len(self.steps), "table"), self.silver.version
         patched, recomputed, current = map(self.dates, ("patched", "recomputed", "current"))
         if self.to_do:
             return (
-                f"{_count(patched, 'date')} to patch, {recomputed} to recompute and {current} current in {tables}; "
+                f"{count_of(patched, 'date')} to patch, {recomputed} to recompute and {current} current in {tables}; "
                 f"rows of Silver's version {version} to read, once for all tables: {_number(self.rows)}"
             )
         if not current:
@@ -208,10 +209,6 @@ def _unreadable(table: Table, uri: str, error: Exception) -> UserError:
 
 def _line(record: Mapping[str, str]) -> str:
     return "{table:<24}{dates:<26}{how:<9}{rows:>14}  {reason}".format_map(record)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _number(rows: int | None) -> str:

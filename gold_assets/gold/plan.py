@@ -15,6 +15,7 @@ from deltalake.exceptions import DeltaError
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
+from gold_assets.delta.words import count_of
 from gold_assets.gold.addition import MOST_PATCHES
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.provenance import MadeFrom, made_from
@@ -95,7 +96,7 @@ class Planner:
         if made.patches >= MOST_PATCHES:
             return Step("recomputed", f"patched {made.patches} times in a row", made)
         versions = sorted({file.version for file in files})
-        return Step("patched", f"{_count(len(files), 'file')} added in {_versions(versions)}", made, tuple(files))
+        return Step("patched", f"{count_of(len(files), 'file')} added in {_versions(versions)}", made, tuple(files))
 
     def _not_to_be_built_on(self, table: Table, made: MadeFrom) -> str:
         if made.overwritten_in is not None:
@@ -175,10 +176,6 @@ def _count_in(texts: Collection[str], array: pa.Array) -> int:
 
 def _all_in(texts: Collection[str], array: pa.Array) -> bool:
     return _count_in(texts, array) == len(set(texts))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _versions(versions: list[int]) -> str:

@@ -141,8 +141,7 @@ def _changed_beside(table: DeltaTable, stamp: Stamp, version: int) -> dict[dt.da
 
 
 def _changed_dates(commit: Commit) -> set[dt.date | None]:
-    changed = (file for file in (*commit.adds, *commit.removes) if file.data_change)
-    return {None if file.date is None else dt.date.fromisoformat(file.date) for file in changed}
+    return {file.day for file in (*commit.adds, *commit.removes) if file.data_change}
 
 
 def _history(table: DeltaTable) -> Iterator[Commit]:

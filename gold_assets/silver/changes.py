@@ -90,7 +90,7 @@ class FileChange:
 
 @dataclass(frozen=True)
 class FileChanges:
-    """What the commits after version ``since``, up to ``silver``'s, did to the files of each date.
+    """What Silver's commits after version ``since`` did to the files of each date.
 
     Attributes:
         files: by date, the files that were added and removed, newest first.
@@ -98,7 +98,6 @@ class FileChanges:
         gap: why the log was read no further back, where it was not read as far as asked.
     """
 
-    silver: Silver
     since: int
     files: Mapping[dt.date | None, list[FileChange]]
     redefined: Collection[int]
@@ -117,7 +116,7 @@ def file_changes(silver: Silver, after: int, *, most_commits: int) -> FileChange
     since = silver.version
     for version, read in _backwards(silver, stop, _changed_files):
         if isinstance(read, str):
-            return FileChanges(silver, since, files, redefined, read)
+            return FileChanges(since, files, redefined, read)
         changes, redefines = read
         if redefines:
             redefined.append(version)
@@ -126,7 +125,7 @@ def file_changes(silver: Silver, after: int, *, most_commits: int) -> FileChange
                 files.setdefault(date, []).append(change)
         since = version - 1
     gap = "" if since <= after else f"only its newest {most_commits} commits are looked at"
-    return FileChanges(silver, since, files, redefined, gap)
+    return FileChanges(since, files, redefined, gap)
 
 
 _Read = TypeVar("_Read")
