@@ -1,5 +1,6 @@
 """Whatever happens to Silver, and to Gold, a refresh that patches leaves Gold true: random histories of both."""
 
+import datetime as dt
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 import hypothesis.strategies as st
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from hypothesis import event, given, settings
 
+from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
-from gold_assets.gold import plan
+from gold_assets.gold import commits, plan
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
@@ -30,11 +32,12 @@ from gold_assets_tests.small_silver import (
 from gold_assets_tests.truth import assert_gold_is_true
 
 DATES = [MONDAY, TUESDAY, WEDNESDAY]
+EXAMPLES = settings().max_examples
 _numbers = itertools.count()
 
 Change = Callable[[Lake, Engine], None]
 on = st.sampled_from(DATES)
-names = st.sampled_from(["ann", "bob", " "])
+names = st.sampled_from(["ann", "bob", " "])  # of which the last breaks a rule
 rows = st.lists(
     st.builds(row, user_id=names, event_date=on | st.none(), usage_cost_ratio=st.floats(0, 1), amount=st.just(1.5))
     | st.builds(high_risk_row, user_id=names, product_id=names, event_date=on, usage_cost_ratio=st.floats(0, 0.3)),
@@ -56,13 +59,28 @@ def overwrite(new: list[dict[str, Any]]) -> Change:
     return lambda lake, engine: write_silver(lake, new, mode="overwrite") and None
 
 
+def overwrite_a_day(new: list[dict[str, Any]], date: dt.date) -> Change:
+    def change(lake: Lake, engine: Engine) -> None:
+        silver = DeltaTable(lake.silver)
+        rows = pa.Table.from_pylist([{**each, "event_date": date} for each in new], schema=SCHEMA)
+        for column in silver.schema().fields:
+            if column.name not in rows.column_names:
+                rows = rows.append_column(column.name, pa.nulls(rows.num_rows, pa.string()))
+        write_deltalake(silver, rows, mode="overwrite", predicate=f"event_date = '{date}'")
+
+    return change
+
+
 def of_silver(change: Callable[[DeltaTable], Any]) -> Change:
     return lambda lake, engine: change(DeltaTable(lake.silver)) and None
 
 
 def of_gold(change: Callable[[DeltaTable], Any]) -> st.SearchStrategy[Change]:
     def one(name: str) -> Change:
-        return lambda lake, engine: change(DeltaTable(lake.places[name])) and None
+        def change_it(lake: Lake, engine: Engine) -> None:
+            change(DeltaTable(lake.places[name]))
+
+        return change_it
 
     return st.sampled_from([table.name for table in TABLES]).map(one)
 
@@ -75,18 +93,58 @@ def update(date: Any) -> Change:
     return of_silver(lambda silver: silver.update({"amount": "7"}, predicate=f"event_date = DATE '{date}'"))
 
 
-def move(date: Any) -> Change:
-    to = {"event_date": "DATE '2024-01-03'"}
-    return of_silver(lambda silver: silver.update(to, predicate=f"event_date = DATE '{date}' AND user_id = 'bob'"))
+def move(date: Any, to: dt.date | None) -> Change:
+    there = {"event_date": "CAST(NULL AS DATE)" if to is None else f"DATE '{to}'"}
+    return of_silver(lambda silver: silver.update(there, predicate=f"event_date = DATE '{date}' AND user_id = 'bob'"))
 
 
-def restore(table: DeltaTable) -> None:
-    if table.version() > 1:
-        table.restore(table.version() - 1)
+def give_a_date(to: Any) -> Change:
+    return of_silver(lambda silver: silver.update({"event_date": f"DATE '{to}'"}, predicate="event_date IS NULL"))
 
 
-def recompute(date: Any) -> Change:
-    return lambda lake, engine: refresh(lake, engine, [date]) and None
+def restore(back: int) -> st.SearchStrategy[Change]:
+    """Of Gold, by some versions, though not to where it was created."""
+    return of_gold(lambda gold: gold.version() > 1 and gold.restore(max(1, gold.version() - back)))
+
+
+def a_date_in(gold: DeltaTable, number: int) -> dt.date | None:
+    dates = sorted(set(gold.to_pyarrow_table(columns=["event_date"])["event_date"].to_pylist()) - {None})
+    return dates[number % len(dates)] if dates else None
+
+
+def delete_of_gold(number: int) -> st.SearchStrategy[Change]:
+    def some(gold: DeltaTable) -> None:
+        if date := a_date_in(gold, number):
+            gold.delete(f"event_date = '{date}'")
+
+    return of_gold(some)
+
+
+def append_to_gold(number: int) -> st.SearchStrategy[Change]:
+    """The table's rows of a day once more, as somebody might who does not know whose table it is."""
+
+    def again(gold: DeltaTable) -> None:
+        if date := a_date_in(gold, number):
+            write_deltalake(gold, gold.to_pyarrow_table(filters=[("event_date", "=", date)]), mode="append")
+
+    return of_gold(again)
+
+
+def recompute(dates: list[dt.date]) -> Change:
+    return lambda lake, engine: refresh(lake, engine, dates) and None
+
+
+def go_by_an_older_silver(back: int, how: Any) -> Change:
+    """A replay, or a person's recompute, of a version that may not be there any more."""
+
+    def change(lake: Lake, engine: Engine) -> None:
+        version = max(0, DeltaTable(lake.silver).version() - back)
+        try:
+            refresh(lake, engine, DATES, version, how=how)
+        except UserError as error:
+            assert "cannot be read" in str(error)
+
+    return change
 
 
 compact = of_silver(lambda silver: silver.optimize.compact())
@@ -94,60 +152,58 @@ vacuum = of_silver(lambda silver: silver.vacuum(0, dry_run=False, enforce_retent
 properties = of_silver(
     lambda silver: silver.alter.set_table_properties({"delta.logRetentionDuration": "interval 9 days"})
 )
-wrong = of_gold(lambda gold: gold.delete("event_date = DATE '2024-01-02'"))
-appended_by_others = of_gold(lambda gold: _again(gold))
-restored = of_gold(restore)
-ordered = of_gold(lambda gold: gold.optimize.compact())
+order = of_gold(lambda gold: gold.optimize.compact())
 
+few = st.integers(1, 3)
 changes = st.one_of(
-    *[rows.map(append)] * 6,
+    *[rows.map(append)] * 8,
     rows.map(append_with_another_column),
     rows.map(overwrite),
+    st.builds(overwrite_a_day, rows, on),
     on.map(delete),
     on.map(update),
-    on.map(move),
+    st.builds(move, on, on | st.none()),
+    on.map(give_a_date),
     st.sampled_from([compact, vacuum, properties]),
-    on.map(recompute),
-    wrong,
-    appended_by_others,
-    restored,
-    ordered,
+    st.lists(on, max_size=2).map(recompute),
+    st.builds(go_by_an_older_silver, few, st.sampled_from(["patch", "recompute"])),
+    *[few.flatmap(delete_of_gold)] * 2,
+    *[few.flatmap(append_to_gold)] * 2,
+    few.flatmap(restore),
+    order,
 )
 
 
-def _again(gold: DeltaTable) -> None:
-    """Append the table's rows of a day once more, as somebody might who does not know whose table it is."""
-    found = gold.to_pyarrow_table(filters=[("event_date", "=", MONDAY)])
-    if found.num_rows:
-        from deltalake import write_deltalake
-
-        write_deltalake(gold, found, mode="append")
+followed = st.one_of(st.just(DATES), st.just(DATES), st.just(DATES), st.lists(on, unique=True), st.none())
 
 
-@settings(max_examples=24 if ENGINE == "sail" else 3)
+@settings(max_examples=EXAMPLES if ENGINE == "sail" else EXAMPLES // 2)
 @given(
     first=rows,
-    history=st.lists(st.tuples(changes, st.booleans()), min_size=3, max_size=10),
+    history=st.lists(st.tuples(changes, followed), min_size=6, max_size=12),
     partitioned=st.booleans(),
     most=st.sampled_from([500, 2]),
 )
 def test_gold_is_true_after_each_refresh_that_patches(
     first: list[dict[str, Any]],
-    history: list[tuple[Change, bool]],
+    history: list[tuple[Change, list[dt.date] | None]],
     partitioned: bool,
     most: int,
     engine: Engine,
     tmp_path: Path,
 ) -> None:
+    """After each change no date is refreshed, or some are, or all; at last all are."""
     lake = lake_in(tmp_path / f"lake {next(_numbers)}")
     write_silver(lake, first, partition_by=["event_date"] if partitioned else [])
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(plan, "MOST_PATCHES", most)
+    with pytest.MonkeyPatch.context() as bounds:
+        bounds.setattr(plan, "MOST_PATCHES", most)
+        bounds.setattr(commits, "MOST_APPENDED", most // 2)
         refresh(lake, engine, DATES, how="patch")
-        for change, follow in [*history, (compact, True)]:
+        for change, dates in [*history, (compact, DATES)]:
             change(lake, engine)
-            if follow:
-                done = refresh(lake, engine, DATES, how="patch")
+            if dates is not None:
+                done = refresh(lake, engine, dates, how="patch")
                 for written in done.dates["user_spend_summary"].values():
                     event(written.step.how)
-                assert_gold_is_true(lake)
+                assert_gold_is_true(lake, dates)
+        assert_gold_is_true(lake)
