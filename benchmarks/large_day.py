@@ -1,26 +1,31 @@
 """What a micro-batch costs on a large day: 1,000 rows appended to a date of 1, 10 and 40 million.
 
-``python -m benchmarks.large_day`` prints, for each size, the refresh that patches beside the one that recomputes, and the checks of the
-patch beside the comparison in full, on a warm engine; then a tenth of a day of 17,280 micro-batches of 100 rows.
+``python -m benchmarks.large_day`` prints, for each size, refreshes that patch and their checks beside those of the whole date; then what
+a tenth of a day of 17,280 micro-batches of 100 rows takes and leaves. Each part runs in a process of its own, on a warm engine. Before
+a figure is printed, the whole date has been compared with Silver.
 """
 
 import argparse
 import datetime as dt
-import os
+import json
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
+from benchmarks.contenders import run as in_a_process
 from gold_assets.checks.catalogue import gold_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
+from gold_assets.delta.query import as_table
 from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
@@ -30,63 +35,121 @@ DAY = dt.date(2026, 1, 1)
 _LIMITS = Limits(DAY, DAY)
 _ROWS_AT_ONCE = 2_000_000
 _USERS, _PRODUCTS = 100_000, 5_000
-_PATCHES = 5
+_PATCHES, _RECOMPUTES = 50, 3
+"""Of 50 patches, one writes the date's appended rows as one file."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millions", type=float, nargs="*", default=[1, 10, 40], help="rows of the date")
     parser.add_argument("--micro-batches", type=int, default=1_728)
+    parser.add_argument("--part", choices=_PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--times", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    engine = SailEngine()
-    print("million rows  patch s  recompute s  ratio  checks of the patch s  in full s  peak of a patch, MiB more")
+    if given.part:
+        with closing(SailEngine()) as engine:
+            told = _PARTS[given.part](lake_in(given.folder), engine, given.rows, given.times)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
+        print(json.dumps(told | {"peak_mib": peak}))
+        return
+    if given.millions:
+        print(
+            f"{'million':>8} | {'patch s':>8}{'worst':>7}{'checks':>8}{'peak MiB':>10} | "
+            f"{'recompute s':>12}{'checks':>8}{'peak MiB':>10} | {'patch / recompute':>17}"
+        )
     for millions in given.millions:
         with tempfile.TemporaryDirectory() as folder:
-            lake = lake_in(Path(folder))
-            append_day(lake.silver, DAY, int(millions * 1e6))
-            recomputed = seconds(lambda lake=lake: refresh(lake, engine, [DAY]))
-            full = seconds(lambda lake=lake: check(lake, patches=False))
-            patched, checked, before = [], [], _peak()
-            for _ in range(_PATCHES):
-                append_day(lake.silver, DAY, 1_000)
-                patched.append(seconds(lambda lake=lake: refresh(lake, engine, [DAY], how="patch")))
-                checked.append(seconds(lambda lake=lake: check(lake, patches=True)))
-            more = _peak() - before
-            check(lake, patches=False)  # which finds any patch that went wrong
-            patch, of_patch = statistics.median(patched), statistics.median(checked)
-            print(
-                f"{millions:>12g} {patch:>8.2f} {recomputed:>12.2f} {patch / recomputed:>6.2f} {of_patch:>22.2f} {full:>10.2f} {more:>10}",
-                flush=True,
-            )
-    if given.micro_batches:
-        day_of_micro_batches(engine, given.micro_batches)
-    engine.close()
-
-
-def day_of_micro_batches(engine: SailEngine, batches: int) -> None:
-    """Follow ``batches`` appends of 100 rows to a date that begins with a million, and say what that leaves."""
-    with tempfile.TemporaryDirectory() as folder:
-        lake = lake_in(Path(folder))
-        append_day(lake.silver, DAY, 1_000_000)
-        refresh(lake, engine, [DAY])
-        taken = []
-        for _ in range(batches):
-            append_day(lake.silver, DAY, 100)
-            taken.append(seconds(lambda: refresh(lake, engine, [DAY], how="patch")))
-        check(lake, patches=False)
-        part = max(batches // 10, 1)
+            _part("build", folder, int(millions * 1e6))
+            patches = _part("patches", folder, 1_000, _PATCHES)
+            whole = _part("recomputes", folder, 0, _RECOMPUTES)
         print(
-            f"{batches} micro-batches of 100 rows: {sum(taken):.0f} s, median {statistics.median(taken):.2f} s, the first tenth "
-            f"{statistics.median(taken[:part]):.2f} s, the last {statistics.median(taken[-part:]):.2f} s"
+            f"{millions:>8g} | {patches['refresh']:>8.2f}{patches['worst']:>7.2f}{patches['checks']:>8.2f}{patches['peak_mib']:>10.0f} | "
+            f"{whole['refresh']:>12.2f}{whole['checks']:>8.2f}{whole['peak_mib']:>10.0f} | {patches['refresh'] / whole['refresh']:>17.3f}",
+            flush=True,
         )
-        for name, uri in lake.places.items():
-            table = DeltaTable(uri)
-            largest = max(commit.get("operationMetrics", {}).get("num_added_rows", 0) for commit in table.history())
-            log = sum(file.stat().st_size for file in (Path(uri) / "_delta_log").iterdir())
-            print(
-                f"{name:<24}{len(table.file_uris()):>4} files, {len(list(Path(uri).rglob('*.parquet')))} with older ones; "
-                f"{largest:,} rows in the largest commit; log {log / 1e6:.1f} MB"
-            )
+    if given.micro_batches:
+        with tempfile.TemporaryDirectory() as folder:
+            _part("build", folder, 1_000_000)
+            told = _part("micro_batches", folder, 100, given.micro_batches)
+            _part("recomputes", folder, 0, 0)
+        _print_micro_batches(given.micro_batches, told)
+
+
+def _part(name: str, folder: str, rows: int, times: int = 0) -> dict[str, Any]:
+    return in_a_process(
+        "benchmarks.large_day", "--part", name, "--folder", folder, "--rows", str(rows), "--times", str(times)
+    )
+
+
+def build(lake: Lake, engine: SailEngine, rows: int, _times: int) -> dict[str, Any]:
+    """A Silver of one date, and Gold made from it."""
+    append_day(lake.silver, DAY, rows)
+    refresh(lake, engine, [DAY])
+    return {}
+
+
+def patches(lake: Lake, engine: SailEngine, rows: int, times: int) -> dict[str, Any]:
+    """Append, patch and check, again and again."""
+    refreshed, checked = [], []
+    for _ in range(times + 1):
+        append_day(lake.silver, DAY, rows)
+        refreshed.append(seconds(lambda: refresh(lake, engine, [DAY], how="patch")))
+        checked.append(seconds(lambda: check(lake, patches=True)))
+    warm, checks = refreshed[1:], checked[1:]
+    return {"refresh": statistics.median(warm), "worst": max(warm), "checks": statistics.median(checks)}
+
+
+def recomputes(lake: Lake, engine: SailEngine, _rows: int, times: int) -> dict[str, Any]:
+    """Compare the date in full, then recompute it and compare it again."""
+    checked = [seconds(lambda: check(lake, patches=False))]  # finds any patch that went wrong
+    if not times:
+        return {}
+    engine.session.range(1).collect()
+    refreshed = [seconds(lambda: refresh(lake, engine, [DAY])) for _ in range(times)]
+    checked += [seconds(lambda: check(lake, patches=False)) for _ in range(times)]
+    return {"refresh": statistics.median(refreshed), "checks": statistics.median(checked)}
+
+
+def micro_batches(lake: Lake, engine: SailEngine, rows: int, times: int) -> dict[str, Any]:
+    """Follow ``times`` appends, and say what that leaves."""
+    taken = []
+    for _ in range(times):
+        append_day(lake.silver, DAY, rows)
+        taken.append(seconds(lambda: refresh(lake, engine, [DAY], how="patch")))
+    return {"taken": taken, "tables": {name: _left_by(uri) for name, uri in lake.places.items()}}
+
+
+_PARTS: dict[str, Callable[[Lake, SailEngine, int, int], dict[str, Any]]] = {
+    part.__name__: part for part in (build, patches, recomputes, micro_batches)
+}
+
+
+def _left_by(uri: str) -> dict[str, int]:
+    table = DeltaTable(uri)
+    sizes = [file.stat().st_size for file in Path(uri).rglob("*.parquet") if "_delta_log" not in file.parts]
+    return {
+        "files": as_table(table.get_add_actions()).num_rows,
+        "on_disk": len(sizes),
+        "largest": max(sizes),
+        "all": sum(sizes),
+        "log": sum(file.stat().st_size for file in Path(uri, "_delta_log").iterdir()),
+    }
+
+
+def _print_micro_batches(batches: int, told: dict[str, Any]) -> None:
+    taken, part = told["taken"], max(batches // 10, 1)
+    print(
+        f"{batches:,} micro-batches of 100 rows: {sum(taken):.0f} s in refreshes, median {statistics.median(taken):.2f} s, worst "
+        f"{max(taken):.2f} s; the first tenth {statistics.median(taken[:part]):.2f} s, the last {statistics.median(taken[-part:]):.2f} s; "
+        f"peak {told['peak_mib']:.0f} MiB"
+    )
+    print(f"{'':<24}{'files':>7}{'on disk':>9}{'largest MB':>12}{'all MB':>9}{'log MB':>8}")
+    for name, of in told["tables"].items():
+        print(
+            f"{name:<24}{of['files']:>7}{of['on_disk']:>9}{of['largest'] / 1e6:>12.2f}{of['all'] / 1e6:>9.0f}{of['log'] / 1e6:>8.1f}"
+        )
 
 
 def lake_in(folder: Path) -> Lake:
@@ -94,8 +157,9 @@ def lake_in(folder: Path) -> Lake:
 
 
 def append_day(silver: str, day: dt.date, rows: int) -> None:
-    """Append ``rows`` transactions of one date, of which a fifteenth is high-risk and a few are to be quarantined."""
-    chance = np.random.default_rng(rows)
+    """Append ``rows`` transactions of one date, others each time: a fifteenth is high-risk, a few are to be quarantined."""
+    version = DeltaTable(silver).version() + 1 if DeltaTable.is_deltatable(silver) else 0
+    chance = np.random.default_rng([version, rows])
     while rows > 0:
         n = min(rows, _ROWS_AT_ONCE)
         users = chance.integers(0, _USERS, n).astype(str)
@@ -125,11 +189,6 @@ def seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def _peak() -> int:
-    """The process's largest resident size so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 if os.uname().sysname == "Darwin" else 1024)
 
 
 if __name__ == "__main__":
