@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     spark_jars: str | None = None
     storage_options: SecretStr | None = None
     silver_columns: Json[dict[str, str]] | None = None
+    alert_webhook: SecretStr | None = None
+    alert_mail: str | None = None
+    alert_smtp: SecretStr = SecretStr("smtp://localhost:25")
+    alert_lag_minutes: int = Field(default=60, ge=1)
+    ui_url: str = "http://localhost:3000"
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from gold_assets.assets.checks import (
 )
 from gold_assets.assets.gold import gold_assets
 from gold_assets.assets.silver import silver_asset
+from gold_assets.automation.alerts import alert_sensor
 from gold_assets.automation.maintenance import maintenance_schedule
 from gold_assets.automation.micro_batch import sensor_of
 from gold_assets.automation.plan import plan_job
@@ -21,12 +22,13 @@ from gold_assets.resources import Lakehouse
 def build(settings: Settings) -> dg.Definitions:
     """The definitions for the lake and the tables of these settings."""
     silver, gold = silver_asset(settings), gold_assets(settings)
+    is_told = settings.alert_webhook is not None or settings.alert_mail is not None
     return dg.Definitions(
         assets=[silver, gold],
         asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
         jobs=[dg.define_asset_job("observe_silver", selection=[silver]), run_checks, plan_job(settings)],
         schedules=[daily_metadata_checks(settings), compare_patched_dates(settings), maintenance_schedule(settings)],
-        sensors=[sensor_of(gold, settings)],
+        sensors=[sensor_of(gold, settings), *([alert_sensor(settings)] if is_told else [])],
         resources={"lakehouse": Lakehouse.from_settings(settings)},
         # One short step a run: a process of its own for it would cost more than it does.
         executor=dg.in_process_executor,

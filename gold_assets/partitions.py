@@ -1,14 +1,22 @@
 """The one partitions definition: a UTC date of Silver is a partition of every table; when it is due, and what a run asks of it."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import dagster as dg
 
 from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_in
 
+PARTITION_TAG = "dagster/partition"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
 TOUCHED_TAG = "gold_assets/touched_dates"
 """On the sensor's runs: the dates that Silver's commits touched. Those are patched where that is exact, the others left as they are."""
+
+Range = tuple[dt.date, dt.date]
+"""First and last date, both included."""
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -37,3 +45,19 @@ def touched_dates(run: dg.DagsterRun) -> set[dt.date] | None:
     if TOUCHED_TAG not in run.tags or run.parent_run_id is not None:
         return None
     return dates_in(run.tags[TOUCHED_TAG])
+
+
+def range_of(run: dg.DagsterRun) -> Range | None:
+    """The dates that the run was started for; None where it is not partitioned."""
+    tags = run.tags
+    if single := tags.get(PARTITION_TAG):
+        return as_range((single, single))
+    if RANGE_START_TAG in tags and RANGE_END_TAG in tags:
+        return as_range((tags[RANGE_START_TAG], tags[RANGE_END_TAG]))
+    return None
+
+
+def as_range(ends: Sequence[str]) -> Range:
+    """The dates from one text to another. Raises ``ValueError``."""
+    first, last = ends
+    return dt.date.fromisoformat(first), dt.date.fromisoformat(last)

@@ -10,17 +10,14 @@ from deltalake import DeltaTable
 
 from gold_assets.assets.events import latest_materializations
 from gold_assets.assets.metadata import table_of
+from gold_assets.assets.outcomes import COMPLETED, key_of, latest_outcomes
 from gold_assets.assets.silver import SILVER
 from gold_assets.checks.catalogue import GOLD_FOLLOWS, RECONCILES, SILVER_CHECKS, all_checks, gold_checks, run
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.rows import COMPARED_IN_FULL
 from gold_assets.config import Settings
-from gold_assets.dagster_internals import (
-    AssetCheckEvaluationTargetMaterializationData,
-    AssetCheckExecutionRecordStatus,
-    PartitionKeyFilter,
-)
+from gold_assets.dagster_internals import AssetCheckEvaluationTargetMaterializationData, PartitionKeyFilter
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
@@ -33,7 +30,6 @@ NO_FAILED_DATES = "no_failed_dates"
 """The one check that asks Dagster's own records, for the UI shows an asset's latest evaluation alone."""
 
 _DATES_SHOWN = 50
-_COMPLETED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 _DATES_TAG = "gold_assets/dates"
 _PATCHED = "patched since they were last compared in full"
 
@@ -84,7 +80,7 @@ def daily_metadata_checks(settings: Settings) -> dg.ScheduleDefinition:
     job = dg.define_asset_job(
         "run_metadata_checks",
         selection=dg.AssetSelection.checks(
-            *(_key(check) for check in all_checks(settings.tables) if check.name in _BY_METADATA),
+            *(key_of(check) for check in all_checks(settings.tables) if check.name in _BY_METADATA),
             *(_no_failed_dates_spec(table).key for table in settings.tables),
         ),
         description="The checks that read logs and records alone: schemas, freshness, dates that Gold has not followed, failed dates.",
@@ -104,7 +100,7 @@ def compare_patched_dates(settings: Settings) -> dg.ScheduleDefinition:
     job = dg.define_asset_job(
         "compare_patched_dates",
         selection=dg.AssetSelection.checks(
-            *(_key(check) for check in gold_checks(settings.tables) if check.name in by_rows)
+            *(key_of(check) for check in gold_checks(settings.tables) if check.name in by_rows)
         ),
         tags={_DATES_TAG: _PATCHED},
         description="Compares with Silver, in full, every date that was patched since that was last done.",
@@ -117,10 +113,6 @@ def compare_patched_dates(settings: Settings) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Every night at 04:00 UTC: a micro-batch's checks compare what the batch added, this the dates as a whole.",
     )
-
-
-def _key(check: Check) -> dg.AssetCheckKey:
-    return dg.AssetCheckKey(dg.AssetKey(check.table), check.name)
 
 
 def _specs(checks: Sequence[Check], settings: Settings) -> list[dg.AssetCheckSpec]:
@@ -150,7 +142,7 @@ def _no_failed_dates_spec(table: Table) -> dg.AssetCheckSpec:
 def _evaluate(
     context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, settings: Settings, checks: Sequence[Check]
 ) -> Iterator[object]:
-    selected = [check for check in checks if _key(check) in context.selected_asset_check_keys]
+    selected = [check for check in checks if key_of(check) in context.selected_asset_check_keys]
     touched, dates = touched_dates(context.run), _dates(context)
     if touched is not None and dates is not None:
         dates = sorted(touched & set(dates))
@@ -191,7 +183,7 @@ def _compared_in_full(instance: dg.DagsterInstance, table: Table, date: dt.date)
     latest = instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(dg.AssetKey(table.name), RECONCILES),
         limit=1,
-        status=_COMPLETED,
+        status=COMPLETED,
         partition_filter=PartitionKeyFilter(key=str(date)),
     )
     for record in latest:
@@ -263,14 +255,14 @@ def _no_failed_dates(
     instance: dg.DagsterInstance, key: dg.AssetCheckKey, checks: Iterable[Check]
 ) -> dg.AssetCheckEvaluation:
     failed: dict[dt.date, list[str]] = {}
-    looked_at: set[str] = set()
+    looked_at: set[dt.date] = set()
     for check in checks:
         if dg.AssetKey(check.table) == key.asset_key and check.by_date and check.severity == "error":
-            evaluated = dict(_latest_outcomes(instance, _key(check)))
+            evaluated = dict(latest_outcomes(instance, key_of(check)))
             looked_at |= evaluated.keys()
-            for partition, passed in evaluated.items():
+            for date, passed in evaluated.items():
                 if not passed:
-                    failed.setdefault(dt.date.fromisoformat(partition), []).append(check.name)
+                    failed.setdefault(date, []).append(check.name)
     dates = sorted(failed)
     return dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
@@ -297,34 +289,3 @@ def _no_failed_dates(
             ),
         },
     )
-
-
-def _latest_outcomes(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> Iterator[tuple[str, bool]]:
-    """By partition, whether the latest evaluation passed. One whose run ended without it did not, unless the run left the date alone."""
-    storage = instance.event_log_storage
-    for info in storage.get_asset_check_partition_info([key]):
-        if info.partition_key is None:
-            continue
-        status = info.latest_execution_status
-        if status == AssetCheckExecutionRecordStatus.PLANNED and not _should_have_come(
-            instance, info.latest_planned_run_id, info.partition_key
-        ):
-            completed = storage.get_asset_check_execution_history(
-                key,
-                limit=1,
-                status=_COMPLETED,
-                partition_filter=PartitionKeyFilter(key=info.partition_key),
-            )
-            if not completed:
-                continue
-            status = completed[0].status
-        yield info.partition_key, status == AssetCheckExecutionRecordStatus.SUCCEEDED
-
-
-def _should_have_come(instance: dg.DagsterInstance, run_id: str, partition: str) -> bool:
-    """Whether the run has ended, and was asked for the partition: a range of the sensor's may reach over dates to leave alone."""
-    run = instance.get_run_by_id(run_id)
-    if run is None:
-        return True
-    touched = touched_dates(run)
-    return run.is_finished and (touched is None or dt.date.fromisoformat(partition) in touched)

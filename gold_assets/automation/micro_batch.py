@@ -23,7 +23,15 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.plan import Planner
-from gold_assets.partitions import TOUCHED_TAG, daily_partitions
+from gold_assets.partitions import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    TOUCHED_TAG,
+    Range,
+    as_range,
+    daily_partitions,
+    range_of,
+)
 from gold_assets.resources import Lakehouse
 from gold_assets.silver.changes import SilverChanges, silver_changes
 from gold_assets.silver.pin import Silver
@@ -31,9 +39,6 @@ from gold_assets.silver.pin import Silver
 TABLE_TAG = "gold_assets/silver_table"
 VERSIONS_TAG = "gold_assets/silver_versions"
 ATTEMPT_TAG = "gold_assets/attempt"
-_PARTITION_TAG = "dagster/partition"
-_RANGE_START_TAG = "dagster/asset_partition_range_start"
-_RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 MOST_RUNS = 4
 """A window's dates are asked for in no more runs than this, each with a range of dates, of which it leaves the untouched alone."""
@@ -45,9 +50,6 @@ _LOST_AFTER = 300
 """Seconds after which a run that was created and not even launched never will be."""
 
 _LONGEST_PAUSE = 600
-
-Range = tuple[dt.date, dt.date]
-"""First and last date, both included."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,13 @@ class Cursor:
                 table_id=values.get("table_id"),
                 applied=int(values.get("applied", -1)),
                 commit=values.get("commit", ""),
-                window=_range(window) if window else None,
+                window=as_range(window) if window else None,
                 requested=Request(
                     to=int(requested["to"]),
                     commit=requested["commit"],
                     attempt=int(requested["attempt"]),
-                    ranges=tuple(map(_range, requested["ranges"])),
-                    touched=tuple(map(_range, requested["touched"])),
+                    ranges=tuple(map(as_range, requested["ranges"])),
+                    touched=tuple(map(as_range, requested["touched"])),
                     again_at=requested["again_at"],
                 )
                 if requested
@@ -239,7 +241,7 @@ def _look_at_runs(
     failures: list[str] = []
     waits: list[str] = []
     for dates in request.ranges:
-        own = [record for record in records if _dates_of(record.dagster_run) == dates]
+        own = [record for record in records if range_of(record.dagster_run) == dates]
         if any(record.dagster_run.status == dg.DagsterRunStatus.SUCCESS for record in own):
             continue
         undone.append(dates)
@@ -293,7 +295,7 @@ def _ask(
                 tags={
                     **tags,
                     TOUCHED_TAG: dates_text(date for date in touched if first <= date <= last),
-                    **({} if first == last else {_RANGE_START_TAG: str(first), _RANGE_END_TAG: str(last)}),
+                    **({} if first == last else {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}),
                 },
             )
             for first, last in request.ranges
@@ -362,15 +364,6 @@ def _failure(records: Sequence[dg.RunRecord], dates: Range) -> str:
     return f"run {run.run_id[:8]} for {_text(dates)} {what}"
 
 
-def _dates_of(run: dg.DagsterRun) -> Range | None:
-    tags = run.tags
-    if single := tags.get(_PARTITION_TAG):
-        return _range((single, single))
-    if _RANGE_START_TAG in tags and _RANGE_END_TAG in tags:
-        return _range((tags[_RANGE_START_TAG], tags[_RANGE_END_TAG]))
-    return None
-
-
 def _outside(held: Collection[dt.date], window: Range) -> str:
     dates = sorted(date for date in held if not _within(date, window))
     if not dates:
@@ -381,11 +374,6 @@ def _outside(held: Collection[dt.date], window: Range) -> str:
 
 def _within(date: dt.date, window: Range) -> bool:
     return window[0] <= date <= window[1]
-
-
-def _range(ends: Sequence[str]) -> Range:
-    first, last = ends
-    return dt.date.fromisoformat(first), dt.date.fromisoformat(last)
 
 
 def _text(dates: Range) -> str:

@@ -1,0 +1,233 @@
+"""The sensor that tells people: once when something goes wrong, once when it is over.
+
+It looks at what is wrong now and compares that with what it has told. Who cannot be reached is tried again, and nobody waits for it.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+
+import dagster as dg
+from pydantic import BaseModel, ValidationError
+
+from gold_assets.assets.outcomes import failing_checks, summary_of_failure
+from gold_assets.automation.incidents import FailedRun, RunsSeen, after_runs, ended_runs, why
+from gold_assets.automation.messengers import Message, Messenger, messengers_of
+from gold_assets.checks.catalogue import all_checks
+from gold_assets.checks.findings import Check
+from gold_assets.config import Settings
+from gold_assets.delta.dates import dates_text
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.words import count_of
+from gold_assets.gold.lag import Lag, lag
+from gold_assets.gold.lake import Lake
+from gold_assets.partitions import Range, as_range, daily_partitions
+from gold_assets.resources import Lakehouse
+
+_DATES_SHOWN = 5
+_LONGEST_PAUSE = 600
+
+Failing = dict[str, dict[str, set[str]]]
+"""By table and date, the checks that fail; no date for those of the table as a whole."""
+
+
+class Unsent(BaseModel):
+    """What a messenger could not be told yet, and when that is tried again."""
+
+    messages: list[Message] = []
+    failures: int = 0
+    again_at: float = 0
+
+
+class State(BaseModel):
+    """What the sensor remembers from tick to tick.
+
+    Attributes:
+        began: its first tick. What Silver brought before is late from then on.
+        runs, failed: the runs seen, and those whose failure was told and is not over.
+        failing: the checks whose failure was told and is not over.
+        table_id, applied: Silver's, and its version up to which Gold has everything.
+        late_since: since when Gold lags, in seconds since 1970, where that was told.
+        silver: why Silver cannot be read, where that was told.
+        unsent: by messenger.
+    """
+
+    began: float
+    runs: RunsSeen
+    failed: list[FailedRun] = []
+    failing: Failing = {}
+    table_id: str = ""
+    applied: int = -1
+    late_since: float | None = None
+    silver: str = ""
+    unsent: dict[str, Unsent] = {}
+
+
+def alert_sensor(settings: Settings) -> dg.SensorDefinition:
+    """The sensor that looks every half a minute."""
+    partitions, messengers = daily_partitions(settings), messengers_of(settings)
+
+    @dg.sensor(
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells of failed runs, failed checks and Gold that lags, by GOLD_ALERT_WEBHOOK and GOLD_ALERT_MAIL: once for each, "
+        "and once when it is over.",
+    )
+    def alerts(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
+        first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
+        window = as_range((first, last)) if first and last else None
+        watch = Watch(context.instance, lakehouse.lake(settings.tables), window, settings)
+        state, told = watch.tick(context.cursor, messengers, time.time())
+        return dg.SensorResult(skip_reason=told, cursor=state.model_dump_json())
+
+    return alerts
+
+
+class Watch:
+    """One look at the records of an instance and the logs of a lake. ``window`` are the dates that are partitions."""
+
+    def __init__(self, instance: dg.DagsterInstance, lake: Lake, window: Range | None, settings: Settings) -> None:
+        self._instance = instance
+        self._lake = lake
+        self._window = window
+        self._settings = settings
+        self._checks: Sequence[Check] = all_checks(settings.tables)
+
+    def tick(self, cursor: str | None, messengers: Sequence[Messenger], now: float) -> tuple[State, str]:
+        """What there is to remember, and what was told, in a sentence. ``now`` is in seconds since 1970."""
+        state, is_first = self._loaded(cursor, now)
+        ended, state.runs = ended_runs(self._instance, state.runs)
+        messages = [*self._of_runs(state, ended)]
+        if ended or is_first:
+            messages += self._of_checks(state)
+        messages += self._of_lag(state, now)
+        for messenger in messengers:
+            state.unsent.setdefault(messenger.name, Unsent()).messages.extend(messages)
+        said = [_deliver(messenger, state.unsent[messenger.name], now) for messenger in messengers]
+        return state, " ".join(filter(None, said)) or self._summary(state)
+
+    def _loaded(self, cursor: str | None, now: float) -> tuple[State, bool]:
+        """The state as it was written, or the first, to which no run before is news; and whether it is that."""
+        if cursor:
+            with suppress(ValidationError):  # of another release
+                return State.model_validate_json(cursor), False
+        _, runs = ended_runs(self._instance, RunsSeen(until=now))
+        return State(began=now, runs=runs), True
+
+    def _of_runs(self, state: State, ended: Sequence[dg.RunRecord]) -> Iterator[Message]:
+        told, state.failed = state.failed, after_runs(state.failed, ended)
+        known, still = {each.run_id for each in told}, {each.run_id for each in state.failed}
+        for failed in state.failed:
+            if failed.run_id not in known:
+                reason = why(self._instance, failed.run_id).rstrip(".")
+                yield self._message(f"The run for {failed.what} failed: {reason}.", f"runs/{failed.run_id}")
+        for failed in told:
+            if failed.run_id not in still:
+                yield self._message(
+                    f"Over: the run for {failed.what} has succeeded, after {count_of(failed.attempts, 'failure')}.",
+                    f"runs/{failed.run_id}",
+                )
+
+    def _of_checks(self, state: State) -> Iterator[Message]:
+        told, state.failing = state.failing, {}
+        checks: dict[tuple[str, str], Check] = {}
+        for check, failed in failing_checks(self._instance, self._checks):
+            for date in map(str, failed or [""]):
+                state.failing.setdefault(check.table, {}).setdefault(date, set()).add(check.name)
+                checks[check.table, date] = check
+        for table, begun in _more(state.failing, told).items():
+            said = summary_of_failure(self._instance, checks[table, max(begun)], max(begun) or None).rstrip(".")
+            yield self._message(f"{table} failed {_names(begun)}{_on(begun)}: {said}.", f"assets/{table}?view=checks")
+        for table, over in _more(told, state.failing).items():
+            yield self._message(f"Over: {table} passes {_names(over)}{_on(over)}.", f"assets/{table}?view=checks")
+
+    def _of_lag(self, state: State, now: float) -> Iterator[Message]:
+        try:
+            found = self._lag(state)
+        except UserError as error:
+            if not state.silver:
+                yield self._message(str(error), "automation")
+            state.silver = str(error)
+            return
+        if state.silver:
+            yield self._message("Over: Silver can be read again.", "automation")
+        state.silver = ""
+        if found is None:
+            if state.late_since is not None:
+                minutes = (now - state.late_since) / 60
+                yield self._message(f"Over: Gold has caught up with Silver, after {minutes:.0f} min.", "automation")
+            state.late_since = None
+            return
+        since = max(found.committed.timestamp() if found.committed else 0, state.began)
+        if state.late_since is None and now - since >= self._settings.alert_lag_minutes * 60:
+            state.late_since = since
+            yield self._message(
+                f"Gold lags: for {(now - since) / 60:.0f} min it has not had what Silver's version {found.version} brought, on "
+                f"{dates_text(found.dates, _DATES_SHOWN)}.",
+                "automation",
+            )
+
+    def _lag(self, state: State) -> Lag | None:
+        if self._window is None:
+            return None
+        silver = self._lake.pin()
+        if silver.table_id != state.table_id or silver.version < state.applied:
+            state.table_id, state.applied = silver.table_id, -1
+        first, last = self._window
+        found = lag(self._lake, silver, after=state.applied, first=first, last=last)
+        state.applied = silver.version if found is None else found.version - 1
+        return found
+
+    def _message(self, text: str, page: str) -> Message:
+        return Message(text=text, link=f"{self._settings.ui_url.rstrip('/')}/{page}")
+
+    def _summary(self, state: State) -> str:
+        wrong = [f"the run for {failed.what} failed" for failed in state.failed]
+        wrong += [f"{table} fails checks{_on(failing)}" for table, failing in state.failing.items()]
+        wrong += ["Gold lags"] if state.late_since is not None else []
+        wrong += [state.silver] if state.silver else []
+        return f"Told before, and not over: {'; '.join(wrong)}." if wrong else "Nothing is wrong."
+
+
+def _deliver(messenger: Messenger, unsent: Unsent, now: float) -> str:
+    """Tell what is unsent, in order, unless it is too early to try again. What came of it, in a sentence."""
+    if not unsent.messages:
+        return ""
+    sent = 0
+    if now >= unsent.again_at:
+        try:
+            while unsent.messages:
+                messenger.tell(unsent.messages[0])
+                del unsent.messages[0]
+                sent += 1
+            unsent.failures = 0
+            return f"Told by {messenger.name}: {count_of(sent, 'message')}."
+        except OSError as error:
+            unsent.failures += 1
+            unsent.again_at = now + min(30 * 2**unsent.failures, _LONGEST_PAUSE)
+            return (
+                f"{count_of(len(unsent.messages), 'message')} could not be told by {messenger.name} ({error}): correct its setting, or "
+                f"see why it does not answer; the next attempt is in {unsent.again_at - now:.0f} s."
+            )
+    return (
+        f"{count_of(len(unsent.messages), 'message')} to be told by {messenger.name} in {unsent.again_at - now:.0f} s."
+    )
+
+
+def _more(these: Failing, than: Failing) -> Failing:
+    """What is in ``these`` alone, by table."""
+    more = {
+        table: {date: names for date, names in dates.items() if date not in than.get(table, {})}
+        for table, dates in these.items()
+    }
+    return {table: dates for table, dates in more.items() if dates}
+
+
+def _names(failing: Mapping[str, set[str]]) -> str:
+    return ", ".join(sorted(set().union(*failing.values())))
+
+
+def _on(failing: Iterable[str]) -> str:
+    dates = [dt.date.fromisoformat(date) for date in failing if date]
+    return f" on {dates_text(dates, _DATES_SHOWN)}" if dates else ""

@@ -1,0 +1,126 @@
+"""Runs that failed and whose work is not done yet, as Dagster's records tell."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+from pydantic import BaseModel
+
+from gold_assets.delta import storage
+from gold_assets.delta.dates import dates_text, days
+from gold_assets.partitions import range_of, touched_dates
+
+_LOOKED_BACK_SECONDS = 60
+"""A record may be written somewhat later than its time says."""
+
+_MOST_LETTERS = 300
+
+
+class FailedRun(BaseModel):
+    """A run that failed, with the attempts after it.
+
+    Attributes:
+        run_id: of the first that failed.
+        job: its name.
+        assets: what it was to make or check; empty where that is nothing.
+        dates: those that are not done yet; None where it has none.
+        attempts: how many have failed.
+        since: when the first did, in seconds since 1970.
+    """
+
+    run_id: str
+    job: str
+    assets: frozenset[str]
+    dates: frozenset[dt.date] | None
+    attempts: int
+    since: float
+
+    @property
+    def what(self) -> str:
+        """What it was for, in a few words."""
+        return f"job {self.job}" if self.dates is None else f"Gold's {dates_text(self.dates, 5)}"
+
+    def is_tried_again_by(self, other: "FailedRun") -> bool:
+        if self.dates is None or other.dates is None:
+            return self.dates == other.dates and self.job == other.job
+        return self.assets == other.assets and not self.dates.isdisjoint(other.dates)
+
+    def left_by(self, done: "FailedRun") -> "FailedRun | None":
+        """What remains of it after a run that succeeded; None where it is over."""
+        if self.dates is None or done.dates is None:
+            return None if self.dates == done.dates and self.job == done.job else self
+        if not self.assets <= done.assets:
+            return self
+        left = self.dates - done.dates
+        return self.model_copy(update={"dates": left}) if left else None
+
+
+class RunsSeen(BaseModel):
+    """How far Dagster's records of runs have been looked at.
+
+    Attributes:
+        until: the newest change of a record that was seen, in seconds since 1970.
+        runs: those that had ended shortly before.
+    """
+
+    until: float
+    runs: list[str] = []
+
+
+def ended_runs(instance: dg.DagsterInstance, seen: RunsSeen) -> tuple[list[dg.RunRecord], RunsSeen]:
+    """The runs that have failed or succeeded since, the oldest first."""
+    begin = dt.datetime.fromtimestamp(seen.until - _LOOKED_BACK_SECONDS, dt.timezone.utc)
+    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=ended, updated_after=begin), order_by="update_timestamp", ascending=True
+    )
+    until = max((record.update_timestamp.timestamp() for record in records), default=seen.until)
+    new = [record for record in records if record.dagster_run.run_id not in seen.runs]
+    return new, RunsSeen(until=max(until, seen.until), runs=[record.dagster_run.run_id for record in records])
+
+
+def after_runs(failed: Sequence[FailedRun], ended: Iterable[dg.RunRecord]) -> list[FailedRun]:
+    """What has failed and is not done, after these runs, the oldest first."""
+    open_now = list(failed)
+    for record in ended:
+        run = _of(record)
+        if record.dagster_run.status == dg.DagsterRunStatus.SUCCESS:
+            open_now = [left for each in open_now if (left := each.left_by(run)) is not None]
+            continue
+        again = next((each for each in open_now if each.is_tried_again_by(run)), None)
+        if again is None:
+            open_now.append(run)
+        else:
+            dates = None if again.dates is None else again.dates | (run.dates or frozenset())
+            more = again.model_copy(update={"attempts": again.attempts + 1, "dates": dates})
+            open_now[open_now.index(again)] = more
+    return open_now
+
+
+def why(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Why the run failed, in a sentence as short as its error allows."""
+    of_type = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    for entry in instance.all_logs(run_id, of_type=of_type):
+        data = entry.dagster_event.event_specific_data if entry.dagster_event else None
+        said = getattr(getattr(data, "user_failure_data", None), "description", None)
+        error = getattr(data, "error", None)
+        while said is None and error is not None:
+            said, error = (error.message, None) if error.cause is None else (None, error.cause)
+        text = " ".join(storage.without_secrets(said or entry.message or "").split())
+        if text:
+            return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
+    return "its records do not say why"
+
+
+def _of(record: dg.RunRecord) -> FailedRun:
+    run, dates = record.dagster_run, range_of(record.dagster_run)
+    touched = touched_dates(run)
+    ended = record.end_time or record.update_timestamp.timestamp()
+    return FailedRun(
+        run_id=run.run_id,
+        job=run.job_name,
+        assets=frozenset(key.to_user_string() for key in run.asset_selection or ()),
+        dates=None if dates is None else frozenset(touched if touched is not None else days(*dates)),
+        attempts=1,
+        since=ended,
+    )

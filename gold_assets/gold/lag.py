@@ -1,0 +1,62 @@
+"""How far the tables are behind Silver: told by the logs of both, without an engine."""
+
+import datetime as dt
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+
+from deltalake import DeltaTable
+
+from gold_assets.delta.log import DeltaLog
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.plan import MOST_COMMITS
+from gold_assets.gold.provenance import MadeFrom, made_from
+from gold_assets.silver.changes import file_changes
+from gold_assets.silver.pin import Silver
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What Silver's newest commits hold and a table does not.
+
+    Attributes:
+        dates: those of which rows are missing.
+        version: the oldest commit of Silver whose rows are.
+        committed: when that was, by its writer's clock, in UTC; None where its log does not say.
+    """
+
+    dates: Collection[dt.date]
+    version: int
+    committed: dt.datetime | None
+
+
+def lag(lake: Lake, silver: Silver, *, after: int, first: dt.date, last: dt.date) -> Lag | None:
+    """What the tables lack of Silver's commits after version ``after``, on the dates from ``first`` to ``last``; None where nothing.
+
+    No more than the newest 2,000 commits are looked at.
+    """
+    changes = file_changes(silver, after, most_commits=MOST_COMMITS)
+    touched = {date for date in changes.files if date is not None and first <= date <= last}
+    missing: dict[dt.date, int] = {}
+    for table in lake.tables:
+        place = lake.places[table.name]
+        made = made_from(DeltaTable(place), touched) if touched and DeltaTable.is_deltatable(place) else {}
+        for date in touched:
+            if newer := changes.after(_silver_version(made.get(date), silver), date):
+                missing[date] = min(newer[-1].version, missing.get(date, newer[-1].version))
+    if not missing:
+        return None
+    version = min(missing.values())
+    return Lag(sorted(missing), version, _committed(silver, version))
+
+
+def _silver_version(made: MadeFrom | None, silver: Silver) -> int:
+    return -1 if made is None or made.silver_table_id != silver.table_id else made.silver_version
+
+
+def _committed(silver: Silver, version: int) -> dt.datetime | None:
+    with suppress(FileNotFoundError):
+        for action in DeltaLog(silver.table).actions(version):
+            if milliseconds := action.get("commitInfo", {}).get("timestamp"):
+                return dt.datetime.fromtimestamp(milliseconds / 1000, dt.timezone.utc)
+    return None
