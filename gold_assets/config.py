@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     lake_root: str = "data"
     source_path: str = "{lake_root}/silver/transactions"
     checkpoint_path: str = "{lake_root}/checkpoints/write_to_gold"
+    published_path: str = "{lake_root}/published"
     partitions_start: dt.date = dt.date(2017, 1, 1)
     partitions_end: dt.date | None = None
     quarantined_share: float = Field(default=0.01, ge=0, le=1)
@@ -49,6 +50,7 @@ class Settings(BaseSettings):
     spark_jars: str | None = None
     storage_options: SecretStr | None = None
     silver_columns: Json[dict[str, str]] | None = None
+    publish_within_minutes: int = Field(default=60, ge=1)
     alert_webhook: SecretStr | None = None
     alert_mail: str | None = None
     alert_smtp: SecretStr = SecretStr("smtp://localhost:25")
@@ -85,6 +87,7 @@ class Settings(BaseSettings):
             )
         places = {"GOLD_SOURCE_PATH": self.source_path}
         places |= {table.path_setting: self.lake.places[table.name] for table in self.tables}
+        places["GOLD_PUBLISHED_PATH"] = self.published_path
         taken: dict[str, str] = {}
         for setting, place in places.items():
             if place in taken:
@@ -117,7 +120,7 @@ class Settings(BaseSettings):
     def lake(self) -> Lake:
         """Where Silver and the tables made from it are."""
         places = {table.name: str(getattr(self, _field(table))) for table in self.tables}
-        return Lake(self.source_path, places, self.tables, self.silver_columns or {})
+        return Lake(self.source_path, places, self.tables, self.silver_columns or {}, self.published_path)
 
     @property
     def names_tables(self) -> bool:

@@ -30,6 +30,7 @@ class Lakehouse(dg.ConfigurableResource):
     silver: str
     places: dict[str, str]
     silver_columns: dict[str, str] = Field(default_factory=dict)
+    published: str | None = None
     engine: str
     checkpoint: str | None = None
     spark_master: str | None = None
@@ -44,6 +45,7 @@ class Lakehouse(dg.ConfigurableResource):
             silver=settings.lake.silver,
             places=dict(settings.lake.places),
             silver_columns=dict(settings.lake.silver_columns),
+            published=settings.published_path,
             checkpoint=settings.checkpoint_path,
             engine=settings.engine,
             spark_master=settings.spark_master,
@@ -58,7 +60,7 @@ class Lakehouse(dg.ConfigurableResource):
         Where they are named as in Spark's catalog, Spark is started once in a process to find them.
         """
         places = {name: self._located(place) for name, place in self.places.items()}
-        return Lake(self._located(self.silver), places, tuple(tables), self.silver_columns)
+        return Lake(self._located(self.silver), places, tuple(tables), self.silver_columns, self.published)
 
     def _located(self, place: str) -> str:
         if not is_catalog_name(place):

@@ -129,4 +129,5 @@ def lake(tmp_path: Path) -> Lake:
 
 def lake_in(folder: Path) -> Lake:
     """A lake with all its tables under ``folder``."""
-    return Lake(str(folder / "silver"), {table.name: str(folder / table.name) for table in TABLES})
+    places = {table.name: str(folder / table.name) for table in TABLES}
+    return Lake(str(folder / "silver"), places, published=str(folder / "published"))

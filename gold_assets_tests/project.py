@@ -27,4 +27,6 @@ def lake_at(root: str) -> Lake:
 
 def resources_on(lake: Lake) -> dict[str, Lakehouse]:
     """What the assets run on, on this lake."""
-    return {"lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), engine="sail")}
+    return {
+        "lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), published=lake.published, engine="sail")
+    }

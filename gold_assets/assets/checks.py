@@ -2,7 +2,7 @@
 
 import datetime as dt
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 import dagster as dg
@@ -11,10 +11,12 @@ from deltalake import DeltaTable
 from gold_assets.assets.events import latest_materializations
 from gold_assets.assets.metadata import table_of
 from gold_assets.assets.outcomes import COMPLETED, key_of, latest_outcomes
+from gold_assets.assets.published import PUBLISHED, report
 from gold_assets.assets.silver import SILVER
 from gold_assets.checks.catalogue import GOLD_FOLLOWS, RECONCILES, SILVER_CHECKS, all_checks, gold_checks, run
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.publishing import Checked
 from gold_assets.checks.rows import COMPARED_IN_FULL
 from gold_assets.config import Settings
 from gold_assets.dagster_internals import AssetCheckEvaluationTargetMaterializationData, PartitionKeyFilter
@@ -44,8 +46,10 @@ def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
         name="gold_checks", specs=[*_specs(checks, settings), *records], can_subset=True, pool=GOLD_WRITERS_POOL
     )
     def evaluate_gold(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
-        """Check the run's dates of the tables; all dates where the run is not partitioned."""
-        yield from _evaluate(context, lakehouse, settings, checks)
+        """Check the run's dates of the tables, all dates where the run is not partitioned; then publish."""
+        checked = yield from _evaluate(context, lakehouse, settings, checks)
+        with one_sentence_failures():
+            yield from report(context, checked.inspection.lake, settings, checked)
         for spec in records:
             if spec.key in context.selected_asset_check_keys:
                 yield _no_failed_dates(context.instance, spec.key, checks)
@@ -82,6 +86,7 @@ def daily_metadata_checks(settings: Settings) -> dg.ScheduleDefinition:
         selection=dg.AssetSelection.checks(
             *(key_of(check) for check in all_checks(settings.tables) if check.name in _BY_METADATA),
             *(_no_failed_dates_spec(table).key for table in settings.tables),
+            dg.AssetCheckKey(PUBLISHED, "is_current"),
         ),
         description="The checks that read logs and records alone: schemas, freshness, dates that Gold has not followed, failed dates.",
     )
@@ -141,7 +146,7 @@ def _no_failed_dates_spec(table: Table) -> dg.AssetCheckSpec:
 
 def _evaluate(
     context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, settings: Settings, checks: Sequence[Check]
-) -> Iterator[object]:
+) -> Generator[object, None, Checked]:
     selected = [check for check in checks if key_of(check) in context.selected_asset_check_keys]
     touched, dates = touched_dates(context.run), _dates(context)
     if touched is not None and dates is not None:
@@ -152,12 +157,15 @@ def _evaluate(
             dates = _patched_dates(context.instance, lake, settings)
             context.log.info("Patched since they were last compared in full: %s", dates_text(dates) or "no date")
         inspection = Inspection(lake, dates, settings.limits, patches=touched is not None)
+        found: list[Finding] = []
         for check in selected:
             findings = list(run([check], inspection))
+            found += findings
             targets = _targets(context.instance, check, findings)
             for finding in findings:
                 yield _evaluation(finding, targets.get(_partition(finding)))
             yield dg.Output(None, dg.AssetCheckSpec(check.name, asset=check.table).get_python_identifier())
+    return Checked(inspection, found)
 
 
 def _patched_dates(instance: dg.DagsterInstance, lake: Lake, settings: Settings) -> list[dt.date]:

@@ -54,7 +54,7 @@ class Inspection:
         self.lake = lake
         self.limits = limits
         self._asked = dates
-        self._patches = patches
+        self.patches = patches
         # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
         self._tables = {table.name: _open(lake.places[table.name]) for table in lake.tables}
         self._silver_versions: dict[int, Silver] = {}
@@ -65,6 +65,13 @@ class Inspection:
     @cached_property
     def silver(self) -> Silver:
         return self.lake.pin()
+
+    def on(self, dates: Collection[dt.date]) -> "Inspection":
+        """The same lake at the same moment, of which other dates are looked at, each as a whole."""
+        other = Inspection(self.lake, dates, self.limits)
+        other._tables = self._tables
+        other.silver = self.silver
+        return other
 
     @cached_property
     def dates(self) -> list[dt.date]:
@@ -133,7 +140,7 @@ class Inspection:
     def silver_rows(self, table: Table) -> dict[dt.date, int]:
         """Silver's rows by date, at the version that the table's was made from; by its log where only patches are compared."""
         rows: dict[dt.date, int] = {}
-        if self._patches and "deletionVectors" not in (self.silver.table.protocol().reader_features or ()):
+        if self.patches and "deletionVectors" not in (self.silver.table.protocol().reader_features or ()):
             told = self.silver.rows_told(self.dates)
             rows = {date: known for date in self.dates if (known := told.get(date, 0)) is not None}
         by_version: dict[int, list[dt.date]] = defaultdict(list)
@@ -152,7 +159,7 @@ class Inspection:
         """Each date of the table beside the Silver it was made from."""
         gold = self.gold(table)
         assert gold is not None
-        reconciled = self._reconcile_patches(table, gold, dates) if self._patches else {}
+        reconciled = self._reconcile_patches(table, gold, dates) if self.patches else {}
         by_basis: dict[Basis, list[dt.date | None]] = defaultdict(list)
         for date in dates:
             if date not in reconciled:

@@ -1,14 +1,13 @@
 """How far the tables are behind Silver: told by the logs of both, without an engine."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
 
 from gold_assets.delta.log import DeltaLog
-from gold_assets.gold.lake import Lake
 from gold_assets.gold.plan import MOST_COMMITS
 from gold_assets.gold.provenance import MadeFrom, made_from
 from gold_assets.silver.changes import file_changes
@@ -30,17 +29,20 @@ class Lag:
     committed: dt.datetime | None
 
 
-def lag(lake: Lake, silver: Silver, *, after: int, first: dt.date, last: dt.date) -> Lag | None:
-    """What the tables lack of Silver's commits after version ``after``, on the dates from ``first`` to ``last``; None where nothing.
+def lag(
+    tables: Iterable[DeltaTable | None], silver: Silver, *, after: int, first: dt.date, last: dt.date
+) -> Lag | None:
+    """What the tables, as they are opened, lack of Silver's commits after version ``after``, on the dates from ``first`` to ``last``.
 
-    No more than the newest 2,000 commits are looked at.
+    None where nothing. No more than the newest 2,000 commits are looked at.
     """
     changes = file_changes(silver, after, most_commits=MOST_COMMITS)
     touched = {date for date in changes.files if date is not None and first <= date <= last}
+    if not touched:
+        return None
     missing: dict[dt.date, int] = {}
-    for table in lake.tables:
-        place = lake.places[table.name]
-        made = made_from(DeltaTable(place), touched) if touched and DeltaTable.is_deltatable(place) else {}
+    for table in tables:
+        made = {} if table is None else made_from(table, touched)
         for date in touched:
             if newer := changes.after(_silver_version(made.get(date), silver), date):
                 missing[date] = min(newer[-1].version, missing.get(date, newer[-1].version))

@@ -30,6 +30,7 @@ class Lake:
         places: the places of the tables made from it, by table name.
         tables: what those tables are, each of which needs a place.
         silver_columns: by our name of a column of Silver, Silver's own, where it has another.
+        published: the place of the table of publications, where there are any.
 
     Raises ``UserError`` for a path that delta-rs would not find again.
     """
@@ -38,9 +39,10 @@ class Lake:
     places: Mapping[str, str]
     tables: tuple[Table, ...] = TABLES
     silver_columns: Mapping[str, str] = field(default_factory=dict)
+    published: str | None = None
 
     def __post_init__(self) -> None:
-        for place in (self.silver, *self.places.values()):
+        for place in filter(None, (self.silver, *self.places.values(), self.published)):
             if "://" not in place and (found := _UNADDRESSABLE.search(place)):
                 raise UserError(
                     f"The path {place} holds {found[0]}, which delta-rs cannot address or takes for something else: "

@@ -1,0 +1,150 @@
+"""The asset ``published_gold``: what readers should read, downstream of all tables, and how far that is behind."""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+from deltalake import DeltaTable
+
+from gold_assets.assets.metadata import table_of
+from gold_assets.checks.publishing import Checked, Outcome, publish
+from gold_assets.config import Settings
+from gold_assets.gold.lag import lag
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.publication import Publication, Publications
+from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
+
+PUBLISHED = dg.AssetKey("published_gold")
+
+_MINUTES_BEHIND = "minutes_behind_silver"
+_FAILURES_SHOWN = 50
+
+
+def published_asset(settings: Settings) -> dg.AssetsDefinition:
+    """The asset, whose materialization publishes. A run that checks the tables does so too, and reports it."""
+
+    @dg.asset(
+        key=PUBLISHED,
+        deps=[table.name for table in settings.tables],
+        group_name="gold",
+        kinds={"deltalake"},
+        owners=["team:data-engineering"],
+        pool=GOLD_WRITERS_POOL,
+        description="The versions of the tables that readers should read: all their dates were compared with Silver and passed.",
+        metadata={"dagster/uri": settings.published_path},
+    )
+    def published_gold(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult:
+        """Compare what has changed since the last publication with Silver, and publish it where it passes."""
+        with one_sentence_failures():
+            lake = lakehouse.lake(settings.tables)
+            outcome = publish(lake, settings.limits, run_id=context.run_id)
+            if outcome.publication is None or (outcome.attempt is not None and outcome.attempt.failures):
+                raise dg.Failure(outcome.summary, metadata=_of_attempt(outcome), allow_retries=False)
+            context.log.info(outcome.summary)
+            return dg.MaterializeResult(metadata=_metadata(lake, settings, outcome.publication))
+
+    return published_gold
+
+
+def published_check(settings: Settings) -> dg.AssetChecksDefinition:
+    """The check of how far the publication is behind."""
+
+    @dg.asset_check(
+        asset=PUBLISHED,
+        name="is_current",
+        description="Readers have what Silver has had for GOLD_PUBLISH_WITHIN_MINUTES, on the dates that are partitions.",
+    )
+    def is_current(lakehouse: Lakehouse) -> dg.AssetCheckResult:
+        with one_sentence_failures():
+            lake = lakehouse.lake(settings.tables)
+            assert lake.published is not None
+            publications = Publications(lake.published)
+            newest, last = publications.newest(), publications.last_attempt()
+            if newest is None:
+                return dg.AssetCheckResult(
+                    passed=False,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description="Nothing is published yet: materialize all tables, then published_gold.",
+                )
+            metadata = _metadata(lake, settings, newest)
+            minutes = metadata[_MINUTES_BEHIND].value
+            assert isinstance(minutes, float)
+        held = ""
+        if last is not None and last.held_since is not None:
+            failed = ", ".join(sorted({failure.check for failure in last.failures}))
+            held = f" Since {last.held_since:%Y-%m-%d %H:%M} UTC it is held back by {failed}."
+        late = minutes >= settings.publish_within_minutes
+        return dg.AssetCheckResult(
+            passed=not late,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=(
+                f"Readers lack what Silver has had for {minutes:.0f} min."
+                if late
+                else "Readers have what is due to them."
+            )
+            + held,
+            metadata=metadata,
+        )
+
+    return is_current
+
+
+def report(
+    context: dg.AssetCheckExecutionContext, lake: Lake, settings: Settings, checked: Checked
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+    """Publish after a run's checks. What the page of ``published_gold`` is to show of it."""
+    outcome = publish(lake, settings.limits, checked, run_id=context.run.run_id)
+    context.log.info(outcome.summary)
+    if outcome.attempt is not None and outcome.attempt.failures:
+        yield dg.AssetObservation(PUBLISHED, description=outcome.summary, metadata=_of_attempt(outcome))
+    elif outcome.attempt is not None and outcome.publication is not None:
+        tables = {table.name: checked.inspection.gold(table) for table in lake.tables}
+        metadata = _metadata(lake, settings, outcome.publication, tables)
+        yield dg.AssetMaterialization(PUBLISHED, description=outcome.summary, metadata=metadata)
+
+
+def _metadata(
+    lake: Lake, settings: Settings, publication: Publication, tables: Mapping[str, DeltaTable | None] | None = None
+) -> dict[str, dg.MetadataValue]:
+    """What the page shows of the publication, and plots. ``tables`` are its own, where they are open already."""
+    silver, limits = lake.pin(), settings.limits
+    opened = tables or {name: table.open() for name, table in publication.tables.items()}
+    same = publication.silver_version is not None and publication.silver_table_id == silver.table_id
+    behind = lag(
+        opened.values(),
+        silver,
+        after=publication.silver_version if same and publication.silver_version is not None else -1,
+        first=limits.first_date,
+        last=limits.end,
+    )
+    minutes = 0.0
+    if behind is not None and behind.committed is not None:
+        minutes = (dt.datetime.now(dt.timezone.utc) - behind.committed).total_seconds() / 60
+    newer = [DeltaTable(table.uri).version() - table.version for table in publication.tables.values()]
+    return {
+        "published_at": dg.MetadataValue.timestamp(publication.at),
+        "tables": table_of([{"table": name, "version": version} for name, version in publication.versions.items()]),
+        "dates_verified": dg.MetadataValue.int(publication.dates_verified),
+        "silver_versions_behind": dg.MetadataValue.int(0 if behind is None else silver.version - behind.version + 1),
+        _MINUTES_BEHIND: dg.MetadataValue.float(round(minutes, 1)),
+        "gold_versions_behind": dg.MetadataValue.int(sum(newer)),
+        "published_by_run": dg.MetadataValue.text(publication.run_id or "outside Dagster"),
+        "silver_version": dg.MetadataValue.text(publication.reason)
+        if publication.silver_version is None
+        else dg.MetadataValue.int(publication.silver_version),
+    }
+
+
+def _of_attempt(outcome: Outcome) -> dict[str, dg.MetadataValue]:
+    attempt = outcome.attempt
+    if attempt is None or attempt.held_since is None:
+        return {}
+    failures = [
+        {"event_date": str(failure.date or ""), "check": failure.check, "found": failure.found}
+        for failure in attempt.failures[:_FAILURES_SHOWN]
+    ]
+    return {
+        "held_since": dg.MetadataValue.timestamp(attempt.held_since),
+        "dates_verified": dg.MetadataValue.int(attempt.dates_verified),
+        "failures": table_of(failures),
+    }

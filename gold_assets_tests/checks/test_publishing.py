@@ -1,0 +1,194 @@
+"""Publications: they name versions that were verified, go on where the last attempt stopped, and wait for what is wrong."""
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from deltalake import DeltaTable
+
+from gold_assets.checks.catalogue import gold_checks, run
+from gold_assets.checks.findings import Limits
+from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.publishing import Checked, Outcome, publish
+from gold_assets.engines import Engine
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.publication import Publications
+from gold_assets.gold.refresh import refresh
+from gold_assets_tests.conftest import CopyOf
+from gold_assets_tests.corruptions import DATES, HIGH_RISK, ON_TUESDAY, QUARANTINE, SPEND, USAGE
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+
+pytestmark = pytest.mark.sail
+
+LIMITS = Limits(MONDAY, WEDNESDAY)
+
+
+def published_lake(lake: Lake, engine: Engine) -> None:
+    """Three dates, made and published."""
+    for date in DATES:
+        write_silver(lake, [row(event_date=date), high_risk_row(event_date=date), row(user_id=None, event_date=date)])
+    refresh(lake, engine, DATES)
+    publish(lake, LIMITS)
+
+
+@pytest.fixture
+def lake(copy_of: CopyOf) -> Lake:
+    lake = copy_of(published_lake)
+    publish(lake, LIMITS)  # in its own place
+    return lake
+
+
+def append(lake: Lake, *dates: dt.date | None) -> int:
+    """One more row on each date. Silver's version."""
+    return write_silver(lake, [row(event_date=date, user_id="new") for date in dates]).version()
+
+
+def of_step(lake: Lake, dates: Collection[dt.date], *, patches: bool = True) -> Checked:
+    """What the checks of a run find."""
+    inspection = Inspection(lake, dates, LIMITS, patches=patches)
+    return Checked(inspection, list(run(gold_checks(lake.tables), inspection)))
+
+
+def newest_versions(lake: Lake) -> dict[str, int]:
+    return {name: DeltaTable(uri).version() for name, uri in lake.places.items()}
+
+
+def must_publish(outcome: Outcome) -> None:
+    assert outcome.attempt is not None and outcome.attempt == outcome.publication, outcome.summary
+
+
+def test_the_first_publication_names_the_newest_versions_all_verified_and_silver_s(lake: Lake) -> None:
+    lake = replace(lake, published=f"{lake.published}_anew")
+    publication = publish(lake, LIMITS).publication
+    assert publication is not None and publication.dates_verified == 3
+    assert publication.versions == newest_versions(lake)
+    assert (publication.silver_version, publication.silver_uri) == (2, lake.silver)
+    assert publication.failures == [] and publication.held_since is None
+
+
+def test_nothing_is_written_where_nothing_has_changed(lake: Lake) -> None:
+    before = publish(lake, LIMITS)
+    assert before.attempt is None and before.publication is not None
+    assert before.summary.startswith("Nothing has changed since the publication of ")
+
+
+@pytest.mark.parametrize("how", ["patch", "recompute"])
+def test_what_anybody_has_changed_is_verified_and_published_and_what_the_step_has_checked_is_not_compared_again(
+    lake: Lake, engine: Engine, how: Literal["patch", "recompute"]
+) -> None:
+    version = append(lake, MONDAY, TUESDAY)
+    refresh(lake, engine, [MONDAY, TUESDAY], how=how)
+    checked = of_step(lake, [MONDAY])
+    outcome = publish(lake, LIMITS, checked, run_id="a run")
+    must_publish(outcome)
+    assert outcome.publication is not None
+    assert (outcome.publication.dates_verified, outcome.publication.silver_version) == (2, version)
+    assert outcome.publication.versions == newest_versions(lake)
+    assert outcome.publication.run_id == "a run"
+
+
+def test_a_wrong_date_holds_every_publication_back_until_it_is_right(lake: Lake, engine: Engine) -> None:
+    assert lake.published is not None
+    first = Publications(lake.published).newest()
+    DeltaTable(lake.places[SPEND]).update({"total_spend": "total_spend + 1"}, predicate=ON_TUESDAY)
+    held = publish(lake, LIMITS)
+    assert held.publication == first and held.attempt is not None
+    assert {(failure.date, failure.check) for failure in held.attempt.failures} == {(TUESDAY, f"{SPEND}:reconciles")}
+    assert "2024-01-02 failed user_spend_summary:reconciles; the publication of" in held.summary
+    append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY], how="patch")
+    still = publish(lake, LIMITS, of_step(lake, [MONDAY]))
+    assert still.publication == first and still.attempt is not None
+    assert still.attempt.held_since == held.attempt.held_since
+    assert still.attempt.dates_verified == 2  # Monday, and Tuesday once more
+    refresh(lake, engine, [TUESDAY])
+    outcome = publish(lake, LIMITS, of_step(lake, [TUESDAY], patches=False))
+    must_publish(outcome)
+    assert outcome.publication is not None and outcome.publication.versions == newest_versions(lake)
+
+
+def test_a_date_that_was_patched_twice_unseen_is_compared_as_a_whole(lake: Lake, engine: Engine) -> None:
+    append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY], how="patch")
+    DeltaTable(lake.places[SPEND]).update({"total_spend": "total_spend + 1"}, predicate="event_date = '2024-01-01'")
+    gold = DeltaTable(lake.places[SPEND])
+    forge_as_no_change(gold)
+    append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY], how="patch")
+    checked = of_step(lake, [MONDAY])
+    assert all(
+        finding.passed for finding in checked.findings if finding.severity == "error"
+    )  # each patch by itself is right
+    held = publish(lake, LIMITS, checked)
+    assert held.attempt is not None
+    assert {(failure.date, failure.check) for failure in held.attempt.failures} == {(MONDAY, f"{SPEND}:reconciles")}
+
+
+def test_what_a_step_finds_wrong_of_what_is_published_holds_the_next_one_back(lake: Lake, engine: Engine) -> None:
+    gold = DeltaTable(lake.places[SPEND])
+    gold.update({"total_spend": "total_spend + 1"}, predicate=ON_TUESDAY)
+    forge_as_no_change(gold)
+    held = publish(lake, LIMITS, of_step(lake, [TUESDAY], patches=False))
+    assert held.attempt is not None and [failure.date for failure in held.attempt.failures] == [TUESDAY]
+
+
+def test_dates_of_different_silver_versions_make_the_published_version_null_with_a_reason(
+    lake: Lake, engine: Engine
+) -> None:
+    append(lake, MONDAY)
+    newest = append(lake, TUESDAY)
+    refresh(lake, engine, [TUESDAY])
+    outcome = publish(lake, LIMITS)
+    must_publish(outcome)
+    assert outcome.publication is not None
+    assert outcome.publication.silver_version is None
+    assert outcome.publication.reason == (
+        f"some dates lack Silver's version {newest - 1}, others have a later one: {TUESDAY}"
+    )
+    refresh(lake, engine, [MONDAY])
+    outcome = publish(lake, LIMITS)
+    assert outcome.publication is not None and outcome.publication.silver_version == newest
+
+
+def test_the_published_silver_version_is_the_newest_that_every_date_holds(lake: Lake, engine: Engine) -> None:
+    newest = append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY])
+    append(lake, TUESDAY)
+    outcome = publish(lake, LIMITS)
+    assert outcome.publication is not None and outcome.publication.silver_version == newest
+
+
+def test_a_table_made_anew_is_verified_as_a_whole(lake: Lake, engine: Engine) -> None:
+    elsewhere = replace(lake, places={**lake.places, USAGE: f"{lake.places[USAGE]}_anew"})
+    refresh(elsewhere, engine, DATES)
+    outcome = publish(elsewhere, LIMITS)
+    must_publish(outcome)
+    assert outcome.publication is not None and outcome.publication.dates_verified == 3
+
+
+def test_rows_without_a_date_are_verified_too(lake: Lake, engine: Engine) -> None:
+    append(lake, None)
+    refresh(lake, engine, [MONDAY])
+    must_publish(publish(lake, LIMITS))
+    DeltaTable(lake.places[QUARANTINE]).delete("event_date IS NULL")
+    held = publish(lake, LIMITS)
+    assert held.attempt is not None
+    assert [(each.date, each.check) for each in held.attempt.failures] == [
+        (None, f"{QUARANTINE}:undated_rows_reconcile")
+    ]
+
+
+def test_nothing_is_published_before_all_tables_are_made(lake: Lake) -> None:
+    early = replace(
+        lake, places={**lake.places, HIGH_RISK: f"{lake.places[HIGH_RISK]}_not_yet"}, published=f"{lake.published}_2"
+    )
+    assert publish(early, LIMITS).summary == f"Nothing is published before all tables are made: {HIGH_RISK}."
+
+
+def forge_as_no_change(gold: DeltaTable) -> None:
+    """Let the newest commit say that it changed no rows, as a writer that lies would."""
+    commit = Path(gold.table_uri.removeprefix("file://")) / "_delta_log" / f"{gold.version():020}.json"
+    commit.write_text(commit.read_text().replace('"dataChange":true', '"dataChange":false'))
