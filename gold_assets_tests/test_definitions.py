@@ -12,11 +12,13 @@ from gold_assets_tests.project import daily_partitions
 SILVER = "silver_transactions"
 GOLD = {"user_spend_summary", "product_usage_metrics", "high_risk_txns"}
 QUARANTINE = "quarantined_txns"
+PUBLISHED = "published_gold"
 OF_EVERY_TABLE = {"schema", "reconciles", "yesterday_is_there", "no_failed_dates"}
 CHECKS = {
     SILVER: {"schema", "dates_in_window", "no_duplicate_rows", "gold_follows"},
     **dict.fromkeys(GOLD, OF_EVERY_TABLE | {"sound_rows", "one_silver_version"}),
     QUARANTINE: OF_EVERY_TABLE | {"undated_rows_reconcile", "share"},
+    PUBLISHED: {"is_current"},
 }
 BY_DATE = {"reconciles", "sound_rows", "one_silver_version", "share", "no_duplicate_rows"}
 BLOCKING = {"schema", "reconciles"}
@@ -35,10 +37,12 @@ def test_the_definitions_load() -> None:
     dg.Definitions.validate_loadable(defs)
 
 
-def test_the_assets_are_silver_the_three_tables_and_the_quarantine(repository: dg.RepositoryDefinition) -> None:
+def test_the_assets_are_silver_the_three_tables_the_quarantine_and_what_is_published(
+    repository: dg.RepositoryDefinition,
+) -> None:
     keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
-    assert keys == {SILVER, QUARANTINE, *GOLD}
-    for key in repository.asset_graph.get_all_asset_keys():
+    assert keys == {SILVER, QUARANTINE, PUBLISHED, *GOLD}
+    for key in repository.asset_graph.get_all_asset_keys() - {dg.AssetKey(PUBLISHED)}:
         assert repository.asset_graph.get(key).partitions_def == daily_partitions
         assert repository.asset_graph.get(key).is_materializable is (key.to_user_string() != SILVER)
 
@@ -55,7 +59,7 @@ def test_every_table_has_its_checks_by_date_or_as_a_whole() -> None:
 
 def test_checks_of_gold_wait_for_its_writers() -> None:
     pools = {checks.op.name: checks.op.pool for checks in defs.asset_checks or []}  # type: ignore[union-attr]
-    assert pools == {"gold_checks": GOLD_WRITERS_POOL, "silver_checks": None}
+    assert pools == {"gold_checks": GOLD_WRITERS_POOL, "silver_checks": None, "published_gold_is_current": None}
 
 
 def test_the_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:

@@ -11,12 +11,12 @@ from deltalake import DeltaTable
 from gold_assets.assets.events import latest_materializations
 from gold_assets.assets.metadata import table_of
 from gold_assets.assets.outcomes import COMPLETED, key_of, latest_outcomes
-from gold_assets.assets.published import PUBLISHED, report
+from gold_assets.assets.published import PUBLISHED, events_of
 from gold_assets.assets.silver import SILVER
 from gold_assets.checks.catalogue import GOLD_FOLLOWS, RECONCILES, SILVER_CHECKS, all_checks, gold_checks, run
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection
-from gold_assets.checks.publishing import Checked
+from gold_assets.checks.publishing import Checked, publish
 from gold_assets.checks.rows import COMPARED_IN_FULL
 from gold_assets.config import Settings
 from gold_assets.dagster_internals import AssetCheckEvaluationTargetMaterializationData, PartitionKeyFilter
@@ -48,8 +48,7 @@ def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
     def evaluate_gold(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
         """Check the run's dates of the tables, all dates where the run is not partitioned; then publish."""
         checked = yield from _evaluate(context, lakehouse, settings, checks)
-        with one_sentence_failures():
-            yield from report(context, checked.inspection.lake, settings, checked)
+        yield from _publish(context, settings, checked)
         for spec in records:
             if spec.key in context.selected_asset_check_keys:
                 yield _no_failed_dates(context.instance, spec.key, checks)
@@ -166,6 +165,16 @@ def _evaluate(
                 yield _evaluation(finding, targets.get(_partition(finding)))
             yield dg.Output(None, dg.AssetCheckSpec(check.name, asset=check.table).get_python_identifier())
     return Checked(inspection, found)
+
+
+def _publish(context: dg.AssetCheckExecutionContext, settings: Settings, checked: Checked) -> Iterator[object]:
+    lake = checked.inspection.lake
+    with one_sentence_failures():
+        outcome = publish(lake, settings.limits, checked, run_id=context.run.run_id)
+        context.log.info(outcome.summary)
+        yield from events_of(
+            outcome, lake, settings, {table.name: checked.inspection.gold(table) for table in lake.tables}
+        )
 
 
 def _patched_dates(instance: dg.DagsterInstance, lake: Lake, settings: Settings) -> list[dt.date]:

@@ -7,7 +7,7 @@ import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.assets.metadata import table_of
-from gold_assets.checks.publishing import Checked, Outcome, publish
+from gold_assets.checks.publishing import Outcome, publish
 from gold_assets.config import Settings
 from gold_assets.gold.lag import lag
 from gold_assets.gold.lake import Lake
@@ -38,7 +38,7 @@ def published_asset(settings: Settings) -> dg.AssetsDefinition:
         with one_sentence_failures():
             lake = lakehouse.lake(settings.tables)
             outcome = publish(lake, settings.limits, run_id=context.run_id)
-            if outcome.publication is None or (outcome.attempt is not None and outcome.attempt.failures):
+            if outcome.publication is None or outcome.is_held:
                 raise dg.Failure(outcome.summary, metadata=_of_attempt(outcome), allow_retries=False)
             context.log.info(outcome.summary)
             return dg.MaterializeResult(metadata=_metadata(lake, settings, outcome.publication))
@@ -89,16 +89,13 @@ def published_check(settings: Settings) -> dg.AssetChecksDefinition:
     return is_current
 
 
-def report(
-    context: dg.AssetCheckExecutionContext, lake: Lake, settings: Settings, checked: Checked
+def events_of(
+    outcome: Outcome, lake: Lake, settings: Settings, tables: Mapping[str, DeltaTable | None] | None = None
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
-    """Publish after a run's checks. What the page of ``published_gold`` is to show of it."""
-    outcome = publish(lake, settings.limits, checked, run_id=context.run.run_id)
-    context.log.info(outcome.summary)
-    if outcome.attempt is not None and outcome.attempt.failures:
+    """What the page of ``published_gold`` is to show of an attempt. ``tables`` are those that were published, where they are open."""
+    if outcome.is_held:
         yield dg.AssetObservation(PUBLISHED, description=outcome.summary, metadata=_of_attempt(outcome))
     elif outcome.attempt is not None and outcome.publication is not None:
-        tables = {table.name: checked.inspection.gold(table) for table in lake.tables}
         metadata = _metadata(lake, settings, outcome.publication, tables)
         yield dg.AssetMaterialization(PUBLISHED, description=outcome.summary, metadata=metadata)
 

@@ -46,17 +46,26 @@ class Inspection:
     Args:
         dates: those to look at; by default all within the window that Silver or a table has.
         patches: compare no more than what the newest patch did where a date was patched last, and the date as a whole elsewhere.
+        opened: the tables by name, None where one is not there yet; by default they are opened now.
 
     Raises ``UserError`` where Silver is not what it must be.
     """
 
-    def __init__(self, lake: Lake, dates: Collection[dt.date] | None, limits: Limits, *, patches: bool = False) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        dates: Collection[dt.date] | None,
+        limits: Limits,
+        *,
+        patches: bool = False,
+        opened: Mapping[str, DeltaTable | None] | None = None,
+    ) -> None:
         self.lake = lake
         self.limits = limits
         self._asked = dates
         self.patches = patches
         # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
-        self._tables = {table.name: _open(lake.places[table.name]) for table in lake.tables}
+        self._tables = opened or {table.name: _open(lake.places[table.name]) for table in lake.tables}
         self._silver_versions: dict[int, Silver] = {}
         self._reconciled: dict[str, dict[dt.date | None, Reconciled]] = defaultdict(dict)
         self._file_changes: dict[tuple[int, int], FileChanges] = {}
@@ -68,8 +77,7 @@ class Inspection:
 
     def on(self, dates: Collection[dt.date]) -> "Inspection":
         """The same lake at the same moment, of which other dates are looked at, each as a whole."""
-        other = Inspection(self.lake, dates, self.limits)
-        other._tables = self._tables
+        other = Inspection(self.lake, dates, self.limits, opened=self._tables)
         other.silver = self.silver
         return other
 

@@ -41,6 +41,11 @@ class Outcome:
     attempt: Publication | None
     summary: str
 
+    @property
+    def is_held(self) -> bool:
+        """Whether something was found wrong, so that the publication before stands."""
+        return self.attempt is not None and bool(self.attempt.failures)
+
 
 @dataclass(frozen=True)
 class Checked:

@@ -14,12 +14,13 @@ _FAILURES_SHOWN = 40
 
 @dataclass
 class Report:
-    """What the checks found, and why some could not be worked out."""
+    """What the checks found, why some could not be worked out, and whether they hold a publication back that was asked for."""
 
     findings: list[Finding] = field(default_factory=list)
     not_run: dict[Check, str] = field(default_factory=dict)
     dates: Sequence[dt.date] = ()
     seconds: float = 0.0
+    is_held: bool = False
 
     def failed(self, severity: str) -> list[Finding]:
         return [finding for finding in self.findings if not finding.passed and finding.severity == severity]
@@ -28,7 +29,7 @@ class Report:
     def exit_code(self) -> int:
         if self.not_run:
             return 2
-        return 1 if self.failed("error") else 0
+        return 1 if self.failed("error") or self.is_held else 0
 
 
 def as_text(report: Report, checks: Sequence[Check]) -> str:

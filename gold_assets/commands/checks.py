@@ -14,6 +14,7 @@ import click
 from gold_assets.checks.catalogue import all_checks, run
 from gold_assets.checks.findings import Check
 from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.publishing import Checked, publish
 from gold_assets.commands.check_reports import Report, as_json, as_junit, as_text
 from gold_assets.commands.questions import FILE, dates_from_to, first_date, lake_of, last_date, write_json
 from gold_assets.config import Settings, load_settings
@@ -29,23 +30,30 @@ from gold_assets.delta.errors import UserError
     metavar="NAME",
     help="A table, a check or table:check, with * for any text; may be given again; by default all.",
 )
+@click.option(
+    "--publish",
+    "publishes",
+    is_flag=True,
+    help="Then compare whatever else has changed since the last publication, and publish all tables where nothing failed.",
+)
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write every finding as JSON.")
 @click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write every finding as JUnit XML.")
 def command(
     first: dt.datetime | None,
     last: dt.datetime | None,
     select: tuple[str, ...],
+    publishes: bool,
     json_file: Path | None,
     junit_file: Path | None,
 ) -> None:
     """Check Silver, the Gold tables and the quarantine.
 
-    Exit code 0: no error-level check failed; 1: one did; 2: a check could not be worked out, or there was nothing to check.
+    Exit code 0: no error-level check failed; 1: one did, or nothing could be published; 2: a check could not be worked out, or there was nothing to check.
     """
     try:
         settings = load_settings()
         dates = dates_from_to(first, last, settings.limits)
-        report = check_lake(settings, dates, select)
+        report = check_lake(settings, dates, select, publishes=publishes)
         if json_file:
             write_json(json_file, as_json(report))
         if junit_file:
@@ -59,11 +67,22 @@ def command(
     sys.exit(report.exit_code)
 
 
-def check_lake(settings: Settings, dates: Collection[dt.date] | None = None, patterns: Sequence[str] = ()) -> Report:
-    """Run the checks that the patterns name on the dates, by default all on all, and print what they find."""
+def check_lake(
+    settings: Settings,
+    dates: Collection[dt.date] | None = None,
+    patterns: Sequence[str] = (),
+    *,
+    publishes: bool = False,
+) -> Report:
+    """Run the checks that the patterns name on the dates, by default all on all, print what they find, and publish where asked to."""
     checks = selected(all_checks(settings.tables), patterns)
-    report = examine(Inspection(lake_of(settings), dates, settings.limits), checks)
+    inspection = Inspection(lake_of(settings), dates, settings.limits)
+    report = examine(inspection, checks)
     click.echo(as_text(report, checks))
+    if publishes:
+        outcome = publish(inspection.lake, settings.limits, Checked(inspection, report.findings))
+        report.is_held = outcome.publication is None or outcome.is_held
+        click.echo(outcome.summary)
     return report
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import click
@@ -14,11 +13,14 @@ import dagster as dg
 
 from gold_assets.assets.events import materializations
 from gold_assets.assets.metadata import refreshed_numbers
+from gold_assets.assets.published import events_of
 from gold_assets.assets.silver import SILVER, new_data_versions
+from gold_assets.checks.publishing import publish
 from gold_assets.config import Settings, load_settings
 from gold_assets.dagster_internals import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
+from gold_assets.gold.lake import Lake
 from gold_assets.gold.streaming import Batch, follow
 from gold_assets.gold.waiting import wait_and_hear_signals
 from gold_assets.partitions import daily_partitions
@@ -35,7 +37,7 @@ logger = logging.getLogger(__name__)
 )
 @click.option("--optimize", is_flag=True, help="At the end, OPTIMIZE ZORDER BY the refreshed dates before today.")
 def command(interval: str | None, optimize: bool) -> None:
-    """Keep Gold true to Silver by Spark Structured Streaming.
+    """Keep Gold true to Silver by Spark Structured Streaming, and publish each batch that passes its checks.
 
     SIGINT and SIGTERM end it after the batch in hand. Let either this or the sensor write Gold, not both: Dagster's pool does
     not reach here.
@@ -56,14 +58,18 @@ def _run(settings: Settings, interval: str | None, optimize: bool, stop: threadi
     lakehouse = Lakehouse.from_settings(settings.model_copy(update={"engine": "spark"}))
     engine = lakehouse.started_engine()
     assert isinstance(engine, SparkEngine)
+    lake = lakehouse.lake(settings.tables)
+    instance = dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else None
+    if instance is None:
+        logger.info("DAGSTER_HOME is not set: nothing is reported to Dagster")
     follow_silver = functools.partial(
         follow,
-        lakehouse.lake(settings.tables),
+        lake,
         settings.checkpoint_path,
         engine=engine,
         optimize=optimize,
         interval=interval,
-        on_refreshed=_reporter(settings),
+        on_refreshed=functools.partial(_after_batch, settings, lake, instance),
         stop=stop,
     )
     try:
@@ -112,8 +118,15 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
     logger.info("Batch %d: %d dates of %d tables are reported to Dagster", batch.id, len(dates), len(settings.tables))
 
 
-def _reporter(settings: Settings) -> Callable[[Batch], None] | None:
-    if not os.environ.get("DAGSTER_HOME"):
-        logger.info("DAGSTER_HOME is not set: nothing is reported to Dagster")
-        return None
-    return functools.partial(_report, dg.DagsterInstance.get(), settings)
+def _after_batch(settings: Settings, lake: Lake, instance: dg.DagsterInstance | None, batch: Batch) -> None:
+    """Report the batch, then check and publish what it made. What cannot be published now is tried again after the next batch."""
+    if instance is not None:
+        _report(instance, settings, batch)
+    try:
+        outcome = publish(lake, settings.limits)
+        logger.log(logging.WARNING if outcome.is_held else logging.INFO, outcome.summary)
+        if instance is not None:
+            for event in events_of(outcome, lake, settings):
+                instance.report_runless_asset_event(event)
+    except UserError as error:
+        logger.error("Nothing was published after batch %d: %s", batch.id, error)

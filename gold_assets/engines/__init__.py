@@ -59,16 +59,6 @@ class Engine(Protocol):
         """
         ...
 
-    def vacuum(
-        self, table: DeltaTable, retention_hours: int, user_metadata: str, *, dry_run: bool = False
-    ) -> list[str]:
-        """Delete the files that no version of the last ``retention_hours`` needs, the remains of killed writers included.
-
-        Its commits are stamped ``user_metadata``. Where ``dry_run``, nothing is deleted, and the paths of those files
-        below the table are returned.
-        """
-        ...
-
     def close(self) -> None:
         """Stop what was started."""
         ...

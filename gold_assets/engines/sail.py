@@ -202,17 +202,6 @@ class SailEngine:
         except CommitFailedError as error:
             raise CommitConflict(str(error)) from error
 
-    def vacuum(
-        self, table: DeltaTable, retention_hours: int, user_metadata: str, *, dry_run: bool = False
-    ) -> list[str]:
-        return table.vacuum(
-            retention_hours,
-            dry_run=dry_run,
-            enforce_retention_duration=False,
-            full=True,  # else the files of a killed writer, which no log names, stay for ever
-            commit_properties=CommitProperties(custom_metadata={"userMetadata": user_metadata}),
-        )
-
     def close(self) -> None:
         with self._starting:
             if self._session is not None:

@@ -78,12 +78,6 @@ _LAYOUT = {
     "parquet.block.row.count.limit": str(ROWS_A_ROW_GROUP),
     "spark.sql.parquet.compression.codec": "zstd",
 }
-_VACUUM = {
-    # Since Delta 4.1 RETAIN is ignored, and the table's property decides, unless this is set.
-    "spark.databricks.delta.vacuum.retentionWindowIgnore.enabled": "false",
-    # Whoever asks for less than a week has been warned; the check would refuse it.
-    "spark.databricks.delta.retentionDurationCheck.enabled": "false",
-}
 
 _CONFLICT = re.compile(r"\bDELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)\b")
 
@@ -214,14 +208,6 @@ class SparkEngine:
         columns = ", ".join(map(SPARK.name, zorder_by))
         optimize = f"OPTIMIZE {_sql_name(table)} WHERE {predicate(dates)} ZORDER BY ({columns})"
         self._sql(optimize, {**_LAYOUT, _USER_METADATA: user_metadata})
-
-    def vacuum(
-        self, table: DeltaTable, retention_hours: int, user_metadata: str, *, dry_run: bool = False
-    ) -> list[str]:
-        vacuum = f"VACUUM {_sql_name(table)} RETAIN {retention_hours} HOURS"
-        found = self._sql(f"{vacuum} DRY RUN" if dry_run else vacuum, {**_VACUUM, _USER_METADATA: user_metadata})
-        below = urlsplit(spark_path(table.table_uri)).path.rstrip("/") + "/"
-        return [urlsplit(row["path"]).path.removeprefix(below) for row in found] if dry_run else []
 
     def close(self) -> None:
         with self._starting:

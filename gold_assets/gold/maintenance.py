@@ -10,33 +10,32 @@ more than once in that time.
 import datetime as dt
 import json
 import logging
-import re
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import EVENT_DATE, contiguous, days
-from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.open_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
+from gold_assets.gold.open_table import RETENTION_HOURS
 from gold_assets.gold.provenance import STAMP
+from gold_assets.gold.publication import Publication, Publications
+from gold_assets.gold.vacuum import needed_publications
+from gold_assets.gold.vacuum import vacuum as vacuum_table
 
 logger = logging.getLogger(__name__)
 
 _BYTES_A_COMMIT = 1 << 30
 _COMMITS_A_CHECKPOINT = 10
-_HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week": 168}
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class Maintained:
         deleted: the files that VACUUM deleted, by their paths below the table.
         bytes_freed: their size.
         retention_hours: how far back VACUUM kept the files of older versions.
+        held_back: which older files it kept as well, since the newest publication needs them; empty where it needs none.
         seconds: how long all of that took.
     """
 
@@ -62,6 +62,7 @@ class Maintained:
     deleted: tuple[str, ...]
     bytes_freed: int
     retention_hours: int
+    held_back: str
     dry_run: bool
     seconds: float
 
@@ -82,6 +83,7 @@ class _Asked:
     retention_hours: int
     dry_run: bool
     today: dt.date
+    publications: Sequence[Publication]
 
 
 def maintain(
@@ -104,7 +106,7 @@ def maintain(
         dates: look at these dates only, by default at all. Of them, those are ordered whose files changed since they
             were last ordered and that lie before ``today`` (UTC).
         zorder: compact those dates and cluster them by the table's ``zorder_by``.
-        vacuum: delete the files that no version within the retention needs. The table's own retention property is raised
+        vacuum: delete the files that no version within the retention needs, nor the newest publication or one of the last week. The table's own retention property is raised
             to ``retention_hours`` where it is shorter, and counts where it is longer.
         retention_hours: below 168 only with ``allow_short_retention``, since readers and time travel lose their files.
         dry_run: change nothing; the result says what would be ordered and deleted.
@@ -130,6 +132,7 @@ def maintain(
         retention_hours=retention_hours,
         dry_run=dry_run,
         today=today or dt.datetime.now(dt.timezone.utc).date(),
+        publications=needed_publications(lake.published) if vacuum else (),
     )
     done: dict[str, Maintained] = {}
     failed: dict[str, str] = {}
@@ -141,6 +144,8 @@ def maintain(
         except Exception as error:
             failed[table.name] = reason(error)
             logger.exception("The maintenance of %s failed", table.name)
+    if vacuum and not dry_run and lake.published is not None:
+        Publications(lake.published).vacuum()
     if failed:
         what = "; ".join(f"{name} ({why})" for name, why in failed.items())
         raise MaintenanceFailed(
@@ -184,9 +189,14 @@ def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Ask
             for part in _commits(ordered, before):
                 _order(table, delta_table, engine, part)
     deleted: dict[str, int] = {}
-    retention_hours = asked.retention_hours
+    retention_hours, held_back = asked.retention_hours, ""
     if asked.vacuum:
-        retention_hours, deleted = _vacuum(table, delta_table, engine, asked)
+        stamp = _stamp(table, delta_table, dates_out_of_order(delta_table, table.zorder_by))
+        retention_hours, deleted, held_back = vacuum_table(
+            table.name, delta_table, asked.retention_hours, asked.publications, stamp, dry_run=asked.dry_run
+        )
+    if held_back:
+        logger.warning("%s: %s", table.name, held_back)
     if not asked.dry_run:
         _look_after_log(delta_table)
     after = _live_files(delta_table)
@@ -200,6 +210,7 @@ def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Ask
         deleted=tuple(sorted(deleted)),
         bytes_freed=sum(deleted.values()),
         retention_hours=retention_hours,
+        held_back=held_back,
         dry_run=asked.dry_run,
         seconds=time.perf_counter() - started,
     )
@@ -250,43 +261,6 @@ def _stamp(table: Table, delta_table: DeltaTable, out_of_order: Collection[dt.da
     return json.dumps({STAMP: {"maintenance": stamp}})
 
 
-def _vacuum(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Asked) -> tuple[int, dict[str, int]]:
-    """The retention, and the size of each file that was, or would be, deleted by its path below the table."""
-    hours = asked.retention_hours
-    if hours >= RETENTION_HOURS:
-        hours = max(hours, _hours(delta_table, FILE_RETENTION, RETENTION_HOURS))
-        if not asked.dry_run:
-            _raise_retention(delta_table, hours)
-    stored = _stored_files(delta_table)
-    stamp = _stamp(table, delta_table, dates_out_of_order(delta_table, table.zorder_by))
-    if asked.dry_run:
-        return hours, {
-            path: stored[path] for path in engine.vacuum(delta_table, hours, stamp, dry_run=True) if path in stored
-        }
-    engine.vacuum(delta_table, hours, stamp)
-    delta_table.update_incremental()
-    left = _stored_files(delta_table)
-    return hours, {path: size for path, size in stored.items() if path not in left}
-
-
-def _raise_retention(delta_table: DeltaTable, hours: int) -> None:
-    """Let the table's properties promise what VACUUM keeps: a checkpoint forgets removed files after that time."""
-    properties = {}
-    if _hours(delta_table, FILE_RETENTION, RETENTION_HOURS) < hours:
-        properties[FILE_RETENTION] = f"interval {hours} hours"
-    if _hours(delta_table, LOG_RETENTION, LOG_RETENTION_HOURS) < hours:
-        properties[LOG_RETENTION] = f"interval {hours} hours"
-    if properties:
-        delta_table.alter.set_table_properties(properties)
-
-
-def _hours(delta_table: DeltaTable, name: str, default: int) -> int:
-    """A property such as ``interval 7 days`` in whole hours, rounded up."""
-    value = delta_table.metadata().configuration.get(name, "")
-    found = re.fullmatch(r"(?:interval\s+)?(\d+)\s+(second|minute|hour|day|week)s?", value.strip().lower())
-    return -int(-int(found[1]) * _HOURS_PER[found[2]] // 1) if found else default
-
-
 def _look_after_log(delta_table: DeltaTable) -> None:
     """Whoever opens the table reads its last checkpoint and the commits after it: keep those few."""
     if delta_table.version() - DeltaLog(delta_table).last_checkpoint() >= _COMMITS_A_CHECKPOINT:
@@ -304,15 +278,6 @@ def _live_files(delta_table: DeltaTable) -> dict[dt.date | None, list[int]]:
         ):
             sizes[date].append(size)
     return dict(sizes)
-
-
-def _stored_files(delta_table: DeltaTable) -> dict[str, int]:
-    """The sizes of all data files in the table's place by path, those of older versions and of nobody included."""
-    return {
-        entry.path: entry.size
-        for entry in files_of(delta_table).get_file_info(pafs.FileSelector("", recursive=True))
-        if entry.type == pafs.FileType.File and not any(part[0] in "._" for part in entry.path.split("/"))
-    }
 
 
 def _dated(files: Mapping[dt.date | None, list[int]]) -> set[dt.date]:

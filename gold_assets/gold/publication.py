@@ -210,6 +210,11 @@ class Publications:
             self._table.update_incremental()
             self._table.optimize.compact()
 
+    def vacuum(self) -> None:
+        """Delete the files that were rewritten as one more than a day ago."""
+        if self._table is not None:
+            self._table.vacuum(24, dry_run=False, enforce_retention_duration=False, full=True)
+
     def _unwritable(self, error: Exception) -> UserError:
         return UserError(
             f"The publication could not be written to {self.uri} ({reason(error)}): make the place writable or set "

@@ -14,12 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from gold_assets.checks.findings import Limits
+from gold_assets.checks.publishing import publish
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, dates_out_of_order, maintain
+from gold_assets.gold.publication import Publication
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES, USER_SPEND_SUMMARY
 from gold_assets_tests.conftest import CopyOf
@@ -101,6 +104,8 @@ def age_files(lake: Lake, name: str = SPEND) -> None:
         for action in actions:
             if "remove" in action:
                 action["remove"]["deletionTimestamp"] = int(long_ago * 1000)
+            if "commitInfo" in action:
+                action["commitInfo"]["timestamp"] = int(long_ago * 1000)
         commit.write_text("\n".join(json.dumps(action) for action in actions) + "\n")
         (commit.parent / f".{commit.name}.crc").unlink(missing_ok=True)
         os.utime(commit, (long_ago, long_ago))
@@ -323,6 +328,42 @@ def test_a_longer_retention_is_promised_by_the_tables_properties_and_kept_to(gol
     assert properties["delta.logRetentionDuration"] == "interval 1000 hours"
     done = vacuum(gold, engine)
     assert (done.retention_hours, done.deleted) == (1000, ())
+
+
+def test_vacuum_keeps_what_the_newest_publication_needs_however_old_it_is_and_says_so(
+    gold: Lake, engine: Engine
+) -> None:
+    publication = published(gold)
+    refresh_again(gold, engine, MONDAY)
+    age_files(gold)
+    refresh_again(gold, engine, MONDAY)
+    done = vacuum(gold, engine)
+    assert done.deleted == ()
+    assert done.held_back.startswith(
+        f"VACUUM keeps the files of version {publication.versions[SPEND]}, which readers still go by"
+    )
+    assert publication.tables[SPEND].open().to_pyarrow_table().num_rows == 300
+    published(gold)
+    assert vacuum(gold, engine).held_back == ""
+
+
+def test_a_short_retention_keeps_what_publications_of_the_last_week_need_and_nothing_else(
+    gold: Lake, engine: Engine
+) -> None:
+    first = published(gold)
+    refresh_again(gold, engine, MONDAY)
+    [unpublished] = files_of(gold, MONDAY)
+    refresh_again(gold, engine, MONDAY)
+    published(gold)
+    done = vacuum(gold, engine, retention_hours=0, allow_short_retention=True)
+    assert [str(Path(gold.places[SPEND]) / path) for path in done.deleted] == [unpublished]
+    assert first.tables[SPEND].open().to_pyarrow_table().num_rows == 300
+
+
+def published(lake: Lake) -> Publication:
+    publication = publish(lake, Limits(MONDAY, WEDNESDAY)).publication
+    assert publication is not None and publication.tables[SPEND].version == spend(lake).version()
+    return publication
 
 
 def test_a_table_that_fails_does_not_stop_the_others_and_the_run_fails(gold: Lake, engine: Engine) -> None:
