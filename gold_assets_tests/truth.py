@@ -6,7 +6,7 @@ deletion vectors), and the contract and the transformations are written here a s
 
 import datetime as dt
 import decimal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -78,17 +78,18 @@ def differences(
     silver_version: int | None = None,
     tables: Sequence[str] = (*GOLD, QUARANTINE),
     silver: pa.Table | None = None,
+    versions: Mapping[str, int] | None = None,
 ) -> list[str]:
     """One line for each row that a table should have and has not, or has and should not have.
 
-    ``silver`` gives Silver's rows, with the names that the project has for its columns, where they are not simply the table's.
+    ``versions`` are those of the tables, by default their newest. ``silver`` gives Silver's rows, with the names that the project has for its columns, where they are not simply the table's.
     """
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
         silver_columns = _judge_silver(db, rows_of(lake.silver, silver_version) if silver is None else silver, dates)
         found = []
         for name in tables:
-            gold = rows_of(lake.places[name])
+            gold = rows_of(lake.places[name], None if versions is None else versions[name])
             _register(db, "gold", gold, dates)
             found += [f"{name}: {line}" for line in _differences(db, name, silver_columns, gold.column_names)]
             db.execute("DROP TABLE gold")

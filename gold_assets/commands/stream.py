@@ -59,9 +59,6 @@ def _run(settings: Settings, interval: str | None, optimize: bool, stop: threadi
     engine = lakehouse.started_engine()
     assert isinstance(engine, SparkEngine)
     lake = lakehouse.lake(settings.tables)
-    instance = dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else None
-    if instance is None:
-        logger.info("DAGSTER_HOME is not set: nothing is reported to Dagster")
     follow_silver = functools.partial(
         follow,
         lake,
@@ -69,7 +66,7 @@ def _run(settings: Settings, interval: str | None, optimize: bool, stop: threadi
         engine=engine,
         optimize=optimize,
         interval=interval,
-        on_refreshed=functools.partial(_after_batch, settings, lake, instance),
+        on_refreshed=functools.partial(_after_batch, settings, lake, _instance()),
         stop=stop,
     )
     try:
@@ -116,6 +113,13 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
     if left_out := len(batch.dates) - len(dates):
         logger.warning("%d refreshed dates lie outside the partitions and are not reported to Dagster", left_out)
     logger.info("Batch %d: %d dates of %d tables are reported to Dagster", batch.id, len(dates), len(settings.tables))
+
+
+def _instance() -> dg.DagsterInstance | None:
+    if not os.environ.get("DAGSTER_HOME"):
+        logger.info("DAGSTER_HOME is not set: nothing is reported to Dagster")
+        return None
+    return dg.DagsterInstance.get()
 
 
 def _after_batch(settings: Settings, lake: Lake, instance: dg.DagsterInstance | None, batch: Batch) -> None:

@@ -21,7 +21,6 @@ from gold_assets.gold.streaming import Batch, write_to_gold
 from gold_assets.gold.tables import TABLES
 from gold_assets_tests.conftest import SMALL_TABLES
 from gold_assets_tests.engines.processes import clean_environment
-from gold_assets_tests.project import SETTINGS
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
@@ -49,7 +48,7 @@ if moment.isdigit():
             die()
     SparkEngine.replace = replace_and_die
 else:
-    stream._reporter = lambda settings: lambda batch: die()
+    stream._after_batch = lambda *arguments: die()
 gold(["stream", *sys.argv[1:]])
 """
 
@@ -262,5 +261,5 @@ def test_without_a_dagster_instance_nothing_is_reported(
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     caplog.set_level("INFO")
-    assert stream._reporter(SETTINGS) is None
+    assert stream._instance() is None
     assert "DAGSTER_HOME is not set: nothing is reported to Dagster" in caplog.text
