@@ -13,6 +13,7 @@ from gold_assets.checks.catalogue import gold_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, Outcome, publish
+from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.publication import Publications
@@ -179,6 +180,24 @@ def test_rows_without_a_date_are_verified_too(lake: Lake, engine: Engine) -> Non
     assert [(each.date, each.check) for each in held.attempt.failures] == [
         (None, f"{QUARANTINE}:undated_rows_reconcile")
     ]
+
+
+def test_of_two_that_publish_at_once_the_second_begins_anew_and_goes_back_to_nothing_older(
+    lake: Lake, engine: Engine
+) -> None:
+    assert lake.published is not None
+    append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY])
+    early = of_step(lake, [MONDAY], patches=False)
+    append(lake, TUESDAY)
+    refresh(lake, engine, [TUESDAY])
+    first, second = Publications(lake.published), Publications(lake.published)
+    newest = publish(lake, LIMITS).publication
+    assert newest is not None and newest.versions == newest_versions(lake)
+    with pytest.raises(CommitConflict):
+        second.append(newest)
+    assert first.newest() != newest
+    assert publish(lake, LIMITS, early).publication == newest
 
 
 def test_nothing_is_published_before_all_tables_are_made(lake: Lake) -> None:

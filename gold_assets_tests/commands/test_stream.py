@@ -12,11 +12,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from deltalake import DeltaTable
 
 from gold_assets.commands import stream
 from gold_assets.delta.dates import days
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.publication import Publications
 from gold_assets.gold.streaming import Batch, write_to_gold
 from gold_assets.gold.tables import TABLES
 from gold_assets_tests.conftest import SMALL_TABLES
@@ -68,6 +70,7 @@ class Command:
                 **{table.name: str(root / "gold" / table.name) for table in TABLES},
                 "quarantined_txns": str(root / "quarantine" / "transactions"),
             },
+            published=str(root / "published"),
         )
         self._env = clean_environment() | {
             "GOLD_LAKE_ROOT": str(root),
@@ -214,7 +217,7 @@ def test_sigint_ends_the_stream_after_the_batch_in_hand(command: Command) -> Non
     assert (command.checkpoint / "commits" / "0").exists(), "the batch in hand did not count as done"
 
 
-def test_each_refreshed_partition_is_reported_and_in_sync_with_silver_until_sigterm(command: Command) -> None:
+def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_until_sigterm(command: Command) -> None:
     write_three_days(command.lake)
     write_silver(command.lake, [row(event_date=MONDAY.replace(year=2023))])
     process = command.start("--interval", "1 second")
@@ -229,6 +232,9 @@ def test_each_refreshed_partition_is_reported_and_in_sync_with_silver_until_sigt
     assert "SIGTERM: the stream ends after the batch in hand" in said
     assert_gold_is_true(command.lake)
     assert (command.checkpoint / "commits" / "1").exists(), "the batch in hand did not count as done"
+    published = Publications(str(command.lake.published)).newest()
+    assert published is not None
+    assert (published.silver_version, published.dates_verified) == (DeltaTable(command.lake.silver).version(), 1)
 
     expected = {(table.name, str(date)) for table in TABLES for date in days(MONDAY, WEDNESDAY)}
     assert command.staleness() == dict.fromkeys(expected, "FRESH")

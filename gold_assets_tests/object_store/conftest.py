@@ -42,4 +42,5 @@ def lake(s3: S3Server) -> Lake:
 def new_lake(server: S3Server) -> Lake:
     """Places in a new bucket for Silver and the tables made from it, with nothing there."""
     bucket = server.make_bucket(f"lake-{next(_numbers)}")
-    return Lake(f"{bucket}/silver", {table.name: f"{bucket}/gold/{table.name}" for table in TABLES})
+    places = {table.name: f"{bucket}/gold/{table.name}" for table in TABLES}
+    return Lake(f"{bucket}/silver", places, published=f"{bucket}/published")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gold_assets.checks.catalogue import all_checks, gold_checks
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.publishing import publish
 from gold_assets.commands.checks import examine
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
@@ -76,9 +77,12 @@ def test_gold_equals_the_truth_after_each_step_of_any_history(
     follow(history, data, lake, engine)
 
 
-def test_every_check_is_green_on_a_good_lake_and_finds_a_changed_digit(lake: Lake, engine: Engine) -> None:
+def test_every_check_is_green_on_a_good_lake_which_is_published_and_a_changed_digit_is_found_and_is_not(
+    lake: Lake, engine: Engine
+) -> None:
     good_lake(lake, engine)
     assert examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.tables)).exit_code == 0
+    published = publish(lake, LIMITS).publication
     DeltaTable(lake.places["user_spend_summary"]).update(
         {"total_spend": "total_spend + 0.0001"}, predicate="event_date = '2024-01-02' AND user_id = 'ann'"
     )
@@ -86,6 +90,12 @@ def test_every_check_is_green_on_a_good_lake_and_finds_a_changed_digit(lake: Lak
     failed = {(found.check.table, found.check.name, found.date) for found in report.failed("error")}
     assert ("user_spend_summary", "reconciles", TUESDAY) in failed
     assert report.exit_code == 1
+    held = publish(lake, LIMITS)
+    assert held.is_held and held.publication == published and published is not None
+    assert (
+        published.tables["user_spend_summary"].open().version()
+        < DeltaTable(lake.places["user_spend_summary"]).version()
+    )
 
 
 @pytest.mark.parametrize("features", [(), ("vacuumProtocolCheck",)], ids=["plain", "refused by delta-rs"])
