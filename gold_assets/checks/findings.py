@@ -49,7 +49,7 @@ class Check:
     name: str
     description: str
     by_date: bool
-    evaluate: Callable[["Inspection", "Check"], Iterator["Finding"]] = field(repr=False)
+    evaluate: Callable[["Inspection", "Check"], Iterator["Finding"]] = field(repr=False, compare=False)
     severity: Severity = "error"
     blocking: bool = False
 

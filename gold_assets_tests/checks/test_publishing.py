@@ -1,10 +1,10 @@
 """Publications: they name versions that were verified, go on where the last attempt stopped, and wait for what is wrong."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from deltalake import DeltaTable
@@ -15,6 +15,7 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, Outcome, publish
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.engines import Engine
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.publication import Publications
 from gold_assets.gold.refresh import refresh
@@ -78,17 +79,32 @@ def test_nothing_is_written_where_nothing_has_changed(lake: Lake) -> None:
 
 @pytest.mark.parametrize("how", ["patch", "recompute"])
 def test_what_anybody_has_changed_is_verified_and_published_and_what_the_step_has_checked_is_not_compared_again(
-    lake: Lake, engine: Engine, how: Literal["patch", "recompute"]
+    lake: Lake, engine: Engine, how: Literal["patch", "recompute"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = append(lake, MONDAY, TUESDAY)
     refresh(lake, engine, [MONDAY, TUESDAY], how=how)
     checked = of_step(lake, [MONDAY])
+    compared = compared_dates(monkeypatch)
     outcome = publish(lake, LIMITS, checked, run_id="a run")
     must_publish(outcome)
+    assert compared == {TUESDAY}
     assert outcome.publication is not None
     assert (outcome.publication.dates_verified, outcome.publication.silver_version) == (2, version)
     assert outcome.publication.versions == newest_versions(lake)
     assert outcome.publication.run_id == "a run"
+
+
+def compared_dates(monkeypatch: pytest.MonkeyPatch) -> set[dt.date | None]:
+    """The dates that are compared from now on, as they are."""
+    compared: set[dt.date | None] = set()
+    reconcile = Inspection.reconcile
+
+    def seen(inspection: Inspection, table: Table, dates: Sequence[dt.date | None]) -> Any:
+        compared.update(dates)
+        return reconcile(inspection, table, dates)
+
+    monkeypatch.setattr(Inspection, "reconcile", seen)
+    return compared
 
 
 def test_a_wrong_date_holds_every_publication_back_until_it_is_right(lake: Lake, engine: Engine) -> None:
