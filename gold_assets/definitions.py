@@ -10,7 +10,7 @@ from gold_assets.assets.checks import (
     silver_asset_checks,
 )
 from gold_assets.assets.gold import gold_assets
-from gold_assets.assets.published import published_asset, published_check
+from gold_assets.assets.published import published_asset
 from gold_assets.assets.silver import silver_asset
 from gold_assets.automation.alerts import alert_sensor
 from gold_assets.automation.maintenance import maintenance_schedule
@@ -26,7 +26,7 @@ def build(settings: Settings) -> dg.Definitions:
     is_told = settings.alert_webhook is not None or settings.alert_mail is not None
     return dg.Definitions(
         assets=[silver, gold, published_asset(settings)],
-        asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings), published_check(settings)],
+        asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
         jobs=[dg.define_asset_job("observe_silver", selection=[silver]), run_checks, plan_job(settings)],
         schedules=[daily_metadata_checks(settings), compare_patched_dates(settings), maintenance_schedule(settings)],
         sensors=[sensor_of(gold, settings), *([alert_sensor(settings)] if is_told else [])],

@@ -30,7 +30,7 @@ class Lakehouse(dg.ConfigurableResource):
     silver: str
     places: dict[str, str]
     silver_columns: dict[str, str] = Field(default_factory=dict)
-    published: str | None = None
+    published: str
     engine: str
     checkpoint: str | None = None
     spark_master: str | None = None

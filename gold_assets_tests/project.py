@@ -28,5 +28,7 @@ def lake_at(root: str) -> Lake:
 def resources_on(lake: Lake) -> dict[str, Lakehouse]:
     """What the assets run on, on this lake."""
     return {
-        "lakehouse": Lakehouse(silver=lake.silver, places=dict(lake.places), published=lake.published, engine="sail")
+        "lakehouse": Lakehouse(
+            silver=lake.silver, places=dict(lake.places), published=str(lake.published), engine="sail"
+        )
     }

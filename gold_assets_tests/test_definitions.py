@@ -59,7 +59,7 @@ def test_every_table_has_its_checks_by_date_or_as_a_whole() -> None:
 
 def test_checks_of_gold_wait_for_its_writers() -> None:
     pools = {checks.op.name: checks.op.pool for checks in defs.asset_checks or []}  # type: ignore[union-attr]
-    assert pools == {"gold_checks": GOLD_WRITERS_POOL, "silver_checks": None, "published_gold_is_current": None}
+    assert pools == {"gold_checks": GOLD_WRITERS_POOL, "silver_checks": None}
 
 
 def test_the_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from gold_assets.assets.events import latest_materializations
 from gold_assets.assets.metadata import table_of
 from gold_assets.assets.outcomes import COMPLETED, key_of, latest_outcomes
-from gold_assets.assets.published import PUBLISHED, events_of
+from gold_assets.assets.published import IS_CURRENT, events_of, is_current
 from gold_assets.assets.silver import SILVER
 from gold_assets.checks.catalogue import GOLD_FOLLOWS, RECONCILES, SILVER_CHECKS, all_checks, gold_checks, run
 from gold_assets.checks.findings import Check, Finding
@@ -43,7 +43,10 @@ def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
 
     # In the pool of Gold's writers: no table is seen in the middle of a refresh of the four.
     @dg.multi_asset_check(
-        name="gold_checks", specs=[*_specs(checks, settings), *records], can_subset=True, pool=GOLD_WRITERS_POOL
+        name="gold_checks",
+        specs=[*_specs(checks, settings), *records, IS_CURRENT],
+        can_subset=True,
+        pool=GOLD_WRITERS_POOL,
     )
     def evaluate_gold(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
         """Check the run's dates of the tables, all dates where the run is not partitioned; then publish."""
@@ -53,6 +56,10 @@ def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
             if spec.key in context.selected_asset_check_keys:
                 yield _no_failed_dates(context.instance, spec.key, checks)
                 yield dg.Output(None, spec.get_python_identifier())
+        if IS_CURRENT.key in context.selected_asset_check_keys:
+            with one_sentence_failures():
+                yield is_current(checked.inspection.lake, settings)
+            yield dg.Output(None, IS_CURRENT.get_python_identifier())
 
     return evaluate_gold
 
@@ -85,7 +92,7 @@ def daily_metadata_checks(settings: Settings) -> dg.ScheduleDefinition:
         selection=dg.AssetSelection.checks(
             *(key_of(check) for check in all_checks(settings.tables) if check.name in _BY_METADATA),
             *(_no_failed_dates_spec(table).key for table in settings.tables),
-            dg.AssetCheckKey(PUBLISHED, "is_current"),
+            IS_CURRENT.key,
         ),
         description="The checks that read logs and records alone: schemas, freshness, dates that Gold has not followed, failed dates.",
     )

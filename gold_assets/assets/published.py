@@ -46,47 +46,41 @@ def published_asset(settings: Settings) -> dg.AssetsDefinition:
     return published_gold
 
 
-def published_check(settings: Settings) -> dg.AssetChecksDefinition:
-    """The check of how far the publication is behind."""
+IS_CURRENT = dg.AssetCheckSpec(
+    "is_current",
+    asset=PUBLISHED,
+    description="Readers have what Silver has had for GOLD_PUBLISH_WITHIN_MINUTES, on the dates that are partitions.",
+)
 
-    @dg.asset_check(
-        asset=PUBLISHED,
-        name="is_current",
-        description="Readers have what Silver has had for GOLD_PUBLISH_WITHIN_MINUTES, on the dates that are partitions.",
-    )
-    def is_current(lakehouse: Lakehouse) -> dg.AssetCheckResult:
-        with one_sentence_failures():
-            lake = lakehouse.lake(settings.tables)
-            assert lake.published is not None
-            publications = Publications(lake.published)
-            newest, last = publications.newest(), publications.last_attempt()
-            if newest is None:
-                return dg.AssetCheckResult(
-                    passed=False,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description="Nothing is published yet: materialize all tables, then published_gold.",
-                )
-            metadata = _metadata(lake, settings, newest)
-            minutes = metadata[_MINUTES_BEHIND].value
-            assert isinstance(minutes, float)
-        held = ""
-        if last is not None and last.held_since is not None:
-            failed = ", ".join(sorted({failure.check for failure in last.failures}))
-            held = f" Since {last.held_since:%Y-%m-%d %H:%M} UTC it is held back by {failed}."
-        late = minutes >= settings.publish_within_minutes
-        return dg.AssetCheckResult(
-            passed=not late,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=(
-                f"Readers lack what Silver has had for {minutes:.0f} min."
-                if late
-                else "Readers have what is due to them."
-            )
-            + held,
-            metadata=metadata,
+
+def is_current(lake: Lake, settings: Settings) -> dg.AssetCheckEvaluation:
+    """Whether the publication is behind, and what holds it back."""
+    assert lake.published is not None
+    publications = Publications(lake.published)
+    newest, last = publications.newest(), publications.last_attempt()
+    metadata = {} if newest is None else _metadata(lake, settings, newest)
+    if newest is None:
+        passed, description = False, "Nothing is published yet: materialize all tables, then published_gold."
+    else:
+        minutes = metadata[_MINUTES_BEHIND].value
+        assert isinstance(minutes, float)
+        passed = minutes < settings.publish_within_minutes
+        description = (
+            "Readers have what is due to them."
+            if passed
+            else f"Readers lack what Silver has had for {minutes:.0f} min."
         )
-
-    return is_current
+    if last is not None and last.held_since is not None:
+        failed = ", ".join(sorted({failure.check for failure in last.failures}))
+        description += f" Since {last.held_since:%Y-%m-%d %H:%M} UTC publishing is held back by {failed}."
+    return dg.AssetCheckEvaluation(
+        asset_key=PUBLISHED,
+        check_name=IS_CURRENT.name,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=description,
+        metadata=metadata,
+    )
 
 
 def events_of(

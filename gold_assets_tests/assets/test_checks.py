@@ -10,6 +10,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from deltalake import DeltaTable
 
 from gold_assets.assets.checks import NO_FAILED_DATES, daily_metadata_checks, run_checks
+from gold_assets.checks.publishing import publish
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
@@ -43,7 +44,9 @@ class LakehouseWithoutEngine(Lakehouse):
 
 @pytest.fixture
 def lake(copy_of: CopyOf) -> Lake:
-    return copy_of(good_lake)
+    lake = copy_of(good_lake)
+    publish(lake, SETTINGS.limits)
+    return lake
 
 
 @pytest.fixture
@@ -60,7 +63,11 @@ def check(
         asset_checks=[silver_checks, gold_checks],
         jobs=[run_checks],
         schedules=[daily_metadata_checks(SETTINGS)],
-        resources={"lakehouse": LakehouseWithoutEngine(silver=lake.silver, places=dict(lake.places), engine="sail")},
+        resources={
+            "lakehouse": LakehouseWithoutEngine(
+                silver=lake.silver, places=dict(lake.places), published=str(lake.published), engine="sail"
+            )
+        },
     )
     return (
         definitions.get_repository_def()
@@ -205,7 +212,7 @@ def test_metadata_checks_run_alone_without_partition(lake: Lake, instance: dg.Da
     result = check(lake, instance, {}, job="run_metadata_checks")
     assert result.success
     found = {(e.asset_key.to_user_string(), e.check_name) for e in result.get_asset_check_evaluations()}
-    assert len(found) == 15
+    assert len(found) == 16
     assert failures(result) == set()
 
 

@@ -28,7 +28,9 @@ def materialized(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, dt
     """One run over three dates, of which Tuesday has no rows: what it told of each table and date."""
     folder = tmp_path_factory.mktemp("lake")
     names = (SPEND, USAGE, RISK, QUARANTINE)
-    lake = Lake(str(folder / "silver"), {name: str(folder / name) for name in names})
+    lake = Lake(
+        str(folder / "silver"), {name: str(folder / name) for name in names}, published=str(folder / "published")
+    )
     write_silver(
         lake,
         [
