@@ -16,7 +16,7 @@ _NOT_ROOT = "postgres"
 def programs() -> Path | None:
     """The folder of PostgreSQL's programs, which Debian does not put on the PATH."""
     if found := shutil.which("pg_ctl"):
-        return Path(found).parent
+        return Path(found).resolve().parent  # all of them are there, whatever is on the PATH
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     return debian[-1].parent if debian else None
 
