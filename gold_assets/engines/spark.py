@@ -57,6 +57,8 @@ _LOCAL = {
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    # Loopback is open to every user of the machine, and what comes in there is run. Spark makes a secret of its own for a local master.
+    "spark.authenticate": "true",
     # A JVM that lives for a run spends most of its time on compiling itself; Spark's default collector is made for large heaps.
     # The quick compiler's code cache is small by default, and once it is full nothing is compiled any more.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
@@ -118,6 +120,7 @@ class SparkEngine:
         # Spark sorts by date and spills: what is large for one process is not for it, and each commit costs seconds.
         self.slice_bounds = SliceBounds(rows=100_000_000, dates=1_000)
         self._master = master or "local[*]"
+        self._on_this_machine = self._master.startswith("local")
         self.remote = remote
         self._conf_file = conf_file
         self._jars = jars
@@ -139,14 +142,13 @@ class SparkEngine:
         if self.remote:
             return {**own, **_SESSION, "spark.remote": self.remote}
         on_s3 = "s3a" in self._schemes
-        on_this_machine = self._master.startswith("local")
-        local_files = on_this_machine and not on_s3  # S3A keeps its buffers in Hadoop's own local file system
+        local_files = self._on_this_machine and not on_s3  # S3A keeps its buffers in Hadoop's own local file system
         conf = {"spark.app.name": "gold_assets", "spark.master": self._master, **_DELTA}
         if self._jars:
             conf |= spark_jars.jars_in(self._jars)
         else:
             conf |= spark_jars.coordinates(self._schemes, local_files=local_files)
-        if on_this_machine:
+        if self._on_this_machine:
             conf |= _LOCAL
         if on_s3:
             conf |= runtime.s3_settings()
@@ -229,6 +231,8 @@ class SparkEngine:
         runtime.check_versions()
         runtime.check_answers(self._master, "GOLD_SPARK_MASTER")
         conf = spark_jars.fetch_jars(self.conf())
+        if self._on_this_machine:
+            conf.setdefault("spark.local.dir", runtime.folder_for_spills())
         try:
             if self._master.startswith("spark://"):
                 return _in_time(lambda: self._open(conf), self._master)

@@ -1,11 +1,14 @@
 """What Spark needs before it starts: Java, a pyspark and a delta-spark that fit, a cluster that answers."""
 
+import atexit
+import functools
 import importlib.metadata
 import os
 import re
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,6 +65,17 @@ def check_versions() -> None:
                 f"pyspark {pyspark.__version__} does not fit delta-spark {delta}, which expects pyspark"
                 f"{requirement.specifier}: install a pair that fits, for example pip install 'delta-spark=={delta}'."
             )
+
+
+@functools.cache
+def folder_for_spills() -> str:
+    """A folder for what Spark shuffles and spills, which only this user can read; goes with the process.
+
+    Spark's own are open to whoever may read the temporary folder. A JVM keeps to the first it was given.
+    """
+    folder = tempfile.mkdtemp(prefix="gold_assets-spark-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def s3_settings() -> dict[str, str]:

@@ -16,7 +16,7 @@ _NOT_ROOT = "postgres"
 def programs() -> Path | None:
     """The folder of PostgreSQL's programs, which Debian does not put on the PATH."""
     if found := shutil.which("pg_ctl"):
-        return Path(found).parent
+        return Path(found).resolve().parent  # all of them are there, whatever is on the PATH
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     return debian[-1].parent if debian else None
 
@@ -34,7 +34,7 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        return f"postgresql://dagster@127.0.0.1:{self._port}/postgres"
+        return self._database("postgres")
 
     def start(self) -> None:
         options = f"-h 127.0.0.1 -p {self._port} -k {self._folder} -F"
@@ -44,12 +44,27 @@ class PostgresServer:
         """Hang up on everybody, as when the machine is started again."""
         self._run("pg_ctl", "stop", "--wait", "-D", self._data, "-m", "immediate")
 
+    def dump(self) -> str:
+        """The path of a backup of the database."""
+        backup = str(self._folder / "backup")
+        self._run("pg_dump", "--format=custom", f"--file={backup}", self.url)
+        return backup
+
+    def restore(self, backup: str) -> None:
+        """Let the database be as it was, whatever it is now."""
+        self._run("dropdb", "--maintenance-db", self._database("template1"), "postgres")
+        self._run("createdb", "--maintenance-db", self._database("template1"), "postgres")
+        self._run("pg_restore", "--exit-on-error", "--dbname", self.url, backup)
+
     def remove(self) -> None:
         shutil.rmtree(self._folder)
 
     @property
     def _data(self) -> str:
         return str(self._folder / "data")
+
+    def _database(self, name: str) -> str:
+        return f"postgresql://dagster@127.0.0.1:{self._port}/{name}"
 
     def _run(self, program: str, *arguments: str) -> None:
         folder = programs()

@@ -314,10 +314,11 @@ def test_the_users_settings_come_before_ours_and_their_lists_stand_beside_deltas
     conf.write_text(
         "spark.sql.shuffle.partitions 16\nspark.jars.packages org.example:more:1.0\n"
         "spark.sql.extensions org.example.More\nspark.sql.session.timeZone Europe/Madrid\n"
-        "spark.driver.extraClassPath /more/classes\n"
+        "spark.driver.extraClassPath /more/classes\nspark.authenticate false\n"
     )
     made = SparkEngine(conf_file=str(conf)).conf()
     assert made["spark.sql.shuffle.partitions"] == "16"
+    assert made["spark.authenticate"] == "false"
     assert made["spark.jars.packages"] == (
         "io.delta:delta-spark_4.2_2.13:4.4.0,com.globalmentor:hadoop-bare-naked-local-fs:0.1.0,org.example:more:1.0"
     )
@@ -338,6 +339,7 @@ def test_the_settings_of_a_small_machine_are_for_a_local_master_only() -> None:
     assert SparkEngine().conf()["spark.sql.shuffle.partitions"] == "4"
     assert "spark.sql.shuffle.partitions" not in SparkEngine(master="yarn").conf()
     assert "spark.driver.host" not in SparkEngine(master="spark://example:7077").conf()
+    assert "spark.authenticate" not in SparkEngine(master="spark://example:7077").conf()
 
 
 def test_a_connect_server_gets_no_settings_that_only_its_start_can_take() -> None:
