@@ -12,7 +12,6 @@ from threading import Barrier
 
 import dagster as dg
 import pytest
-import yaml
 
 from gold_assets.config import load_settings
 from gold_assets.definitions import build
@@ -47,25 +46,18 @@ def postgres() -> Iterator[PostgresServer]:
 def env(tmp_path: Path, postgres: PostgresServer) -> dict[str, str]:
     """The settings of a lake whose instance is the project's, but for its storage, which is PostgreSQL."""
     env = environment(tmp_path)
-    keep_records_in(postgres, Path(env["DAGSTER_HOME"]))
+    postgres.keep_records_of(Path(env["DAGSTER_HOME"]))
     return env
 
 
 @pytest.fixture
 def dagster_dev(tmp_path: Path, postgres: PostgresServer) -> Iterator[DagsterDev]:
     dev = DagsterDev(tmp_path, GOLD_PARTITIONS_START=str(EIGHT_DAYS[0]), GOLD_PARTITIONS_END=str(EIGHT_DAYS[-1]))
-    keep_records_in(postgres, dev.home)
+    postgres.keep_records_of(dev.home)
     write_silver(dev.lake, [row(), row(user_id=None)])
     with dev:
         yield dev
     assert not dev.processes()
-
-
-def keep_records_in(postgres: PostgresServer, home: Path) -> None:
-    """Let the instance be the project's but for its storage."""
-    instance = home / "dagster.yaml"
-    settings = yaml.safe_load(instance.read_text())
-    instance.write_text(yaml.safe_dump(settings | {"storage": {"postgres": {"postgres_url": postgres.url}}}))
 
 
 def seconds_of_steps(instance: dg.DagsterInstance, step: str) -> list[tuple[float, float]]:
