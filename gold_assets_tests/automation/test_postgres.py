@@ -3,7 +3,6 @@
 import datetime as dt
 import multiprocessing
 import os
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
@@ -16,13 +15,11 @@ import pytest
 from gold_assets.config import load_settings
 from gold_assets.definitions import build
 from gold_assets.delta.dates import days
-from gold_assets.resources import GOLD_WRITERS_POOL
-from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.automation.postgres_server import PostgresServer, programs
 from gold_assets_tests.end_to_end.command_line import environment
 from gold_assets_tests.project import lake_at
 from gold_assets_tests.small_silver import MONDAY, high_risk_row, row, write_silver
-from gold_assets_tests.truth import assert_gold_is_true, gold_is_true
+from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -48,16 +45,6 @@ def env(tmp_path: Path, postgres: PostgresServer) -> dict[str, str]:
     env = environment(tmp_path)
     postgres.keep_records_of(Path(env["DAGSTER_HOME"]))
     return env
-
-
-@pytest.fixture
-def dagster_dev(tmp_path: Path, postgres: PostgresServer) -> Iterator[DagsterDev]:
-    dev = DagsterDev(tmp_path, GOLD_PARTITIONS_START=str(EIGHT_DAYS[0]), GOLD_PARTITIONS_END=str(EIGHT_DAYS[-1]))
-    postgres.keep_records_of(dev.home)
-    write_silver(dev.lake, [row(), row(user_id=None)])
-    with dev:
-        yield dev
-    assert not dev.processes()
 
 
 def seconds_of_steps(instance: dg.DagsterInstance, step: str) -> list[tuple[float, float]]:
@@ -100,24 +87,3 @@ def materialize_at_once(env: dict[str, str], barrier: Barrier, date: dt.date) ->
     with dg.DagsterInstance.get() as instance:
         barrier.wait()
         return job.execute_in_process(instance=instance, partition_key=str(date), raise_on_error=False).success
-
-
-def test_gold_follows_though_the_database_and_the_daemon_go_and_come_again(
-    dagster_dev: DagsterDev, postgres: PostgresServer
-) -> None:
-    lake = dagster_dev.lake
-    dagster_dev.wait_for("Gold is true", 240, lambda: gold_is_true(lake))
-    write_silver(lake, [high_risk_row(event_date=EIGHT_DAYS[1])])
-    postgres.stop()
-    write_silver(lake, [row(user_id="while the database is away")])
-    time.sleep(10)
-    postgres.start()
-    dagster_dev.wait_for("Gold is true", 240, lambda: gold_is_true(lake))
-    write_silver(lake, [row(user_id="while the daemon is away")])
-    dagster_dev.daemon().kill()
-    dagster_dev.stop()
-    dagster_dev.start()
-    dagster_dev.wait_for("Gold is true", 240, lambda: gold_is_true(lake))
-    with dagster_dev.instance() as instance:
-        [pool] = [limit for limit in instance.event_log_storage.get_pool_limits() if limit.name == GOLD_WRITERS_POOL]
-    assert pool.limit == 1 and not pool.from_default

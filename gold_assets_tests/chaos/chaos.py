@@ -50,26 +50,27 @@ class Chaos:
         """Seconds until Gold was true, at each quiet moment."""
         self.measures: list[Measures] = []
         self._postgres = postgres
-        self._choice = random.Random(seed)
+        self._order = random.Random(f"order {seed}")
+        self._choice = random.Random(f"choice {seed}")
         self._silver = SilverHistory(self.dev.lake, self._choice)
         self._say = say
         if postgres:
             postgres.keep_records_of(self.dev.home)
 
-    def run(self, seconds: float) -> None:
-        """Some minutes of it, with quiet moments in between and at the end. Raises ``Red``."""
-        self._silver.append()
+    def run(self, seconds: float, events: int = 0) -> None:
+        """For so many seconds and at least so many events, with quiet moments in between and at the end. Raises ``Red``."""
+        self._silver.begin()
         with self.dev:
             self._be_quiet()
-            left = seconds
-            while left > 0:
-                part = min(left, QUIET_EVERY)
+            while seconds > 0 or events > 0:
+                part = min(seconds, QUIET_EVERY)
                 until = time.monotonic() + part
-                while time.monotonic() < until:
+                while time.monotonic() < until or (part == seconds and events > 0):
                     self._something_happens()
-                    time.sleep(self._choice.uniform(0, 3))
+                    events -= 1
+                    time.sleep(self._order.uniform(0, 3))
+                seconds -= part
                 self._be_quiet()
-                left -= part
         if left_over := self.dev.processes():
             raise Red(f"when all was stopped, {_named(left_over)} went on")
 
@@ -77,7 +78,7 @@ class Chaos:
 
     def _something_happens(self) -> None:
         events = self._events()
-        [event] = self._choice.choices(list(events), weights=list(events.values()))
+        [event] = self._order.choices(list(events), weights=list(events.values()))
         name = event.__name__.strip("_").replace("_", " ")
         try:
             told = event()

@@ -7,9 +7,10 @@ from typing import Any
 from deltalake import DeltaTable
 
 from gold_assets.delta.dates import days
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.lake import Lake
 from gold_assets_tests import silver_changes
-from gold_assets_tests.small_silver import MONDAY, high_risk_row, row
+from gold_assets_tests.small_silver import MONDAY, high_risk_row, row, write_silver
 
 DATES = days(MONDAY, MONDAY + dt.timedelta(days=13))
 _USERS = ("ann", "bob", "cid", "dan", "eve")
@@ -23,6 +24,10 @@ class SilverHistory:
         self._choice = choice
         self._oldest = 0
         """The oldest version that can be restored: those before have lost their files."""
+
+    def begin(self) -> None:
+        """The first rows, of a Silver that is partitioned by date or not at all."""
+        write_silver(self.lake, self._rows(), partition_by=self._choice.choice([["event_date"], []]))
 
     def append(self) -> None:
         silver_changes.append(self._rows())(self.lake)
@@ -46,16 +51,16 @@ class SilverHistory:
         silver_changes.overwrite_a_day(self._rows(), self._date())(self.lake)
 
     def delete(self) -> None:
-        silver_changes.delete(self._date(), self._of_some_users())(self.lake)
+        silver_changes.delete(self._held_date(), self._of_some_users())(self.lake)
 
     def update(self) -> None:
-        silver_changes.update(self._date())(self.lake)
+        silver_changes.update(self._held_date())(self.lake)
 
     def move_to_another_date(self) -> None:
-        silver_changes.move(self._date(), self._date(), self._of_some_users())(self.lake)
+        silver_changes.move(self._held_date(), self._date(), self._of_some_users())(self.lake)
 
     def take_dates_away(self) -> None:
-        silver_changes.move(self._date(), None, self._of_some_users())(self.lake)
+        silver_changes.move(self._held_date(), None, self._of_some_users())(self.lake)
 
     def give_dates(self) -> None:
         silver_changes.give_a_date(self._date())(self.lake)
@@ -76,6 +81,11 @@ class SilverHistory:
 
     def _date(self) -> dt.date:
         return self._choice.choice(DATES)
+
+    def _held_date(self) -> dt.date:
+        """One that Silver has rows of."""
+        held = sorted(date for date in FileDates(DeltaTable(self.lake.silver)).dates() if date is not None)
+        return self._choice.choice(held or DATES)
 
     def _of_some_users(self) -> str:
         return f"user_id >= '{self._choice.choice(_USERS)}'"
