@@ -7,6 +7,9 @@ import psutil
 
 from gold_assets.dagster_internals import GRPC_INFO_TAG, CheckRunHealthResult, WorkerStatus
 
+_CLOCK_IS_SET = 60
+"""Seconds by which a process may seem to have begun later than it did: that is reckoned from a clock that may be set meanwhile."""
+
 
 class SeesLostRuns(dg.DefaultRunLauncher):
     """``DefaultRunLauncher``, which run monitoring can ask whether a run's process is still there.
@@ -36,6 +39,6 @@ class SeesLostRuns(dg.DefaultRunLauncher):
 def _is_there(pid: int, since: float) -> bool:
     """Whether the process is still there that was by then, in seconds since 1970, and not another that has got its number."""
     try:
-        return psutil.Process(pid).create_time() <= since
+        return psutil.Process(pid).create_time() <= since + _CLOCK_IS_SET
     except psutil.NoSuchProcess:
         return False
