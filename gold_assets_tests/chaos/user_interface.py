@@ -20,7 +20,7 @@ _RELOAD = """
 """
 _OPEN_BACKFILLS = """
     { partitionBackfillsOrError(filters: {statuses: [REQUESTED, CANCELING]}) {
-        ... on PartitionBackfills { results { id } } } }
+        __typename ... on PartitionBackfills { results { id } } ... on PythonError { message } } }
 """
 
 
@@ -46,7 +46,9 @@ class UserInterface:
         _expect("WorkspaceLocationEntry", self._ask(_RELOAD)["reloadRepositoryLocation"])
 
     def open_backfills(self) -> int:
-        return len(self._ask(_OPEN_BACKFILLS)["partitionBackfillsOrError"]["results"])
+        answer = self._ask(_OPEN_BACKFILLS)["partitionBackfillsOrError"]
+        _expect("PartitionBackfills", answer)
+        return len(answer["results"])
 
     def _launch(self, job: str, tables: Sequence[str] = (), tags: Mapping[str, str] | None = None) -> None:
         selector = {
