@@ -16,7 +16,7 @@ PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile
 export GOLD_PARTITIONS_START
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live ui test set-up test-fast test-sail test-spark test-end-to-end lint screenshots clean needs
+.PHONY: help demo demo-live ui test set-up test-fast test-sail test-spark test-end-to-end chaos lint screenshots clean needs
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ test-spark: .venv/.test .venv/.s3
 
 test-end-to-end: .venv/.test .venv/.s3
 	@if command -v chromium >/dev/null; then set -x; $(PYTEST) -m end_to_end; else set -x; $(PYTEST) -m "end_to_end and not browser"; fi
+
+MINUTES ?= 10
+chaos: .venv/.test ## kill what keeps Gold true, at random and for long, and see it come true: make chaos MINUTES=60 SEED=7
+	@$(BIN)/python -W ignore -m gold_assets_tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/.test ## check style and types
 	$(BIN)/ruff check .

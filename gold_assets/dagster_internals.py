@@ -6,6 +6,7 @@ import dagster as dg
 from dagster import _serdes as serdes
 from dagster._core.definitions import data_version
 from dagster._core.definitions.asset_checks import asset_check_evaluation
+from dagster._core.launcher import base as launcher
 from dagster._core.storage import asset_check_execution_record, sqlite_storage, tags
 from dagster._core.storage.event_log import base as event_log
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
@@ -41,6 +42,12 @@ event_logs_directory = sqlite_storage._event_logs_directory
 SQLITE_BUSY_TIMEOUT_SECONDS = sqlite_event_log.SQLITE_BUSY_TIMEOUT_SECONDS
 SqliteRunStorage = sqlite_run_storage.SqliteRunStorage
 runs_directory = sqlite_storage._runs_directory
+
+# What run monitoring asks of a launcher, and where a run's code server is: a launcher of one's own is configured by a public setting, and
+# these have no public name. 1.13.27
+CheckRunHealthResult = launcher.CheckRunHealthResult
+WorkerStatus = launcher.WorkerStatus
+GRPC_INFO_TAG = tags.GRPC_INFO_TAG
 
 
 def report_materializations_oneself(context: dg.AssetExecutionContext) -> None:

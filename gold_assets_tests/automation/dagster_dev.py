@@ -90,16 +90,33 @@ class DagsterDev:
 
     def daemon(self) -> psutil.Process:
         """The process of the sensor daemon."""
-        [found] = [process for process in self.processes() if {"dagster._daemon", "run"} <= set(_command_line(process))]
+        [found] = self.daemons()
         return found
+
+    def daemons(self) -> list[psutil.Process]:
+        return self._processes_with("dagster._daemon", "run")
+
+    def code_servers(self) -> list[psutil.Process]:
+        """The process that holds the definitions, once it is there, and none where it was killed: Dagster starts no other by itself."""
+        return self._processes_with("dagster", "api", "grpc")
+
+    def run_processes(self) -> list[psutil.Process]:
+        """The processes of runs, which are all that a code server spawns."""
+        return self._processes_with("--multiprocessing-fork")
+
+    def has_ended(self) -> bool:
+        """Whether it was started and ended by itself, as it does when its daemon or its webserver goes."""
+        return self._process is not None and self._process.poll() is not None
+
+    def _processes_with(self, *words: str) -> list[psutil.Process]:
+        return [process for process in self.processes() if set(words) <= set(command_line_of(process))]
 
     def wait_for(self, what: str, seconds: float, is_true: Callable[[], object]) -> None:
         """Poll until ``is_true()`` is; fail after ``seconds``, and at once where it has ended."""
         deadline = time.monotonic() + seconds
         while not is_true():
-            ended = self._process is not None and self._process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                how = "dagster dev has ended" if ended else f"not within {seconds:.0f} s"
+            if self.has_ended() or time.monotonic() > deadline:
+                how = "dagster dev has ended" if self.has_ended() else f"not within {seconds:.0f} s"
                 raise AssertionError(f"{what}: {how}\n{self.output[-5000:]}")
             time.sleep(0.2)
 
@@ -114,7 +131,8 @@ class DagsterDev:
         return None
 
 
-def _command_line(process: psutil.Process) -> list[str]:
+def command_line_of(process: psutil.Process) -> list[str]:
+    """Its command and arguments, none where it is gone."""
     try:
         return process.cmdline()
     except (psutil.NoSuchProcess, psutil.AccessDenied):

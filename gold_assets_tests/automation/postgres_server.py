@@ -7,6 +7,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import sqlalchemy as sa
+import yaml
+
 from gold_assets_tests.engines.processes import free_port
 
 _NOT_ROOT = "postgres"
@@ -56,8 +59,20 @@ class PostgresServer:
         self._run("createdb", "--maintenance-db", self._database("template1"), "postgres")
         self._run("pg_restore", "--exit-on-error", "--dbname", self.url, backup)
 
+    def size(self) -> int:
+        """The bytes of its tables and indexes."""
+        engine = sa.create_engine(self.url.replace("postgresql:", "postgresql+psycopg2:"), poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return int(connection.scalar(sa.text("SELECT pg_database_size(current_database())")))
+
     def remove(self) -> None:
         shutil.rmtree(self._folder)
+
+    def keep_records_of(self, home: Path) -> None:
+        """Let the instance of a ``DAGSTER_HOME`` be as it was but for its storage."""
+        instance = home / "dagster.yaml"
+        settings = yaml.safe_load(instance.read_text())
+        instance.write_text(yaml.safe_dump(settings | {"storage": {"postgres": {"postgres_url": self.url}}}))
 
     @property
     def _data(self) -> str:

@@ -16,6 +16,7 @@ from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES, Table
+from gold_assets_tests import silver_changes
 from gold_assets_tests.automation.daemon import Daemon, dates_of
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import MONDAY, row, write_silver
@@ -56,26 +57,23 @@ class Life(RuleBasedStateMachine):
 
     @rule(date=DATES)
     def delete(self, date: dt.date) -> None:
-        DeltaTable(self.lake.silver).delete(f"event_date = '{date}'")
+        silver_changes.delete(date)(self.lake)
 
     @rule(date=DATES)
     def update(self, date: dt.date) -> None:
-        DeltaTable(self.lake.silver).update(predicate=f"event_date = '{date}'", updates={"amount": "7.0"})
+        silver_changes.update(date)(self.lake)
 
     @rule(date=DATES, to=DATES)
     def move(self, date: dt.date, to: dt.date) -> None:
-        silver = DeltaTable(self.lake.silver)
-        silver.update(predicate=f"event_date = '{date}'", updates={"event_date": f"DATE '{to}'"})
+        silver_changes.move(date, to)(self.lake)
 
     @rule()
     def optimize(self) -> None:
-        DeltaTable(self.lake.silver).optimize.compact()
+        silver_changes.compact(self.lake)
 
     @rule(back=st.integers(1, 3))
     def restore(self, back: int) -> None:
-        silver = DeltaTable(self.lake.silver)
-        if silver.version() - back >= self.oldest:
-            silver.restore(silver.version() - back)
+        silver_changes.restore(back, self.oldest)(self.lake)
 
     @rule()
     def clean_log(self) -> None:

@@ -3,8 +3,6 @@
 import datetime as dt
 import multiprocessing
 import os
-import shutil
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
@@ -17,13 +15,11 @@ import pytest
 from gold_assets.config import load_settings
 from gold_assets.definitions import build
 from gold_assets.delta.dates import days
-from gold_assets.resources import GOLD_WRITERS_POOL
-from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.automation.postgres_server import PostgresServer, programs
-from gold_assets_tests.end_to_end.command_line import REPOSITORY, environment
+from gold_assets_tests.end_to_end.command_line import environment
 from gold_assets_tests.project import lake_at
 from gold_assets_tests.small_silver import MONDAY, high_risk_row, row, write_silver
-from gold_assets_tests.truth import assert_gold_is_true, gold_is_true
+from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -44,28 +40,11 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def env(tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The settings of a lake with an instance of docs/production.md."""
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres.url)
-    env = environment(tmp_path, DAGSTER_POSTGRES_URL=postgres.url)
-    make_it_as_in_production(Path(env["DAGSTER_HOME"]))
+def env(tmp_path: Path, postgres: PostgresServer) -> dict[str, str]:
+    """The settings of a lake whose instance is the project's, but for its storage, which is PostgreSQL."""
+    env = environment(tmp_path)
+    postgres.keep_records_of(Path(env["DAGSTER_HOME"]))
     return env
-
-
-@pytest.fixture
-def dagster_dev(tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterDev]:
-    monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres.url)
-    window = {"GOLD_PARTITIONS_START": str(EIGHT_DAYS[0]), "GOLD_PARTITIONS_END": str(EIGHT_DAYS[-1])}
-    dev = DagsterDev(tmp_path, DAGSTER_POSTGRES_URL=postgres.url, **window)
-    make_it_as_in_production(dev.home)
-    write_silver(dev.lake, [row(), row(user_id=None)])
-    with dev:
-        yield dev
-    assert not dev.processes()
-
-
-def make_it_as_in_production(home: Path) -> None:
-    shutil.copy(REPOSITORY / "deploy" / "dagster.yaml", home)
 
 
 def seconds_of_steps(instance: dg.DagsterInstance, step: str) -> list[tuple[float, float]]:
@@ -108,35 +87,3 @@ def materialize_at_once(env: dict[str, str], barrier: Barrier, date: dt.date) ->
     with dg.DagsterInstance.get() as instance:
         barrier.wait()
         return job.execute_in_process(instance=instance, partition_key=str(date), raise_on_error=False).success
-
-
-def end_runs_that_are_no_more(dagster_dev: DagsterDev) -> None:
-    """Terminate by force, as under Runs, what a backup has as running. The sensor would wait for it."""
-    with dagster_dev.instance() as instance:
-        for run in instance.get_runs():
-            if not run.is_finished:
-                instance.report_run_canceled(run)
-
-
-def test_gold_follows_though_the_database_and_the_daemon_go_and_an_older_backup_comes_again(
-    dagster_dev: DagsterDev, postgres: PostgresServer
-) -> None:
-    lake = dagster_dev.lake
-    dagster_dev.wait_for("Gold is true", 240, lambda: gold_is_true(lake))
-    backup = postgres.dump()
-    write_silver(lake, [high_risk_row(event_date=EIGHT_DAYS[1])])
-    postgres.stop()
-    write_silver(lake, [row(user_id="while the database is away")])
-    time.sleep(10)
-    postgres.start()
-    dagster_dev.wait_for("Gold is true", 240, lambda: gold_is_true(lake))
-    write_silver(lake, [row(user_id="while the daemon is away")])
-    dagster_dev.daemon().kill()
-    dagster_dev.stop()
-    postgres.restore(backup)  # which knows nothing of what Gold has got since
-    end_runs_that_are_no_more(dagster_dev)
-    dagster_dev.start()
-    dagster_dev.wait_for("Gold is true", 240, lambda: gold_is_true(lake))
-    with dagster_dev.instance() as instance:
-        [pool] = [limit for limit in instance.event_log_storage.get_pool_limits() if limit.name == GOLD_WRITERS_POOL]
-    assert pool.limit == 1 and not pool.from_default

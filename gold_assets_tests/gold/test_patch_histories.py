@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
-import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import event, given, settings
@@ -18,15 +17,14 @@ from gold_assets.gold import commits, plan
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
+from gold_assets_tests import silver_changes
 from gold_assets_tests.conftest import ENGINE, lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
-    SCHEMA,
     TUESDAY,
     WEDNESDAY,
     high_risk_row,
     row,
-    with_type,
     write_silver,
 )
 from gold_assets_tests.truth import assert_gold_is_true
@@ -46,33 +44,8 @@ rows = st.lists(
 )
 
 
-def append(new: list[dict[str, Any]]) -> Change:
-    return lambda lake, engine: write_silver(lake, new) and None
-
-
-def append_with_another_column(new: list[dict[str, Any]]) -> Change:
-    schema = with_type("note", pa.string(), SCHEMA)
-    return lambda lake, engine: write_silver(lake, [{**each, "note": "x"} for each in new], schema=schema) and None
-
-
-def overwrite(new: list[dict[str, Any]]) -> Change:
-    return lambda lake, engine: write_silver(lake, new, mode="overwrite") and None
-
-
-def overwrite_a_day(new: list[dict[str, Any]], date: dt.date) -> Change:
-    def change(lake: Lake, engine: Engine) -> None:
-        silver = DeltaTable(lake.silver)
-        rows = pa.Table.from_pylist([{**each, "event_date": date} for each in new], schema=SCHEMA)
-        for column in silver.schema().fields:
-            if column.name not in rows.column_names:
-                rows = rows.append_column(column.name, pa.nulls(rows.num_rows, pa.string()))
-        write_deltalake(silver, rows, mode="overwrite", predicate=f"event_date = '{date}'")
-
-    return change
-
-
-def of_silver(change: Callable[[DeltaTable], Any]) -> Change:
-    return lambda lake, engine: change(DeltaTable(lake.silver)) and None
+def of_silver(change: silver_changes.Change) -> Change:
+    return lambda lake, engine: change(lake) and None
 
 
 def of_gold(change: Callable[[DeltaTable], Any]) -> st.SearchStrategy[Change]:
@@ -83,23 +56,6 @@ def of_gold(change: Callable[[DeltaTable], Any]) -> st.SearchStrategy[Change]:
         return change_it
 
     return st.sampled_from([table.name for table in TABLES]).map(one)
-
-
-def delete(date: Any) -> Change:
-    return of_silver(lambda silver: silver.delete(f"event_date = DATE '{date}' AND user_id = 'ann'"))
-
-
-def update(date: Any) -> Change:
-    return of_silver(lambda silver: silver.update({"amount": "7"}, predicate=f"event_date = DATE '{date}'"))
-
-
-def move(date: Any, to: dt.date | None) -> Change:
-    there = {"event_date": "CAST(NULL AS DATE)" if to is None else f"DATE '{to}'"}
-    return of_silver(lambda silver: silver.update(there, predicate=f"event_date = DATE '{date}' AND user_id = 'bob'"))
-
-
-def give_a_date(to: Any) -> Change:
-    return of_silver(lambda silver: silver.update({"event_date": f"DATE '{to}'"}, predicate="event_date IS NULL"))
 
 
 def restore(back: int) -> st.SearchStrategy[Change]:
@@ -147,24 +103,22 @@ def go_by_an_older_silver(back: int, how: Any) -> Change:
     return change
 
 
-compact = of_silver(lambda silver: silver.optimize.compact())
-vacuum = of_silver(lambda silver: silver.vacuum(0, dry_run=False, enforce_retention_duration=False))
-properties = of_silver(
-    lambda silver: silver.alter.set_table_properties({"delta.logRetentionDuration": "interval 9 days"})
-)
 order = of_gold(lambda gold: gold.optimize.compact())
 
 few = st.integers(1, 3)
+changes_of_silver = st.one_of(
+    *[rows.map(silver_changes.append)] * 8,
+    rows.map(silver_changes.append_with_another_column),
+    rows.map(silver_changes.overwrite),
+    st.builds(silver_changes.overwrite_a_day, rows, on),
+    st.builds(silver_changes.delete, on, st.just("user_id = 'ann'")),
+    on.map(silver_changes.update),
+    st.builds(silver_changes.move, on, on | st.none(), st.just("user_id = 'bob'")),
+    on.map(silver_changes.give_a_date),
+    st.sampled_from([silver_changes.compact, silver_changes.vacuum, silver_changes.set_a_property]),
+)
 changes = st.one_of(
-    *[rows.map(append)] * 8,
-    rows.map(append_with_another_column),
-    rows.map(overwrite),
-    st.builds(overwrite_a_day, rows, on),
-    on.map(delete),
-    on.map(update),
-    st.builds(move, on, on | st.none()),
-    on.map(give_a_date),
-    st.sampled_from([compact, vacuum, properties]),
+    *[changes_of_silver.map(of_silver)] * 16,
     st.lists(on, max_size=2).map(recompute),
     st.builds(go_by_an_older_silver, few, st.sampled_from(["patch", "recompute"])),
     *[few.flatmap(delete_of_gold)] * 2,
@@ -199,7 +153,7 @@ def test_gold_is_true_after_each_refresh_that_patches(
         bounds.setattr(plan, "MOST_PATCHES", most)
         bounds.setattr(commits, "MOST_APPENDED", most // 2)
         refresh(lake, engine, DATES, how="patch")
-        for change, dates in [*history, (compact, DATES)]:
+        for change, dates in [*history, (of_silver(silver_changes.compact), DATES)]:
             change(lake, engine)
             if dates is not None:
                 done = refresh(lake, engine, dates, how="patch")

@@ -1,0 +1,31 @@
+"""A short one; ``make chaos`` is the long one."""
+
+from pathlib import Path
+
+import pytest
+
+from gold_assets.resources import GOLD_WRITERS_POOL
+from gold_assets_tests.automation.postgres_server import programs
+from gold_assets_tests.chaos.__main__ import server
+from gold_assets_tests.chaos.chaos import Chaos
+
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.sail,
+    pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed."),
+]
+
+SEED = 20572
+"""Of its first eight events five change Silver, and the others are these."""
+
+
+def test_gold_comes_true_though_the_database_goes_and_a_run_and_the_daemon_are_killed(tmp_path: Path) -> None:
+    with server("postgresql") as postgres:
+        chaos = Chaos(tmp_path, SEED, postgres, print)
+        chaos.run(seconds=0, events=8)
+        assert {"database goes", "kill a run", "kill the daemon"} <= chaos.done.keys()
+        with chaos.dev.instance() as instance:
+            [pool] = [
+                limit for limit in instance.event_log_storage.get_pool_limits() if limit.name == GOLD_WRITERS_POOL
+            ]
+        assert pool.limit == 1 and not pool.from_default

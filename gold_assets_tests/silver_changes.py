@@ -1,0 +1,81 @@
+"""What others do to a Silver: each of these makes a change, which is a function of the lake."""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+from gold_assets.gold.lake import Lake
+from gold_assets_tests.small_silver import SCHEMA, with_type, write_silver
+
+Change = Callable[[Lake], object]
+Rows = Sequence[Mapping[str, Any]]
+
+
+def append(new: Rows) -> Change:
+    return lambda lake: write_silver(lake, new)
+
+
+def append_with_another_column(new: Rows) -> Change:
+    schema = with_type("note", pa.string(), SCHEMA)
+    return lambda lake: write_silver(lake, [{**each, "note": "x"} for each in new], schema=schema)
+
+
+def overwrite(new: Rows) -> Change:
+    return lambda lake: write_silver(lake, new, mode="overwrite")
+
+
+def overwrite_a_day(new: Rows, date: dt.date) -> Change:
+    def change(lake: Lake) -> None:
+        silver = DeltaTable(lake.silver)
+        rows = pa.Table.from_pylist([{**each, "event_date": date} for each in new], schema=SCHEMA)
+        for column in silver.schema().fields:
+            if column.name not in rows.column_names:
+                rows = rows.append_column(column.name, pa.nulls(rows.num_rows, pa.string()))
+        write_deltalake(silver, rows, mode="overwrite", predicate=f"event_date = '{date}'")
+
+    return change
+
+
+def delete(date: dt.date, where: str = "true") -> Change:
+    return lambda lake: DeltaTable(lake.silver).delete(f"event_date = DATE '{date}' AND {where}")
+
+
+def update(date: dt.date) -> Change:
+    return lambda lake: DeltaTable(lake.silver).update({"amount": "7"}, predicate=f"event_date = DATE '{date}'")
+
+
+def move(date: dt.date, to: dt.date | None, where: str = "true") -> Change:
+    """Rows of a date go to another, or lose theirs."""
+    there = {"event_date": "CAST(NULL AS DATE)" if to is None else f"DATE '{to}'"}
+    return lambda lake: DeltaTable(lake.silver).update(there, predicate=f"event_date = DATE '{date}' AND {where}")
+
+
+def give_a_date(to: dt.date) -> Change:
+    return lambda lake: DeltaTable(lake.silver).update({"event_date": f"DATE '{to}'"}, predicate="event_date IS NULL")
+
+
+def restore(back: int, oldest: int = 0) -> Change:
+    """To some versions ago, where it goes no further back than to the ``oldest``."""
+
+    def change(lake: Lake) -> None:
+        silver = DeltaTable(lake.silver)
+        if silver.version() - back >= oldest:
+            silver.restore(silver.version() - back)
+
+    return change
+
+
+def compact(lake: Lake) -> None:
+    DeltaTable(lake.silver).optimize.compact()
+
+
+def vacuum(lake: Lake) -> None:
+    """Of all files that the newest version does not need."""
+    DeltaTable(lake.silver).vacuum(0, dry_run=False, enforce_retention_duration=False)
+
+
+def set_a_property(lake: Lake) -> None:
+    DeltaTable(lake.silver).alter.set_table_properties({"delta.logRetentionDuration": "interval 9 days"})
