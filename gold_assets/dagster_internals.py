@@ -6,7 +6,7 @@ import dagster as dg
 from dagster import _serdes as serdes
 from dagster._core.definitions import data_version
 from dagster._core.definitions.asset_checks import asset_check_evaluation
-from dagster._core.storage import asset_check_execution_record, sqlite_storage, tags
+from dagster._core.storage import asset_check_execution_record, asset_check_state, sqlite_storage, tags
 from dagster._core.storage.event_log import base as event_log
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
@@ -41,6 +41,11 @@ event_logs_directory = sqlite_storage._event_logs_directory
 SQLITE_BUSY_TIMEOUT_SECONDS = sqlite_event_log.SQLITE_BUSY_TIMEOUT_SECONDS
 SqliteRunStorage = sqlite_run_storage.SqliteRunStorage
 runs_directory = sqlite_storage._runs_directory
+
+# On which partitions a check passed, of which the user interface asks a storage, and which nothing remembers. 1.13.27
+EventLogStorage = event_log.EventLogStorage
+AssetCheckPartitionInfo = asset_check_execution_record.AssetCheckPartitionInfo
+AssetCheckState = asset_check_state.AssetCheckState
 
 
 def report_materializations_oneself(context: dg.AssetExecutionContext) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from gold_assets_tests.engines.processes import free_port
 
@@ -19,6 +20,12 @@ def programs() -> Path | None:
         return Path(found).parent
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     return debian[-1].parent if debian else None
+
+
+def on_postgres(url: str) -> dict[str, Any]:
+    """An instance's setting ``storage``, as docs/architecture.md has it."""
+    where = {"module": "gold_assets.automation.postgres", "class": "StaysConnectedPostgresStorage"}
+    return {"custom": where | {"config": {"postgres_url": url}}}
 
 
 class PostgresServer:
