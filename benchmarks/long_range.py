@@ -1,49 +1,58 @@
 """How long a run over many dates takes as a whole command, with the checks of every date, and the sensor's first tick after it.
 
 ``python -m benchmarks.long_range`` prints the seconds of both, and the number of events that Dagster keeps, by the number of dates.
-With ``--peer`` the same run is made once more with the SQLite storage that Dagster has by default, and the ratio is printed.
+With ``--peer`` the same run is made once more with the SQLite storage that Dagster has by default, and the ratio is printed. With
+``--postgres`` the records are in a PostgreSQL of its own.
 """
 
 import argparse
 import datetime as dt
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import sqlalchemy as sa
 import yaml
+from dagster._core.storage.event_log import SqlEventLogStorage
 from deltalake import write_deltalake
 
 from gold_assets.automation.micro_batch import tick
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 from gold_assets.sample.complete_journey import SCHEMA
+from gold_assets_tests.automation.postgres_server import PostgresServer, on_postgres
 
 _LAST = dt.date(2024, 12, 31)
 _ROWS_A_DATE = 20
 _INSTANCE = Path(__file__).parents[1] / "dagster_home" / "dagster.yaml"
+_OURS = {"storage": yaml.safe_load(_INSTANCE.read_text())["storage"]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dates", type=int, nargs="+", default=[365, 3_650])
     parser.add_argument("--peer", action="store_true")
+    parser.add_argument("--postgres", action="store_true")
     given = parser.parse_args()
     print(f"{'dates':>7}{'events':>9}{'run s':>9}{'first tick s':>14}{'peer s':>9}{'ratio':>8}")
     for dates in given.dates:
         with tempfile.TemporaryDirectory() as folder:
             silver = f"{folder}/silver"
             _write_silver(silver, dates)
-            seconds, events, first_tick = _run(Path(folder, "ours"), silver, dates)
+            with _postgres() if given.postgres else nullcontext(_OURS) as storage:
+                seconds, events, first_tick = _run(Path(folder, "ours"), silver, dates, storage)
             line = f"{dates:>7,}{events:>9,}{seconds:>9.1f}{first_tick:>14.2f}"
             if given.peer:
-                peer, _, _ = _run(Path(folder, "peer"), silver, dates, default_storage=True)
+                peer, _, _ = _run(Path(folder, "peer"), silver, dates, {})
                 line += f"{peer:>9.1f}{seconds / peer:>8.2f}"
             print(line, flush=True)
 
@@ -65,14 +74,23 @@ def _write_silver(uri: str, dates: int) -> None:
     write_deltalake(uri, pa.table(columns, schema=SCHEMA), partition_by=["event_date"])
 
 
-def _run(folder: Path, silver: str, dates: int, *, default_storage: bool = False) -> tuple[float, int, float]:
-    """Seconds of the run, the events that it left, and seconds of the sensor's first tick."""
+@contextmanager
+def _postgres() -> Iterator[dict[str, Any]]:
+    """The settings of records in a PostgreSQL, which is there as long."""
+    server = PostgresServer()
+    server.start()
+    yield {"storage": on_postgres(server.url)}
+    server.stop()
+    server.remove()
+
+
+def _run(folder: Path, silver: str, dates: int, storage: Mapping[str, Any]) -> tuple[float, int, float]:
+    """Seconds of the run, the asset events that it left, and seconds of the sensor's first tick."""
     home, lake = folder / "home", folder / "lake"
     home.mkdir(parents=True)
     settings = yaml.safe_load(_INSTANCE.read_text())
-    if default_storage:
-        del settings["storage"]
-    (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
+    del settings["storage"]
+    (home / "dagster.yaml").write_text(yaml.safe_dump(settings | dict(storage)))
     first = _LAST - dt.timedelta(days=dates - 1)
     env = os.environ | {
         "DAGSTER_HOME": str(home),
@@ -86,11 +104,12 @@ def _run(folder: Path, silver: str, dates: int, *, default_storage: bool = False
     started = time.perf_counter()
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
-    with sqlite3.connect(home / "history" / "runs" / "index.db") as index:
-        [events] = index.execute("SELECT count(*) FROM event_logs").fetchone()
     os.environ["DAGSTER_HOME"] = str(home)
     places = {table.name: str(lake / table.default_path) for table in TABLES}
     with dg.DagsterInstance.get() as instance:
+        assert isinstance(instance.event_log_storage, SqlEventLogStorage)
+        with instance.event_log_storage.index_connection() as index:
+            events = index.execute(sa.text("SELECT count(*) FROM event_logs")).scalar_one()
         started = time.perf_counter()
         context = dg.build_sensor_context(instance=instance)
         tick(context, Lake(silver, places), (first, _LAST), time.time())

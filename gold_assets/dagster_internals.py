@@ -7,7 +7,7 @@ from dagster import _serdes as serdes
 from dagster._core.definitions import data_version
 from dagster._core.definitions.asset_checks import asset_check_evaluation
 from dagster._core.launcher import base as launcher
-from dagster._core.storage import asset_check_execution_record, sqlite_storage, tags
+from dagster._core.storage import asset_check_execution_record, asset_check_state, sqlite_storage, tags
 from dagster._core.storage.event_log import base as event_log
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
@@ -48,6 +48,11 @@ runs_directory = sqlite_storage._runs_directory
 CheckRunHealthResult = launcher.CheckRunHealthResult
 WorkerStatus = launcher.WorkerStatus
 GRPC_INFO_TAG = tags.GRPC_INFO_TAG
+
+# On which partitions a check passed, of which the user interface asks a storage, and which nothing remembers. 1.13.27
+EventLogStorage = event_log.EventLogStorage
+AssetCheckPartitionInfo = asset_check_execution_record.AssetCheckPartitionInfo
+AssetCheckState = asset_check_state.AssetCheckState
 
 
 def report_materializations_oneself(context: dg.AssetExecutionContext) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gold_assets_tests.automation.postgres_server import on_postgres
+
 REPOSITORY = Path(__file__).parents[1]
 DEPLOY = REPOSITORY / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -29,9 +31,8 @@ def test_the_instance_is_the_projects_but_for_its_storage() -> None:
     ours, in_production = (
         yaml.safe_load((folder / "dagster.yaml").read_text()) for folder in (REPOSITORY / "dagster_home", DEPLOY)
     )
-    assert in_production.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
     del ours["storage"]
-    assert in_production == ours
+    assert in_production == ours | {"storage": on_postgres({"env": "DAGSTER_POSTGRES_URL"})}
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 
+from gold_assets.automation.check_states import RemembersCheckStates
 from gold_assets.dagster_internals import (
     SQLITE_BUSY_TIMEOUT_SECONDS,
     ConcurrencyClaimStatus,
@@ -46,7 +47,7 @@ class OneClaimAtATimeSqliteStorage(DagsterSqliteStorage):
         return cls.from_local(inst_data=inst_data, **config_value)
 
 
-class _OneClaimAtATime(SqliteEventLogStorage):
+class _OneClaimAtATime(RemembersCheckStates, SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
         super().__init__(base_dir)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 import yaml
@@ -22,6 +23,12 @@ def programs() -> Path | None:
         return Path(found).resolve().parent  # all of them are there, whatever is on the PATH
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     return debian[-1].parent if debian else None
+
+
+def on_postgres(url: str) -> dict[str, Any]:
+    """An instance's setting ``storage``, as docs/architecture.md has it."""
+    where = {"module": "gold_assets.automation.postgres", "class": "StaysConnectedPostgresStorage"}
+    return {"custom": where | {"config": {"postgres_url": url}}}
 
 
 class PostgresServer:
@@ -72,7 +79,7 @@ class PostgresServer:
         """Let the instance of a ``DAGSTER_HOME`` be as it was but for its storage."""
         instance = home / "dagster.yaml"
         settings = yaml.safe_load(instance.read_text())
-        instance.write_text(yaml.safe_dump(settings | {"storage": {"postgres": {"postgres_url": self.url}}}))
+        instance.write_text(yaml.safe_dump(settings | {"storage": on_postgres(self.url)}))
 
     @property
     def _data(self) -> str:

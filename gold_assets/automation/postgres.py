@@ -1,0 +1,67 @@
+"""Dagster's storage on PostgreSQL, over connections that stay open."""
+
+import os
+from typing import Any
+
+import sqlalchemy as sa
+from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage
+from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
+
+from gold_assets.automation.check_states import RemembersCheckStates
+from gold_assets.dagster_internals import ConfigurableClassData
+
+_EVENTS_AT_ONCE = "100"
+
+
+class StaysConnectedPostgresStorage(DagsterPostgresStorage):
+    """``DagsterPostgresStorage``, with a connection that stays open for the runs and one for their events.
+
+    Dagster connects anew for each statement, of which a backfill of a year has tens of thousands.
+    """
+
+    def __init__(self, postgres_url: str, should_autocreate_tables: bool = True, **rest: Any) -> None:
+        super().__init__(postgres_url, should_autocreate_tables, **rest)
+        provider = rest.get("token_provider")
+        self._run_storage = _Runs(postgres_url, should_autocreate_tables, provider)
+        self._event_log_storage = _Events(postgres_url, should_autocreate_tables, provider)
+        # Of a range's materializations of a table, so many are one statement. Dagster looks for this with each event, in the
+        # process of the run; a run that is killed meanwhile loses those it had not written, as it does without.
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _EVENTS_AT_ONCE)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Any
+    ) -> "StaysConnectedPostgresStorage":
+        return cls(
+            pg_url_from_config(config_value),
+            config_value.get("should_autocreate_tables", True),
+            inst_data=inst_data,
+            token_provider=get_token_provider_from_config(config_value),
+        )
+
+
+class _Runs(PostgresRunStorage):
+    def __init__(self, postgres_url: str, should_autocreate_tables: bool, token_provider: Any) -> None:
+        super().__init__(postgres_url, should_autocreate_tables, token_provider=token_provider)
+        self._engine = _engine(self.postgres_url, token_provider)
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._engine.dispose()
+
+
+class _Events(RemembersCheckStates, PostgresEventLogStorage):
+    def __init__(self, postgres_url: str, should_autocreate_tables: bool, token_provider: Any) -> None:
+        super().__init__(postgres_url, should_autocreate_tables, token_provider=token_provider)
+        self._engine = _engine(self.postgres_url, token_provider)
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._engine.dispose()
+
+
+def _engine(address: str, token_provider: Any) -> sa.Engine:
+    """One connection is kept, and asked whether it lives before each use: the database may have been away. Threads get more."""
+    return create_pg_engine(
+        address, token_provider, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
+    )
