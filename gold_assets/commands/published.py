@@ -37,11 +37,13 @@ def command(at: str | None, history: int | None, json_file: Path | None) -> None
         found = published(at, lake=place).publication
         if history:
             last = publications_of(place).last(history)
-            text, whole = _history(last), [_as_json(publication) for publication in last]
+            text = _history(last)
+            whole: Any = [_as_json(publication) for publication in last]
         else:
             attempt = None if at else publications_of(place).last_attempt()
             held = attempt if attempt is not None and attempt.held_since is not None else None
-            text, whole = _text(found, held), {**_as_json(found), "held_back": held and _held_as_json(held)}
+            text = _text(found, held)
+            whole = {**_as_json(found), "held_back": held and _held_as_json(held)}
         if json_file:
             write_json(json_file, whole)
     except UserError as error:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +65,7 @@ def is_stdout(file: Path | None) -> bool:
 def opened(file: Path, option: str) -> Iterator[TextIO]:
     """The file that the option gives, or stdout for -, to be written. Raises ``UserError`` where it cannot be."""
     if is_stdout(file):
-        yield click.get_text_stream("stdout")
+        yield sys.stdout
         return
     try:
         with file.open("w", encoding="utf-8", newline="") as stream:
