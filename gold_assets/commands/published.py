@@ -13,8 +13,8 @@ from gold_assets.config import load_settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.words import count_of
-from gold_assets.engines.spark import spark_path
-from gold_assets.gold.publication import Publication, PublishedTable
+from gold_assets.gold.publication import Publication
+from gold_assets.reading.elsewhere import READERS
 from gold_assets.reading.published import publications_of, published, text_of
 
 
@@ -66,7 +66,7 @@ def _text(publication: Publication, held: Publication | None) -> str:
     tables = publication.tables.values()
     lines += ["", f"{'table':<24}{'version':>9}  path"]
     lines += [f"{table.name:<24}{table.version:>9}  {table.uri}" for table in tables]
-    for reader, statement in _READERS.values():
+    for reader, statement in READERS.values():
         lines += ["", f"{reader}:", *(f"  {statement(table)}" for table in tables)]
     return "\n".join(lines)
 
@@ -92,31 +92,6 @@ def _silver(publication: Publication) -> str:
     return f"True to version {publication.silver_version} of Silver at {publication.silver_uri}"
 
 
-def _quoted(text: str, quote: str) -> str:
-    return quote + text.replace(quote, quote * 2) + quote
-
-
-def _in_spark(table: PublishedTable) -> str:
-    return f"SELECT * FROM delta.{_quoted(spark_path(table.uri), '`')} VERSION AS OF {table.version}"
-
-
-def _in_duckdb(table: PublishedTable) -> str:
-    place = table.uri if "://" in table.uri else f"file://{table.uri}"
-    return f"SELECT * FROM delta_scan({_quoted(place, chr(39))}, version => {table.version})"
-
-
-def _in_polars(table: PublishedTable) -> str:
-    return f"pl.scan_delta({table.uri!r}, version={table.version})"
-
-
-_READERS = {
-    "spark_sql": ("Spark SQL", _in_spark),
-    "duckdb": ("DuckDB, with its extension delta", _in_duckdb),
-    "polars": ("Polars", _in_polars),
-}
-"""By name in the JSON, how others are asked for a table at its version."""
-
-
 def _as_json(publication: Publication) -> dict[str, Any]:
     return {
         "published_at": text_of(publication.at),
@@ -130,7 +105,7 @@ def _as_json(publication: Publication) -> dict[str, Any]:
                 "name": table.name,
                 "uri": table.uri,
                 "version": table.version,
-                **{name: statement(table) for name, (_, statement) in _READERS.items()},
+                **{name: statement(table) for name, (_, statement) in READERS.items()},
             }
             for table in publication.tables.values()
         ],
