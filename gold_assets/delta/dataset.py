@@ -1,8 +1,11 @@
 """A Delta table as a dataset of Arrow, for libraries that read those: DuckDB, Polars and others."""
 
+from urllib.parse import unquote, urlsplit
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
 from gold_assets.delta.dates import EVENT_DATE
@@ -26,7 +29,7 @@ def dataset_of(table: DeltaTable) -> ds.Dataset:
             "as files of Arrow: read it as Arrow or by Spark, or let the table be made anew without them."
         )
     schema = pa.schema(table.schema().to_arrow())
-    format, files = ds.ParquetFileFormat(), files_of(table)
+    format, files = ds.ParquetFileFormat(), _files(table)
     adds = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes", f"partition.{EVENT_DATE}"])
     field = pc.field(EVENT_DATE)
     fragments = [
@@ -39,3 +42,15 @@ def dataset_of(table: DeltaTable) -> ds.Dataset:
         for path, size, date in zip(*(column.to_pylist() for column in adds.columns), strict=True)
     ]
     return ds.FileSystemDataset(fragments, schema, format, files)
+
+
+def _files(table: DeltaTable) -> pafs.FileSystem:
+    """The table's place; a local one by Arrow's own file system.
+
+    delta-rs's is Python: where a reader stops early, its threads wait for the interpreter, and DuckDB, which holds it, for them.
+    """
+    parts = urlsplit(table.table_uri)
+    if parts.scheme not in ("", "file"):
+        return files_of(table)
+    path = unquote(parts.path) if parts.scheme == "file" else table.table_uri
+    return pafs.SubTreeFileSystem(path, pafs.LocalFileSystem())
