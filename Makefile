@@ -46,7 +46,7 @@ test-sail: .venv/.test .venv/.s3
 # workers end together.
 ON_SPARK := $(addprefix gold_assets_tests/, commands/test_stream.py gold/test_streaming.py \
 	engines/test_silvers_that_people_have.py object_store \
-	gold/test_refresh.py gold/test_patch.py gold/test_maintenance.py engines \
+	gold/test_refresh.py gold/test_patch.py gold/test_maintenance.py engines reading/test_on_engines.py \
 	gold/test_real_data.py silver/test_contract.py gold/test_transformations.py)
 
 test-spark: .venv/.test .venv/.s3

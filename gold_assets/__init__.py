@@ -1,7 +1,7 @@
 """Gold tables on Delta Lake, kept true to a Silver table by Dagster; and the same from Python, without Dagster.
 
 ``Lake``, ``refresh`` and ``maintain`` work on a lake with an engine, ``SailEngine`` or ``SparkEngine``; ``write_to_gold`` follows
-Silver as a stream. Each is imported when it is first asked for.
+Silver as a stream. ``published`` gives readers the tables at the versions that were verified together. Each is imported when it is first asked for.
 """
 
 import importlib
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from gold_assets.gold.maintenance import maintain
     from gold_assets.gold.refresh import refresh
     from gold_assets.gold.streaming import write_to_gold
+    from gold_assets.reading.published import published
 
-__all__ = ["Lake", "SailEngine", "SparkEngine", "maintain", "refresh", "write_to_gold"]
+__all__ = ["Lake", "SailEngine", "SparkEngine", "maintain", "published", "refresh", "write_to_gold"]
 
 _MODULES = {
     "Lake": "gold_assets.gold.lake",
     "SailEngine": "gold_assets.engines.sail",
     "SparkEngine": "gold_assets.engines.spark",
     "maintain": "gold_assets.gold.maintenance",
+    "published": "gold_assets.reading.published",
     "refresh": "gold_assets.gold.refresh",
     "write_to_gold": "gold_assets.gold.streaming",
 }

@@ -2,10 +2,14 @@
 
 import datetime as dt
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from gold_assets.checks.findings import Limits
+from gold_assets.checks.publishing import publish
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.small_silver import high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
@@ -16,7 +20,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_readmes_example_makes_gold_from_silver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    example, reading = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     [date] = re.findall(r"dt\.date\((\d+), (\d+), (\d+)\)", example)
     asked = dt.date(*map(int, date))
@@ -27,3 +31,8 @@ def test_the_readmes_example_makes_gold_from_silver(tmp_path: Path, monkeypatch:
     lake = names["lake"]
     assert isinstance(lake, Lake)
     assert_gold_is_true(lake)
+    publish(replace(lake, published="data/published"), Limits(asked, asked))
+    exec(reading, names)
+    connection = names["connection"]
+    assert isinstance(connection, duckdb.DuckDBPyConnection)
+    assert connection.execute("SELECT user_id FROM high_risk_txns").fetchall() == [("ann",)]

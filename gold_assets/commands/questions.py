@@ -1,9 +1,12 @@
-"""What several sub-commands are asked for in the same way: a range of dates, a file of JSON, the lake of the settings."""
+"""What several sub-commands are asked for in the same way: a range of dates, a moment, a file, the lake of the settings."""
 
 import datetime as dt
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -19,6 +22,12 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 first_date = click.option("--from", "first", type=_DATE, metavar="DATE", help="First date; by default the window's.")
 last_date = click.option(
     "--to", "last", type=_DATE, metavar="DATE", help="Last date, included; by default the window's."
+)
+
+at_moment = click.option(
+    "--at",
+    metavar="MOMENT",
+    help="What readers went by then, such as 2026-01-31T08:00:00Z; by default the newest publication.",
 )
 
 
@@ -47,9 +56,25 @@ def lake_of(settings: Settings) -> Lake:
         lakehouse.started_engine().close()
 
 
+def is_stdout(file: Path | None) -> bool:
+    """Whether - was given in place of a file."""
+    return file is not None and str(file) == "-"
+
+
+@contextmanager
+def opened(file: Path, option: str) -> Iterator[TextIO]:
+    """The file that the option gives, or stdout for -, to be written. Raises ``UserError`` where it cannot be."""
+    if is_stdout(file):
+        yield sys.stdout
+        return
+    try:
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+    except OSError as error:
+        raise UserError(f"{option} {file} cannot be written ({reason(error)}): give another file.") from error
+
+
 def write_json(file: Path, whole: Any) -> None:
     """Raises ``UserError`` where the file cannot be written."""
-    try:
-        file.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n")
-    except OSError as error:
-        raise UserError(f"--json {file} cannot be written ({reason(error)}): give another file.") from error
+    with opened(file, "--json") as stream:
+        stream.write(json.dumps(whole, indent=1, allow_nan=False) + "\n")

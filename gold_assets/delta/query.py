@@ -28,6 +28,11 @@ class View:
 
 def query(sql: str, **tables: DeltaTable | View) -> list[dict[str, Any]]:
     """The rows that ``sql``, a SELECT, makes of ``tables``, which it names as the arguments do. Raises ``Unreadable``."""
+    return query_table(sql, **tables).to_pylist()
+
+
+def query_table(sql: str, **tables: DeltaTable | View) -> pa.Table:
+    """The same as an Arrow table."""
     builder = QueryBuilder()
     views = []
     try:
@@ -40,7 +45,7 @@ def query(sql: str, **tables: DeltaTable | View) -> list[dict[str, Any]]:
         if views:
             sql = f"WITH {', '.join(views)} {sql}"
         as_table(builder.execute(f"SET datafusion.execution.target_partitions = {_PARTITIONS}"))
-        return as_table(builder.execute(sql)).to_pylist()
+        return as_table(builder.execute(sql))
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
         read = [table.table if isinstance(table, View) else table for table in tables.values()]
         places = " and ".join(table.table_uri for table in read)

@@ -187,6 +187,10 @@ class Publications:
         """The publications after a moment, the newest first."""
         return list(self._rows(f"WHERE held_since IS NULL AND published_at >= TIMESTAMP '{_utc(moment)}'"))
 
+    def last(self, most: int) -> list[Publication]:
+        """The last publications, the newest first."""
+        return list(self._rows("WHERE held_since IS NULL", f"LIMIT {most}"))
+
     def append(self, publication: Publication) -> None:
         """One commit with one row. Raises ``CommitConflict`` where somebody else has appended since this was opened."""
         version = -1 if self._table is None else self._table.version()

@@ -1,0 +1,97 @@
+"""Rows of an answer as people read them, as CSV and as JSON."""
+
+import csv
+import datetime as dt
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, TextIO
+
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.words import count_of
+from gold_assets.reading.published import missing
+from gold_assets.reading.sql import Answer
+
+_ROWS_SHOWN = 200
+
+
+def as_text(answer: Answer, width: int) -> str:
+    """The first rows as a table; where that is wider than ``width``, each row as a block with a line for each column."""
+    try:
+        from tabulate import tabulate
+    except ImportError as error:
+        raise missing("tabulate", "read") from error
+    rows = list(itertools.islice(answer.rows, _ROWS_SHOWN))
+    more = next(answer.rows, None) is not None
+    shown = [[_shown(value) for value in row] for row in rows]
+    sides = ["right" if any(_is_number(row[n]) for row in rows) else "left" for n in range(len(answer.columns))]
+    text = tabulate(shown, answer.columns, "simple", disable_numparse=True, colalign=sides if rows else None)
+    if max(map(len, text.splitlines()), default=0) > width:
+        text = _as_blocks(answer.columns, shown)
+    counted = f"the first {_ROWS_SHOWN} rows; --csv and --json have all" if more else count_of(len(rows), "row")
+    return f"{text}\n({counted})"
+
+
+def _as_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    longest = max(map(len, columns))
+    blocks = [
+        "\n".join(
+            [f"-- row {number} --", *(f"{name:<{longest}}  {value}" for name, value in zip(columns, row, strict=True))]
+        )
+        for number, row in enumerate(rows, start=1)
+    ]
+    return "\n".join(blocks)
+
+
+def write_csv(answer: Answer, stream: TextIO) -> None:
+    """With a line of names. NULL is empty, a list is JSON."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows([_text(value) for value in row] for row in answer.rows)
+
+
+def write_json(answer: Answer, stream: TextIO) -> None:
+    """A list of objects. Decimals are text, to keep every digit; so are dates, and NaN and the infinities, which JSON has not."""
+    if twice := [name for name in answer.columns if list(answer.columns).count(name) > 1]:
+        raise UserError(
+            f"The answer has two columns {twice[0]}, which JSON cannot tell apart: name one of them with AS."
+        )
+    stream.write("[")
+    for between, row in zip(itertools.chain([""], itertools.repeat(",")), answer.rows, strict=False):
+        stream.write(f"{between}\n{_json(dict(zip(answer.columns, row, strict=True)))}")
+    stream.write("\n]\n")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    text = "NULL" if value is None else _text(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ")
+    return _json(value) if isinstance(value, list | dict | tuple) else str(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return _text(value)

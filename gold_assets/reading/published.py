@@ -1,0 +1,175 @@
+"""The tables as they were published, for those who read them. Starts no engine, and knows nothing of Dagster."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+
+from gold_assets.delta.dataset import dataset_of
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.delta_rs_internals import files_of
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.query import query_table
+from gold_assets.delta.sql import DATAFUSION
+from gold_assets.gold.publication import Publication, Publications
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from pyspark.sql import DataFrame, SparkSession
+
+    from gold_assets.engines import Engine
+    from gold_assets.gold.lake import Lake
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+
+PUBLISH = "publish with gold checks --publish"
+
+
+@dataclass(frozen=True)
+class Published:
+    """The tables at the versions that one publication names. A table is opened when it is first asked for.
+
+    Attributes:
+        publication: when it was, the versions, and the Silver version that they are true to.
+
+    Each method that takes a name raises ``UserError`` where no such table is published, where its files are gone, or where it has been made
+    anew since.
+    """
+
+    publication: Publication
+    _opened: dict[str, DeltaTable] = field(default_factory=dict, repr=False)
+
+    @property
+    def names(self) -> list[str]:
+        """The published tables."""
+        return list(self.publication.tables)
+
+    def delta(self, name: str) -> DeltaTable:
+        """The table, opened at the published version."""
+        if name not in self.publication.tables:
+            raise UserError(
+                f"There is no published table {name}, expected one of {', '.join(self.names)}: correct the name."
+            )
+        if name not in self._opened:
+            table = self.publication.tables[name].open()
+            self._check_files(name, table)
+            self._opened[name] = table
+        return self._opened[name]
+
+    def arrow(self, name: str, first: dt.date | None = None, last: dt.date | None = None) -> pa.Table:
+        """The rows as an Arrow table in memory, of the dates from ``first`` to ``last``, both included, by default of all.
+
+        The files of other dates are not opened. A range leaves out the rows without a date, which the quarantine may have.
+        """
+        table = self.delta(name)
+        schema = pa.schema(table.schema().to_arrow())
+        ends = [f"{EVENT_DATE} {sign} DATE '{date}'" for sign, date in ((">=", first), ("<=", last)) if date]
+        where = f" WHERE {' AND '.join(ends)}" if ends else ""
+        return query_table(
+            f"SELECT {', '.join(map(DATAFUSION.name, schema.names))} FROM published{where}", published=table
+        ).cast(schema)
+
+    def duckdb(self) -> "DuckDBPyConnection":
+        """A new connection to DuckDB, in memory, with a view of each table under its name. Its time zone is UTC.
+
+        Rows are read when a query needs them, by delta-rs at the published versions; a filter on event_date opens the files of its dates alone.
+        Raises ``UserError`` where DuckDB is not installed.
+        """
+        try:
+            import duckdb
+        except ImportError as error:
+            raise missing("DuckDB", "read") from error
+        connection = duckdb.connect()
+        connection.execute("SET TimeZone = 'UTC'")
+        for name in self.names:
+            connection.register(name, dataset_of(self.delta(name)))
+        return connection
+
+    def spark(self, session: "SparkSession | Engine", name: str) -> "DataFrame":
+        """The rows as a DataFrame of a Spark session that knows Delta, or of an engine of ours, ``SailEngine`` or ``SparkEngine``."""
+        from gold_assets.engines.spark import spark_path
+
+        table = self.delta(name)
+        if callable(session.read):
+            return session.read(table)
+        reader = session.read.format("delta").option("versionAsOf", table.version())
+        return reader.load(spark_path(table.table_uri))
+
+    def _check_files(self, name: str, table: DeltaTable) -> None:
+        """Whether the files are still there that the newest version has no more, which VACUUM may have taken."""
+        kept = set(_paths(DeltaTable(table.table_uri)))
+        if not (left := set(_paths(table)) - kept):
+            return
+        there = files_of(table).get_file_info(pafs.FileSelector("", recursive=True))
+        if gone := left - {info.path.lstrip("/") for info in there}:
+            raise UserError(
+                f"Version {table.version()} of {name}, published at {text_of(self.publication.at)}, has lost {len(gone)} of its files to "
+                f"VACUUM: ask for a later moment, or {PUBLISH} where this is the newest publication."
+            )
+
+
+def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" = None) -> Published:
+    """What readers should read: the newest publication, or the one that they went by at a moment.
+
+    Args:
+        at: an aware datetime, or ISO text, which is in UTC where it names no zone.
+        lake: a lake, or the place of its table of publications, a path or a URI; by default that of the settings.
+
+    Raises ``UserError`` where nothing is published, or nothing was by then.
+    """
+    moment = None if at is None else moment_of(at)
+    publications = publications_of(lake)
+    found = publications.newest(moment)
+    if found is not None:
+        return Published(found)
+    earliest = publications.newest() and publications.since(_EPOCH)
+    if moment is None or not earliest:
+        raise UserError(f"Nothing is published at {publications.uri} yet: materialize all tables, then {PUBLISH}.")
+    raise UserError(
+        f"Nothing was published by {text_of(moment)}; the first publication was at {text_of(earliest[-1].at)}: ask for that moment or a "
+        "later one."
+    )
+
+
+def publications_of(lake: "Lake | str | None") -> Publications:
+    """The table of publications of a lake, at a place, or of the settings."""
+    if lake is None:
+        from gold_assets.config import load_settings
+
+        lake = load_settings().published_path
+    place = lake if isinstance(lake, str) else lake.published
+    if place is None:
+        raise UserError("The lake has no place for publications: give it one, Lake(…, published=…).")
+    return Publications(place)
+
+
+def moment_of(given: dt.datetime | str) -> dt.datetime:
+    """A moment in UTC. Raises ``UserError``."""
+    try:
+        moment = dt.datetime.fromisoformat(given.replace("Z", "+00:00")) if isinstance(given, str) else given
+    except ValueError:
+        raise UserError(f"{given} is no moment, expected one such as 2026-01-31T08:00:00Z: correct it.") from None
+    if moment.tzinfo is None:
+        if not isinstance(given, str):
+            raise UserError(f"The moment {given} has no time zone, expected an aware datetime: give it tzinfo.")
+        moment = moment.replace(tzinfo=dt.timezone.utc)
+    return moment.astimezone(dt.timezone.utc)
+
+
+def text_of(moment: dt.datetime) -> str:
+    """A moment as it can be asked for again, to the microsecond: a publication is not there before it."""
+    return moment.astimezone(dt.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def missing(library: str, extra: str) -> UserError:
+    """That a library is not installed, which an extra brings."""
+    return UserError(
+        f"{library} is not installed, which this needs: install the extra that brings it, pip install -e '.[{extra}]'."
+    )
+
+
+def _paths(table: DeltaTable) -> list[str]:
+    return pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()

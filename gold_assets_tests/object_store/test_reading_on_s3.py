@@ -1,0 +1,23 @@
+"""Readers get what is published in a bucket, by the credentials that delta-rs finds."""
+
+from dataclasses import replace
+
+import pytest
+
+from gold_assets import published
+from gold_assets.engines import Engine
+from gold_assets.gold.lake import Lake
+from gold_assets_tests.corruptions import SPEND
+from gold_assets_tests.reading.lakes import add, published_lake, users
+from gold_assets_tests.small_silver import TUESDAY
+
+pytestmark = [pytest.mark.sail, pytest.mark.s3]
+
+
+def test_readers_get_what_is_published_in_a_bucket(lake: Lake, engine: Engine) -> None:
+    lake = replace(lake, published=f"{lake.silver}_published")
+    published_lake(lake, engine)
+    add(lake, engine, "new")
+    reader = published(lake=lake.published)
+    assert users(reader.duckdb()) == ["ann"]
+    assert reader.arrow(SPEND, TUESDAY, TUESDAY).num_rows == 1

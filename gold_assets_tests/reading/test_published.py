@@ -1,0 +1,121 @@
+"""``published()``: every way of reading answers from the publication, whatever the tables have become since."""
+
+import datetime as dt
+import sys
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import unquote
+
+import duckdb
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from gold_assets import published
+from gold_assets.delta.dataset import dataset_of
+from gold_assets.delta.errors import UserError
+from gold_assets.engines import Engine
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.publication import Publication
+from gold_assets_tests.conftest import CopyOf
+from gold_assets_tests.corruptions import DATES, HIGH_RISK, QUARANTINE, SPEND
+from gold_assets_tests.reading.lakes import add, publish_in, published_lake, users
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY
+
+pytestmark = pytest.mark.sail
+
+
+@pytest.fixture
+def lake(copy_of: CopyOf) -> Lake:
+    return copy_of(published_lake)
+
+
+@pytest.fixture
+def publication(lake: Lake) -> Publication:
+    return publish_in(lake)
+
+
+def test_all_ways_of_reading_answer_from_the_publication_and_not_from_newer_versions(
+    lake: Lake, publication: Publication, engine: Engine
+) -> None:
+    add(lake, engine, "new")
+    reader = published(lake=lake)
+    assert reader.publication == publication and reader.names == list(lake.places)
+    assert reader.delta(SPEND).version() == publication.versions[SPEND] < DeltaTable(lake.places[SPEND]).version()
+    assert reader.arrow(SPEND)["user_id"].unique().to_pylist() == ["ann"]
+    assert users(reader.duckdb()) == ["ann"]
+    publish_in(lake)
+    assert users(published(lake=lake).duckdb()) == ["ann", "new"]
+    for at in (publication.at, publication.at.isoformat(), publication.at.replace(tzinfo=None).isoformat()):
+        assert users(published(at, lake=lake.published).duckdb()) == ["ann"]
+
+
+def test_a_range_of_dates_has_both_its_ends(lake: Lake, publication: Publication) -> None:
+    reader = published(lake=lake)
+    assert set(reader.arrow(HIGH_RISK, first=TUESDAY)["event_date"].to_pylist()) == {TUESDAY, WEDNESDAY}
+    assert set(reader.arrow(HIGH_RISK, first=MONDAY, last=TUESDAY)["event_date"].to_pylist()) == {MONDAY, TUESDAY}
+    assert reader.arrow(QUARANTINE).schema == pa.schema(DeltaTable(lake.places[QUARANTINE]).schema().to_arrow())
+
+
+def test_a_filter_on_the_date_opens_no_file_of_another(lake: Lake, publication: Publication) -> None:
+    reader = published(lake=lake)
+    connection = reader.duckdb()
+    for uri in reader.delta(SPEND).file_uris():
+        if f"event_date={TUESDAY}" not in uri:
+            Path(unquote(uri.removeprefix("file://"))).unlink()
+    assert reader.arrow(SPEND, TUESDAY, TUESDAY).num_rows == 1
+    of_tuesday = f"SELECT count(*) FROM {SPEND} WHERE event_date BETWEEN DATE '{TUESDAY}' AND DATE '{TUESDAY}'"
+    assert connection.execute(of_tuesday).fetchall() == [(1,)]
+    with pytest.raises(Exception, match=r"No such file|not found"):
+        connection.execute(f"SELECT sum(total_spend) FROM {SPEND}").fetchall()
+
+
+def test_money_that_the_logs_statistics_round_is_found(tmp_path: Path) -> None:
+    exact = Decimal("12345678901234567.8901")
+    rows = {"money": pa.array([exact], pa.decimal128(28, 4)), "event_date": [MONDAY]}
+    write_deltalake(tmp_path, pa.table(rows), partition_by=["event_date"])
+    undated = {"money": pa.array([exact], pa.decimal128(28, 4)), "event_date": pa.array([None], pa.date32())}
+    write_deltalake(tmp_path, pa.table(undated), mode="append")
+    connection = duckdb.connect()
+    connection.register("t", dataset_of(DeltaTable(tmp_path)))
+    found = connection.execute(f"SELECT event_date FROM t WHERE money = {exact} ORDER BY 1").fetchall()
+    assert found == [(MONDAY,), (None,)]
+
+
+def test_what_cannot_be_read_is_one_sentence(lake: Lake, publication: Publication, engine: Engine) -> None:
+    for sentence, ask in {
+        "There is no published table nothing, expected one of user_spend_summary, ": lambda: published(lake=lake).delta(
+            "nothing"
+        ),
+        "Nothing is published at .*_anew yet: materialize all tables, then ": lambda: published(
+            lake=f"{lake.published}_anew"
+        ),
+        "Nothing was published by 2020-01-01T00:00:00.000000Z; the first publication was at ": lambda: published(
+            "2020-01-01", lake=lake
+        ),
+        "yesterday is no moment, expected one such as ": lambda: published("yesterday", lake=lake),
+        "has no time zone, expected an aware datetime": lambda: published(dt.datetime(2030, 1, 1), lake=lake),
+        "The lake has no place for publications": lambda: published(lake=replace(lake, published=None)),
+    }.items():
+        with pytest.raises(UserError, match=sentence):
+            ask()
+
+
+def test_files_that_vacuum_took_are_one_sentence_and_the_newest_publication_is_whole(
+    lake: Lake, publication: Publication, engine: Engine
+) -> None:
+    add(lake, engine, "new")
+    DeltaTable(lake.places[SPEND]).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    with pytest.raises(UserError, match=r"of user_spend_summary, published at .*, has lost 1 of its files to VACUUM: "):
+        published(lake=lake).delta(SPEND)
+    publish_in(lake)
+    assert published(lake=lake).arrow(SPEND).num_rows == len(DATES) + 1
+
+
+def test_without_duckdb_it_is_one_sentence(
+    lake: Lake, publication: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(UserError, match=r"DuckDB is not installed, .*'.\[read\]'"):
+        published(lake=lake).duckdb()
