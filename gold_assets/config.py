@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     storage_options: SecretStr | None = None
     silver_columns: Json[dict[str, str]] | None = None
     publish_within_minutes: int = Field(default=60, ge=1)
+    report_path: str | None = None
     alert_webhook: SecretStr | None = None
     alert_mail: str | None = None
     alert_smtp: SecretStr = SecretStr("smtp://localhost:25")

@@ -16,6 +16,7 @@ from gold_assets.automation.alerts import alert_sensor
 from gold_assets.automation.maintenance import maintenance_schedule
 from gold_assets.automation.micro_batch import sensor_of
 from gold_assets.automation.plan import plan_job
+from gold_assets.automation.report import report_schedule
 from gold_assets.config import Settings, load_settings
 from gold_assets.resources import Lakehouse
 
@@ -28,7 +29,12 @@ def build(settings: Settings) -> dg.Definitions:
         assets=[silver, gold, published_asset(settings)],
         asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
         jobs=[dg.define_asset_job("observe_silver", selection=[silver]), run_checks, plan_job(settings)],
-        schedules=[daily_metadata_checks(settings), compare_patched_dates(settings), maintenance_schedule(settings)],
+        schedules=[
+            daily_metadata_checks(settings),
+            compare_patched_dates(settings),
+            maintenance_schedule(settings),
+            *([report_schedule(settings, settings.report_path)] if settings.report_path else []),
+        ],
         sensors=[sensor_of(gold, settings), *([alert_sensor(settings)] if is_told else [])],
         resources={"lakehouse": Lakehouse.from_settings(settings)},
         # One short step a run: a process of its own for it would cost more than it does.

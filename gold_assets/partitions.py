@@ -31,6 +31,12 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     )
 
 
+def window_of(partitions: dg.DailyPartitionsDefinition) -> Range | None:
+    """The first and the last of the dates by now; None where the first lies ahead."""
+    first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
+    return as_range((first, last)) if first and last else None
+
+
 def freshness(settings: Settings) -> dg.FreshnessPolicy | None:
     """That something of a table is made every day. Where the window is closed nothing is due; which date it was is a check's to see."""
     if settings.partitions_end is not None:

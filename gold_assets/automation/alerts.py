@@ -23,7 +23,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.words import count_of
 from gold_assets.gold.lag import Lag, lag
 from gold_assets.gold.lake import Lake
-from gold_assets.partitions import Range, as_range, daily_partitions
+from gold_assets.partitions import Range, daily_partitions, window_of
 from gold_assets.resources import Lakehouse
 
 _DATES_SHOWN = 5
@@ -76,9 +76,7 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
         "and once when it is over.",
     )
     def alerts(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
-        first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
-        window = as_range((first, last)) if first and last else None
-        watch = Watch(context.instance, lakehouse.lake(settings.tables), window, settings)
+        watch = Watch(context.instance, lakehouse.lake(settings.tables), window_of(partitions), settings)
         state, told = watch.tick(context.cursor, messengers, time.time())
         return dg.SensorResult(skip_reason=told, cursor=state.model_dump_json())
 

@@ -31,6 +31,7 @@ from gold_assets.partitions import (
     as_range,
     daily_partitions,
     range_of,
+    window_of,
 )
 from gold_assets.resources import Lakehouse
 from gold_assets.silver.changes import SilverChanges, silver_changes
@@ -128,12 +129,10 @@ def sensor_of(gold: dg.AssetsDefinition, settings: Settings) -> dg.SensorDefinit
         "what changed. Reads Delta logs only.",
     )
     def micro_batch_sensor(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
-        first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
-        if first is None or last is None:
+        if (window := window_of(partitions)) is None:
             return dg.SensorResult(
                 skip_reason="The partition window has no date yet: GOLD_PARTITIONS_START lies ahead."
             )
-        window = (dt.date.fromisoformat(first), dt.date.fromisoformat(last))
         return tick(context, lakehouse.lake(settings.tables), window, time.time())
 
     return micro_batch_sensor

@@ -214,10 +214,10 @@ class Publications:
             self._table.update_incremental()
             self._table.optimize.compact()
 
-    def vacuum(self) -> None:
-        """Delete the files that were rewritten as one more than a day ago."""
+    def vacuum(self, hours: int = 24) -> None:
+        """Delete the files that were rewritten as one more than so long ago."""
         if self._table is not None:
-            self._table.vacuum(24, dry_run=False, enforce_retention_duration=False, full=True)
+            self._table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
 
     def _unwritable(self, error: Exception) -> UserError:
         return UserError(
