@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 
 from gold_assets.delta.query import as_table
 from gold_assets.delta.words import count_of
+from gold_assets.gold.publication import Publications
 from gold_assets_tests.automation.dagster_dev import DagsterDev, command_line_of
 from gold_assets_tests.automation.postgres_server import PostgresServer
 from gold_assets_tests.chaos.histories import DATES, SilverHistory
@@ -22,8 +23,8 @@ from gold_assets_tests.end_to_end.command_line import run
 from gold_assets_tests.truth import GOLD, QUARANTINE, differences
 
 TABLES = (*GOLD, QUARANTINE)
-QUIET_EVERY = 120.0
-"""Seconds of chaos between two moments at which everything is left alone."""
+QUIET_AFTER = (3.0, 120.0)
+"""Seconds of chaos between two moments at which everything is left alone, at least and at most: short ones let Gold follow commit by commit."""
 MOST_WAITED = 900.0
 """Seconds that Gold has to become true in: the sensor's pauses between attempts grow to ten minutes."""
 _MORE_FILES = 60
@@ -63,7 +64,7 @@ class Chaos:
         with self.dev:
             self._be_quiet()
             while seconds > 0 or events > 0:
-                part = min(seconds, QUIET_EVERY)
+                part = min(seconds, self._order.uniform(*QUIET_AFTER))
                 until = time.monotonic() + part
                 while time.monotonic() < until or (part == seconds and events > 0):
                     self._something_happens()
@@ -215,6 +216,7 @@ class Chaos:
         self._wait("all runs have ended", self._running)
         if untrue := self._untrue():
             raise Red(f"Gold was true, and is not once all runs have ended: {untrue}")
+        self._look_at_publication()
         self._look_at_files()
         checks = run("gold", "checks", env=self.dev.env)
         if checks.returncode != 0:
@@ -247,6 +249,19 @@ class Chaos:
         processes = self.dev.run_processes()
         return f"{backfills} backfills, runs {runs}, {_named(processes)}" if backfills or runs or processes else ""
 
+    def _look_at_publication(self) -> None:
+        """What is published is one state of Silver, whatever has been killed before the newest could be."""
+        newest = Publications(str(self.dev.lake.published)).newest()
+        if newest is None or newest.silver_version is None:
+            self._say("nothing is published yet" if newest is None else f"no one version is published: {newest.reason}")
+            return
+        wrong = differences(self.dev.lake, silver_version=newest.silver_version, versions=newest.versions)
+        if wrong:
+            raise Red(f"what is published is not Silver's version {newest.silver_version}: {wrong[:20]}")
+        self._say(
+            f"Silver's version {newest.silver_version} is published, of {DeltaTable(self.dev.lake.silver).version()}"
+        )
+
     def _look_at_files(self) -> None:
         """A table's log has each version, and the newest has each of its files, whole."""
         for table in TABLES:
@@ -260,6 +275,7 @@ class Chaos:
                     raise Red(f"{table} lacks {path}, or it is not of {size} bytes")
 
     def _look_at_growth(self) -> None:
+        self._wait("all runs have ended that began meanwhile", self._running)
         now = measure(self.dev, self._postgres)
         self.measures.append(now)
         self._say(str(now))
