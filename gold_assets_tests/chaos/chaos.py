@@ -53,6 +53,7 @@ class Chaos:
         self._postgres = postgres
         self._order = random.Random(f"order {seed}")
         self._choice = random.Random(f"choice {seed}")
+        self._quiet = random.Random(f"quiet {seed}")
         self._silver = SilverHistory(self.dev.lake, self._choice)
         self._say = say
         if postgres:
@@ -64,7 +65,7 @@ class Chaos:
         with self.dev:
             self._be_quiet()
             while seconds > 0 or events > 0:
-                part = min(seconds, self._order.uniform(*QUIET_AFTER))
+                part = min(seconds, self._quiet.uniform(*QUIET_AFTER))
                 until = time.monotonic() + part
                 while time.monotonic() < until or (part == seconds and events > 0):
                     self._something_happens()
