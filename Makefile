@@ -30,9 +30,7 @@ demo-live: .venv/.demo ## keep changing the sample Silver, so that the UI shows 
 ui: .venv/.demo ## start the Dagster UI and daemon on what the demo made
 	$(BIN)/dagster dev
 
-# The last two side by side, for most of the end-to-end time is waiting.
-test: needs set-up test-sail ## run everything: lint, both engines, end to end
-	@$(MAKE) --no-print-directory --jobs 2 test-spark test-end-to-end
+test: needs set-up test-sail test-spark test-end-to-end ## run everything: lint, both engines, end to end
 
 # Side by side, for neither keeps two cores busy, and no test runs yet.
 set-up:
@@ -55,7 +53,7 @@ test-spark: .venv/.test .venv/.s3
 	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) --no-loadscope-reorder -m "not end_to_end and not sail" $(ON_SPARK); fi
 
 test-end-to-end: .venv/.test .venv/.s3
-	@if command -v chromium >/dev/null; then set -x; $(PYTEST) --numprocesses 2 -m end_to_end; else set -x; $(PYTEST) --numprocesses 2 -m "end_to_end and not browser"; fi
+	@if command -v chromium >/dev/null; then set -x; $(PYTEST) -m end_to_end; else set -x; $(PYTEST) -m "end_to_end and not browser"; fi
 
 MINUTES ?= 10
 chaos: .venv/.test ## kill what keeps Gold true, at random and for long, and see it come true: make chaos MINUTES=60 SEED=7

@@ -32,7 +32,7 @@ for _setting in [name for name in os.environ if name.startswith(("GOLD_", "DAGST
 
 hypothesis.settings.register_profile(
     "gold_assets",
-    max_examples=24 if ENGINE == "sail" else 6,
+    max_examples=16 if ENGINE == "sail" else 5,
     deadline=None,
     print_blob=True,
     # The engine and tmp_path live longer than an example; every example gets a lake of its own in them.

@@ -26,10 +26,12 @@ def published_asset(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         key=PUBLISHED,
         deps=[table.name for table in settings.tables],
-        group_name="gold",
+        group_name="published",
         kinds={"deltalake"},
         owners=["team:data-engineering"],
         pool=GOLD_WRITERS_POOL,
+        # As the tables have it: else a backfill of all of them together would be a run for each date.
+        backfill_policy=dg.BackfillPolicy.single_run(),
         description="The versions of the tables that readers should read: all their dates were compared with Silver and passed.",
         metadata={"dagster/uri": settings.published_path},
     )

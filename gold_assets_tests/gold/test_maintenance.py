@@ -256,6 +256,7 @@ def test_a_reader_of_the_version_before_reads_on(gold: Lake, engine: Engine) -> 
     assert rows_of(gold.places[SPEND], old).num_rows == 300
 
 
+@pytest.mark.sail
 def test_vacuum_deletes_what_no_version_of_the_last_week_needs(gold: Lake, engine: Engine) -> None:
     removed_before_this_week = {Path(uri) for uri in files_of(gold, MONDAY)}
     refresh_again(gold, engine, MONDAY)
@@ -275,6 +276,7 @@ def test_vacuum_deletes_what_no_version_of_the_last_week_needs(gold: Lake, engin
     assert_content_is_true(gold)
 
 
+@pytest.mark.sail
 def test_vacuum_deletes_what_a_killed_writer_left(gold: Lake, engine: Engine) -> None:
     for name, age in {"old": A_MONTH_AGO, "new": 0}.items():
         path = Path(gold.places[SPEND], f"event_date={MONDAY}", f"part-{name}.parquet")
@@ -299,6 +301,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(gold: Lake, engine: En
     assert would.bytes_freed == done.bytes_freed > 0
 
 
+@pytest.mark.sail
 @pytest.mark.parametrize("hours", [0, 1, 167, -1])
 def test_a_retention_below_a_week_is_refused_before_anything_is_done(gold: Lake, engine: Engine, hours: int) -> None:
     version = spend(gold).version()
@@ -307,6 +310,7 @@ def test_a_retention_below_a_week_is_refused_before_anything_is_done(gold: Lake,
     assert spend(gold).version() == version
 
 
+@pytest.mark.sail
 def test_a_retention_below_a_week_is_kept_to_where_it_is_allowed_loudly(
     gold: Lake, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -319,6 +323,7 @@ def test_a_retention_below_a_week_is_kept_to_where_it_is_allowed_loudly(
     assert_content_is_true(gold)
 
 
+@pytest.mark.sail
 def test_a_longer_retention_is_promised_by_the_tables_properties_and_kept_to(gold: Lake, engine: Engine) -> None:
     refresh_again(gold, engine, MONDAY)
     age_files(gold)
@@ -330,6 +335,7 @@ def test_a_longer_retention_is_promised_by_the_tables_properties_and_kept_to(gol
     assert (done.retention_hours, done.deleted) == (1000, ())
 
 
+@pytest.mark.sail
 def test_vacuum_keeps_what_the_newest_publication_needs_however_old_it_is_and_says_so(
     gold: Lake, engine: Engine
 ) -> None:
@@ -347,6 +353,7 @@ def test_vacuum_keeps_what_the_newest_publication_needs_however_old_it_is_and_sa
     assert vacuum(gold, engine).held_back == ""
 
 
+@pytest.mark.sail
 def test_a_short_retention_keeps_what_publications_of_the_last_week_need_and_nothing_else(
     gold: Lake, engine: Engine
 ) -> None:

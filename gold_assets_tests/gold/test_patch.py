@@ -168,6 +168,7 @@ def assert_nothing_is_done(lake: Lake, engine: Engine, **how: Any) -> Refreshed:
     return done
 
 
+@pytest.mark.sail
 def test_a_current_date_is_left_alone(lake: Lake, engine: Engine) -> None:
     done = assert_nothing_is_done(lake, engine)
     assert str(done.current[SPEND][MONDAY]) == "current: made from version 0"
@@ -191,6 +192,7 @@ def test_a_replay_adds_nothing(lake: Lake, engine: Engine) -> None:
     assert {str(dates[MONDAY]) for dates in done.current.values()} == {"current: made from version 1"}
 
 
+@pytest.mark.sail
 def test_an_older_silver_changes_nothing(lake: Lake, engine: Engine) -> None:
     grow(lake)
     patch(lake, engine)
@@ -223,6 +225,7 @@ def test_files_with_a_deletion_vector_are_recomputed(tmp_path: Path, engine: Eng
     assert said(lake, engine) == "recomputed: rows hidden by a deletion vector in version 6"
 
 
+@pytest.mark.sail
 def test_a_file_that_was_there_is_not_added_twice(lake: Lake, engine: Engine) -> None:
     [add] = adds_of(lake.silver, 0)
     commit(Path(lake.silver), {"add": add})
@@ -232,6 +235,7 @@ def test_a_file_that_was_there_is_not_added_twice(lake: Lake, engine: Engine) ->
     assert said(lake, engine).startswith("recomputed: files added in versions 2 to 3 are not there any more")
 
 
+@pytest.mark.sail
 def test_a_file_of_the_name_of_another_is_recomputed(lake: Lake, engine: Engine) -> None:
     [add] = adds_of(lake.silver, 0)
     copied = f"copies/{add['path']}"
@@ -241,6 +245,7 @@ def test_a_file_of_the_name_of_another_is_recomputed(lake: Lake, engine: Engine)
     assert said(lake, engine) == "recomputed: files of the same name were added"
 
 
+@pytest.mark.sail
 def test_added_files_that_were_compacted_since_are_recomputed(lake: Lake, engine: Engine) -> None:
     grow(lake)
     silver(lake).optimize.compact()
@@ -270,6 +275,7 @@ def test_a_log_of_silver_that_was_cut_recomputes(lake: Lake, engine: Engine) -> 
     assert "the log no longer has version 1" in said(lake, engine)
 
 
+@pytest.mark.sail
 def test_another_silver_in_the_same_place_recomputes(lake: Lake, engine: Engine) -> None:
     shutil.rmtree(lake.silver)
     grow(lake)
@@ -300,6 +306,7 @@ def test_a_table_without_addition_recomputes(lake: Lake, engine: Engine) -> None
     assert said(dataclasses.replace(lake, tables=without), engine) == f"recomputed: {SPEND} declares no addition"
 
 
+@pytest.mark.sail
 def test_columns_by_other_names_recompute(tmp_path: Path, engine: Engine) -> None:
     lake = lake_in(tmp_path)
     write_silver(lake, [row(price=7.0)], schema=with_type("price", pa.float64()))
@@ -320,6 +327,7 @@ def test_rows_that_somebody_else_wrote_into_gold_are_recomputed(lake: Lake, engi
     assert said(lake, engine, TUESDAY).startswith("recomputed: somebody else changed its rows")
 
 
+@pytest.mark.sail
 def test_rows_that_somebody_else_writes_beside_a_patch_are_recomputed_by_the_next(lake: Lake, engine: Engine) -> None:
     grow(lake)
     beside: list[str] = []
@@ -352,6 +360,7 @@ def test_an_optimize_of_gold_is_nothing_to_do_and_stops_no_patch(lake: Lake, eng
     assert said(lake, engine, table=RISK) == "patched: 1 file added in version 1"
 
 
+@pytest.mark.sail
 def test_a_person_heals_what_looks_current(lake: Lake, engine: Engine) -> None:
     spend = DeltaTable(lake.places[SPEND])
     spend.update({"total_spend": "0"}, predicate="event_date = '2024-01-01'")
