@@ -89,11 +89,11 @@ def _attempt(
     checked: Checked, current: Publication | None, last: Publication | None, run_id: str
 ) -> Publication | None:
     inspection = checked.inspection
-    changes = _changes(inspection, last)
+    changes, tables = _changes(inspection, last), _tables(inspection)
     failed_before = {failure.date for failure in last.failures} if last else set()
-    failed_now = {finding.date for finding in checked.findings if not finding.passed and finding.severity == "error"}
+    of_gold = [finding for finding in checked.findings if finding.check.table in tables]  # not Silver's own
+    failed_now = {finding.date for finding in of_gold if not finding.passed and finding.severity == "error"}
     dates = _dates(inspection, changes) | failed_before | failed_now
-    tables = _tables(inspection)
     if last is not None and not dates and not last.failures and last.tables == tables:
         return None
     findings = _verified(checked, changes, dates, failed_before)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from deltalake import DeltaTable
 
-from gold_assets.checks.catalogue import gold_checks, run
+from gold_assets.checks.catalogue import all_checks, gold_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, Outcome, publish
@@ -75,6 +75,16 @@ def test_nothing_is_written_where_nothing_has_changed(lake: Lake) -> None:
     before = publish(lake, LIMITS)
     assert before.attempt is None and before.publication is not None
     assert before.summary.startswith("Nothing has changed since the publication of ")
+
+
+def test_what_is_wrong_with_silver_alone_publishes_nothing_anew(lake: Lake) -> None:
+    append(lake, MONDAY.replace(year=2023))
+    inspection = Inspection(lake, DATES, LIMITS)
+    findings = list(run(all_checks(lake.tables), inspection))
+    assert [finding.check.name for finding in findings if not finding.passed and finding.severity == "error"] == [
+        "dates_in_window"
+    ]
+    assert publish(lake, LIMITS, Checked(inspection, findings)).attempt is None
 
 
 @pytest.mark.parametrize("how", ["patch", "recompute"])
