@@ -418,10 +418,10 @@ def test_500_patches_in_a_row_equal_a_recompute(lake: Lake, engine: Engine) -> N
 
 
 @pytest.mark.sail
-def test_100_patches_of_a_table_of_rows_equal_a_recompute(lake: Lake, engine: Engine) -> None:
+def test_60_patches_of_a_table_of_rows_equal_a_recompute(lake: Lake, engine: Engine) -> None:
     risk = lake.named([RISK])
     appended = []
-    for number in range(100):
+    for number in range(60):
         write_silver(lake, [high_risk_row(user_id=f"{number % 7}", amount=number / 3)])
         done = refresh(lake, engine, [MONDAY], how="patch", tables=risk)
         assert done.dates[RISK][MONDAY].step.how == "patched"
@@ -429,7 +429,7 @@ def test_100_patches_of_a_table_of_rows_equal_a_recompute(lake: Lake, engine: En
         if number % 10 == 0:
             silver(lake).create_checkpoint()
             DeltaTable(lake.places[RISK]).create_checkpoint()
-    assert appended == [(number + 1) % (commits.MOST_APPENDED + 1) for number in range(100)]
+    assert appended == [(number + 1) % (commits.MOST_APPENDED + 1) for number in range(60)]
     assert_gold_is_true(lake, tables=[RISK])
 
 
