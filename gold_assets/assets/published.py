@@ -102,14 +102,9 @@ def _metadata(
     """What the page shows of the publication, and plots. ``tables`` are its own, where they are open already."""
     silver, limits = lake.pin(), settings.limits
     opened = tables or {name: table.open() for name, table in publication.tables.items()}
-    same = publication.silver_version is not None and publication.silver_table_id == silver.table_id
-    behind = lag(
-        opened.values(),
-        silver,
-        after=publication.silver_version if same and publication.silver_version is not None else -1,
-        first=limits.first_date,
-        last=limits.end,
-    )
+    held = publication.silver_version if publication.silver_table_id == silver.table_id else None
+    after = -1 if held is None else held
+    behind = lag(opened.values(), silver, after=after, first=limits.first_date, last=limits.end)
     minutes = 0.0
     if behind is not None and behind.committed is not None:
         minutes = (dt.datetime.now(dt.timezone.utc) - behind.committed).total_seconds() / 60

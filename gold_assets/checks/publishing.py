@@ -56,18 +56,19 @@ class Checked:
 
 
 def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_id: str = "") -> Outcome:
-    """Publish the tables of the lake, which has a place for publications, as they are, where every date that has changed since the last attempt passes its checks at error level.
+    """Publish the tables of the lake as they are, where every date that has changed since the last attempt passes its checks at error level.
 
+    The lake has a place for publications.
     What the step that calls has ``checked`` is not compared again. Where a date does not pass, the publication before stands, and
     the attempt is kept with what it found. Raises ``UserError`` where a table or Silver is not what it must be.
     """
-
     uri = lake.published
     assert uri is not None
 
     def attempt() -> Outcome:
         publications = Publications(uri)
-        current, last = publications.newest(), publications.last_attempt()
+        last = publications.last_attempt()
+        current = publications.newest() if last is not None and last.failures else last
         at_hand = checked or Checked(Inspection(lake, [], limits), [])
         if last is not None and _is_older(at_hand.inspection, last):
             at_hand = Checked(Inspection(lake, [], limits), [])
