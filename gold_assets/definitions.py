@@ -13,6 +13,7 @@ from gold_assets.assets.gold import gold_assets
 from gold_assets.assets.published import published_asset
 from gold_assets.assets.silver import silver_asset
 from gold_assets.automation.alerts import alert_sensor
+from gold_assets.automation.explain import explain_job
 from gold_assets.automation.maintenance import maintenance_schedule
 from gold_assets.automation.micro_batch import sensor_of
 from gold_assets.automation.plan import plan_job
@@ -28,7 +29,12 @@ def build(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[silver, gold, published_asset(settings)],
         asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
-        jobs=[dg.define_asset_job("observe_silver", selection=[silver]), run_checks, plan_job(settings)],
+        jobs=[
+            dg.define_asset_job("observe_silver", selection=[silver]),
+            run_checks,
+            plan_job(settings),
+            explain_job(settings),
+        ],
         schedules=[
             daily_metadata_checks(settings),
             compare_patched_dates(settings),

@@ -15,6 +15,10 @@ from deltalake import DeltaTable
 from gold_assets.assets.columns import column_lineage, columns_in, columns_of, table_schema
 from gold_assets.assets.pictures import picture_of
 from gold_assets.assets.silver import SILVER
+from gold_assets.delta.file_dates import FileDates
+from gold_assets.delta.words import count_of
+from gold_assets.explaining.differences import differences
+from gold_assets.gold.commits import WrittenDate
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.refresh import Refreshed
 from gold_assets.gold.summaries import example_rows, numbers_by_date
@@ -71,9 +75,24 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
     metadata[last]["picture"] = picture_of(table, gold, pictured, around)
     if around:
         metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(around)))
+    for date, restated in _restated(table, gold, written).items():
+        metadata[date]["restated"] = restated
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
     metadata[last]["dagster/column_lineage"] = column_lineage(gold, table, SILVER)
     return metadata
+
+
+def _restated(table: Table, gold: DeltaTable, written: Mapping[dt.date, WrittenDate]) -> dict[dt.date, str]:
+    """What a run changed of dates before yesterday, which people have read; ``gold`` is at the run's last version."""
+    yesterday = dt.datetime.now(dt.timezone.utc).date() - dt.timedelta(days=1)
+    before = DeltaTable(gold.table_uri, version=min(date.table_version for date in written.values()) - 1)
+    read = {date for date in written if date < yesterday} & FileDates(before).dates()
+    found = differences(table, before, gold, read)
+    return {
+        date: f"{count_of(count, table.what)} of this date; in all of the run {found.summary}"
+        for date, count in found.dates.items()
+        if date is not None
+    }
 
 
 def refreshed_numbers(

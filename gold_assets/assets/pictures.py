@@ -4,12 +4,17 @@ import base64
 import datetime as dt
 import io
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.summaries import spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _BINS = 50
 _COLOUR = "#4f43dd"
@@ -28,26 +33,50 @@ def picture_of(
     return _bars(title, days, [numbers.get(day, {}).get(table.picture.of, 0) for day in days], 1)
 
 
-def _bars(
-    title: str, places: Sequence[dt.date] | Sequence[float], heights: Sequence[float], width: float
-) -> dg.MarkdownMetadataValue:
+def steps_of(title: str, moments: Sequence[dt.datetime], values: Sequence[float]) -> str:
+    """A chart, as Markdown, of a value that changed at these moments and stayed as it is since, oldest first."""
+    figure, axes = _axes(title)
+    now = dt.datetime.now(dt.timezone.utc)
+    axes.step([*moments, now], [*values, values[-1]], where="post", color=_COLOUR)  # type: ignore[arg-type]
+    axes.plot(moments, values, "o", markersize=4, color=_COLOUR)  # type: ignore[arg-type]
+    _with_dates(axes)
+    return _as_markdown(title, figure)
+
+
+def _axes(title: str) -> "tuple[Figure, Axes]":
     # Imported when there is something to draw: half a second, which loading the definitions should not take.
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(7, 2.2), dpi=100)
     axes = figure.add_axes((0.08, 0.14, 0.91, 0.72))
-    axes.bar(places, heights, width=width * 0.9, color=_COLOUR)  # type: ignore[arg-type]
     axes.set_title(title, fontsize=10, loc="left")
-    axes.set_ylim(bottom=min(0, *heights))
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    if isinstance(places[0], dt.date):
-        locator = AutoDateLocator(minticks=1, maxticks=8)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    return figure, axes
+
+
+def _as_markdown(title: str, figure: "Figure") -> str:
     png = io.BytesIO()
     figure.savefig(png, format="png")
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png.getvalue()).decode()})")
+    return f"![{title}](data:image/png;base64,{base64.b64encode(png.getvalue()).decode()})"
+
+
+def _bars(
+    title: str, places: Sequence[dt.date] | Sequence[float], heights: Sequence[float], width: float
+) -> dg.MarkdownMetadataValue:
+    figure, axes = _axes(title)
+    axes.bar(places, heights, width=width * 0.9, color=_COLOUR)  # type: ignore[arg-type]
+    axes.set_ylim(bottom=min(0, *heights))
+    if isinstance(places[0], dt.date):
+        _with_dates(axes)
+    return dg.MetadataValue.md(_as_markdown(title, figure))
+
+
+def _with_dates(axes: "Axes") -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=1, maxticks=8)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

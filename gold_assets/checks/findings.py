@@ -1,11 +1,14 @@
 """A check, what it found, what it holds Gold against, and the words it says it in."""
 
 import datetime as dt
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from gold_assets.checks.second_opinion import Number
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.gold.declaration import Table
 
 if TYPE_CHECKING:
     from gold_assets.checks.inspection import Inspection
@@ -70,6 +73,17 @@ class Finding:
     @property
     def severity(self) -> Severity:
         return "warning" if self.milder else self.check.severity
+
+
+EXPLAINED_BY = "explained_by"
+"""In an example, the command that explains it."""
+
+
+def explaining_command(table: Table, date: dt.date | None, row: Mapping[str, Any]) -> str:
+    """The command that explains a row of the table, of which the key, or else the user and the product, are in ``row``."""
+    names = [name for name in table.key if name != EVENT_DATE] or ["user_id", "product_id"]
+    conditions = [f"{name}={'NULL' if row[name] is None else row[name]}" for name in names if name in row]
+    return shlex.join(["gold", "explain", table.name, "--date", str(date or "none"), *conditions])
 
 
 def listed(versions: Collection[int]) -> str:

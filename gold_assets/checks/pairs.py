@@ -52,10 +52,13 @@ def gold_view(gold: DeltaTable, dates: Collection[Any], *, and_null: bool = Fals
     return View(gold, "*", predicate(dates, and_null=and_null) or "false")
 
 
-def pairs(table: Table, sides: Sides, broken_dates: Collection[Any]) -> str:
-    """SQL over ``Sides.views``: a row for each key or distinct row, both sides' values, and whether they agree."""
+def pairs(table: Table, sides: Sides, broken_dates: Collection[Any], only: Collection[str] = ()) -> str:
+    """SQL over ``Sides.views``: a row for each key or distinct row, both sides' values, and whether they agree.
+
+    Of Silver's rows those that meet all of ``only``, in SQL over its columns.
+    """
     sql = SilverSql.of(sides.silver)
-    rows = []
+    rows = list(only)
     if isinstance(table.twin, RowsTwin) and not table.twin.of_valid:
         rows.append(unpruned(f"NOT {sql.is_valid}"))
     elif broken_dates:

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from gold_assets.checks import second_opinion
-from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding
+from gold_assets.checks.findings import EXPLAINED_BY, ROWS_SHOWN, Check, Finding, explaining_command
 from gold_assets.checks.inspection import Inspection, Reconciled, not_there, split
 from gold_assets.checks.pairs import gold_view
 from gold_assets.checks.second_opinion import Number
@@ -70,7 +70,8 @@ def _reconciliation(
         if found.basis.doubt:
             summary += f"That is the newest, for {found.basis.doubt}. "
         summary += "Materialize the date again." if date else "Materialize any date of the quarantine again."
-    return Finding(check, date, found.comparison.differing == 0, summary, numbers, found.examples)
+    examples = [{**row, EXPLAINED_BY: explaining_command(table, date, row)} for row in found.examples]
+    return Finding(check, date, found.comparison.differing == 0, summary, numbers, examples)
 
 
 def _what_gold_is_held_against(found: Reconciled) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gold_assets.checks.findings import Check, Finding
+from gold_assets.checks.findings import EXPLAINED_BY, Check, Finding
 
 _FAILURES_SHOWN = 40
 
@@ -48,7 +48,7 @@ def as_text(report: Report, checks: Sequence[Check]) -> str:
     for title, failures in (("Errors", errors), ("Warnings", warnings)):
         if failures:
             lines += ["", f"{title}:"]
-            lines += [f"  {_label(failure)}: {failure.summary}" for failure in failures[:_FAILURES_SHOWN]]
+            lines += [_told(failure) for failure in failures[:_FAILURES_SHOWN]]
         if len(failures) > _FAILURES_SHOWN:
             lines.append(f"  and {len(failures) - _FAILURES_SHOWN} more; --json and --junit have them all")
     if report.not_run:
@@ -120,6 +120,13 @@ def as_junit(report: Report) -> ET.Element:
             case = ET.SubElement(suite, "testcase", classname=table, name=check.name)
             ET.SubElement(case, "error", message=reason)
     return root
+
+
+def _told(failure: Finding) -> str:
+    commands = [row[EXPLAINED_BY] for row in failure.rows if EXPLAINED_BY in row][:1]
+    return "\n    ".join(
+        [f"  {_label(failure)}: {failure.summary}", *(f"For example: {command}" for command in commands)]
+    )
 
 
 def _label(finding: Finding) -> str:

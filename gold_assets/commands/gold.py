@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from dotenv import load_dotenv
 
-SUB_COMMANDS = ("checks", "plan", "published", "report", "sql", "stream")
+SUB_COMMANDS = ("checks", "diff", "explain", "plan", "published", "report", "sql", "stream")
 
 
 class _LoadedWhenCalled(click.Group):

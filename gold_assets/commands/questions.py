@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from gold_assets.delta.errors import UserError, reason
 from gold_assets.gold.lake import Lake
 
 _DATE = click.DateTime(["%Y-%m-%d"])
+_NOT_A_TERMINAL = 10_000
+"""Columns, where nobody says how wide what reads the text is."""
+
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 first_date = click.option("--from", "first", type=_DATE, metavar="DATE", help="First date; by default the window's.")
@@ -54,6 +58,11 @@ def lake_of(settings: Settings) -> Lake:
         return lakehouse.lake(settings.tables)
     finally:
         lakehouse.started_engine().close()
+
+
+def terminal_width() -> int:
+    """How many characters a line may have."""
+    return shutil.get_terminal_size((_NOT_A_TERMINAL, 24)).columns
 
 
 def is_stdout(file: Path | None) -> bool:

@@ -1,20 +1,16 @@
 """``gold sql``: ask the published tables. Needs no Dagster instance and no engine."""
 
-import shutil
 import sys
 from pathlib import Path
 
 import click
 
-from gold_assets.commands.answers import as_text, write_csv, write_json
-from gold_assets.commands.questions import FILE, at_moment, opened
+from gold_assets.commands.questions import FILE, at_moment, opened, terminal_width
 from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
+from gold_assets.reading.answers import as_text, write_csv, write_json
 from gold_assets.reading.published import published
 from gold_assets.reading.sql import Questions
-
-_NOT_A_TERMINAL = 10_000
-"""Columns, where nobody says how wide what reads the table is."""
 
 
 @click.command(epilog="Example: gold sql 'SELECT event_date, sum(total_spend) FROM user_spend_summary GROUP BY ALL'")
@@ -40,7 +36,7 @@ def command(question: str, at: str | None, csv_file: Path | None, json_file: Pat
             with opened(json_file, "--json") as stream:
                 write_json(answer, stream)
         else:
-            click.echo(as_text(answer, shutil.get_terminal_size((_NOT_A_TERMINAL, 24)).columns))
+            click.echo(as_text(answer, terminal_width()))
     except UserError as error:
         click.echo(error, err=True)
         sys.exit(2)

@@ -170,7 +170,7 @@ def _dates_told(file: _File) -> Collection[dt.date | None] | None:
     if file.nulls == file.rows:
         return without
     if file.least and file.most and file.most - file.least <= _DAY:
-        return (file.least, file.most, *without)
+        return {file.least, file.most, *without}
     return None
 
 

@@ -31,6 +31,8 @@ _NEED_NOT_KNOW = {
     "vacuumProtocolCheck",
 }
 _VERSIONS_KEPT = 32
+_UNUSED_ID = 1_000_000
+"""Larger than that of any column."""
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.(parquet|json)")
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 
@@ -56,15 +58,32 @@ class _Scratch:
     """Goes with this object."""
 
 
-def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]]) -> DeltaTable:
+def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]], *, number_as: str = "") -> DeltaTable:
     """A table of these files alone, given as the log of ``table`` adds or removes them, to be read as long as it is there.
 
-    They have no statistics in it.
+    They have no statistics in it. With ``number_as`` it has a column of that name besides, which says from which of the files a row is.
     """
     folder = tempfile.mkdtemp(prefix="gold_assets-")
     kept = [{**file, "stats": None} for file in files]
-    _write_log(Path(folder), table, _adds(table, kept))
+    metadata = _metadata(table)
+    if number_as:
+        # A partition's value is in the log alone, whatever is in the file.
+        _add_partition(metadata["metaData"], number_as)
+        kept = [
+            {**file, "partitionValues": {**(file.get("partitionValues") or {}), number_as: str(number)}}
+            for number, file in enumerate(kept)
+        ]
+    _write_log(Path(folder), table, metadata, _adds(table, kept))
     return _FilesAlone(folder, table)
+
+
+def _add_partition(metadata: dict[str, Any], name: str) -> None:
+    schema = json.loads(metadata["schemaString"])
+    mapping = {"delta.columnMapping.id": _UNUSED_ID, "delta.columnMapping.physicalName": name}
+    is_mapped = metadata["configuration"].get("delta.columnMapping.mode", "none") != "none"
+    field = {"name": name, "type": "integer", "nullable": True, "metadata": mapping if is_mapped else {}}
+    metadata["schemaString"] = json.dumps({**schema, "fields": [*schema["fields"], field]})
+    metadata["partitionColumns"] = [*metadata["partitionColumns"], name]
 
 
 class _FilesAlone(DeltaTable):
@@ -80,15 +99,15 @@ class _FilesAlone(DeltaTable):
 def _scratch(uri: str, version: int, _table_id: str) -> _Scratch:
     table = DeltaTable(uri, version=version)
     folder = tempfile.TemporaryDirectory(prefix="gold_assets-")
-    _write_log(Path(folder.name), table, _adds(table, _active(table)))
+    _write_log(Path(folder.name), table, _metadata(table), _adds(table, _active(table)))
     return _Scratch(DeltaTable(folder.name), folder)
 
 
-def _write_log(folder: Path, table: DeltaTable, adds: Iterable[Mapping[str, Any]]) -> None:
+def _write_log(folder: Path, table: DeltaTable, metadata: Mapping[str, Any], adds: Iterable[Mapping[str, Any]]) -> None:
     log = folder / "_delta_log"
     log.mkdir()
     with (log / f"{0:020}.json").open("w") as commit:
-        for action in (_protocol(table), _metadata(table), *adds):
+        for action in (_protocol(table), metadata, *adds):
             commit.write(json.dumps(action) + "\n")
 
 

@@ -82,12 +82,13 @@ class NewRows:
 
 @dataclass(frozen=True)
 class Target:
-    """A table that a refresh writes, opened; the Silver it is made from, and the engine that makes it."""
+    """A table that a refresh writes, opened; the Silver it is made from, the engine that makes it, and who asked for it."""
 
     table: Table
     delta: DeltaTable
     silver: Silver
     engine: Engine
+    by: str
 
     def recompute(self, rows: DataFrame, broken_dates: Collection[dt.date], steps: Steps) -> Written:
         """Let the table hold, on the dates of ``steps``, what Silver's ``rows`` make, which may be of more dates."""
@@ -157,6 +158,7 @@ class Target:
             since=made[0].silver_version if made else None,
             patches=1 + max(step.patches for step in made) if made else 0,
             appended=appended,
+            by=self.by,
         )
 
     def _in_order(self, rows: DataFrame) -> DataFrame:

@@ -50,13 +50,18 @@ class RowsTwin:
 
     Attributes:
         of_valid: whether those are among the valid rows, else among the quarantined ones.
-        condition: which of them, in SQL over Silver's columns; by default all.
+        conditions: which of them, by what each must be in words, in SQL over Silver's columns; by default all.
         sense: what each of the table's rows must meet by itself, in SQL, and the name of a row that does not.
     """
 
     of_valid: bool
-    condition: str = "true"
+    conditions: Mapping[str, str] = field(default_factory=dict)
     sense: tuple[str, str] | None = None
+
+    @property
+    def condition(self) -> str:
+        """All of the conditions as one."""
+        return " AND ".join(self.conditions.values()) or "true"
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class Table:
         twin: the same in SQL, by which the table is compared with Silver; without it, it is not.
         numbers: by name, an aggregate over a date's rows, as it is plotted beside their count.
         first_rows: which rows are worth seeing first, as SQL's ORDER BY has it.
+        measure: the column by which a change of the table is told; without it, by rows.
         picture: what is drawn of the table.
         path_setting: the setting that holds the table's path, by default ``GOLD_WRITE_PATH_`` and the name.
         default_path: the table's path below the lake's root, by default ``gold/`` and the name.
@@ -103,6 +109,7 @@ class Table:
     twin: KeysTwin | RowsTwin | None = None
     numbers: Mapping[str, str] = field(default_factory=dict)
     first_rows: str = "1"
+    measure: str = ""
     picture: Picture = Picture("rows", "Rows by day")
     path_setting: str = ""
     default_path: str = ""

@@ -30,6 +30,7 @@ class MadeFrom:
         patches: how many refreshes in a row, up to this one, added to the rows that were there; 0 where it computed them all.
         appended: how many of the newest of those left the files that were there.
         overwritten_in: the version in which somebody else changed the date's rows, after the refresh or beside it.
+        by: who asked for the refresh, empty where it did not say.
     """
 
     silver_table_id: str
@@ -42,6 +43,7 @@ class MadeFrom:
     patches: int = 0
     appended: int = 0
     overwritten_in: int | None = None
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Stamp:
 
     Attributes:
         refresh_id: unlike any other's.
-        silver_version, silver_table_id, silver_commit, code_version, renamed, patches, appended: as ``MadeFrom`` has them.
+        silver_version, silver_table_id, silver_commit, code_version, renamed, patches, appended, by: as ``MadeFrom`` has them.
         since: the Silver version that the rows before were made from, where they were added to.
         on_version: the table's version that the refresh began from.
         dates: those whose rows it made, of which the above is true.
@@ -69,6 +71,7 @@ class Stamp:
     since: int | None = None
     patches: int = 0
     appended: int = 0
+    by: str = ""
 
     def user_metadata(self) -> str:
         runs = [[str(first), str(last)] for first, last in contiguous(self.dates)]
@@ -101,6 +104,7 @@ class Stamp:
             self.patches,
             self.appended,
             overwritten_in,
+            self.by,
         )
 
 

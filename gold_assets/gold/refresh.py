@@ -52,6 +52,7 @@ def refresh(
     tables: Sequence[Table] | None = None,
     *,
     how: Literal["recompute", "patch"] = "recompute",
+    by: str = "",
 ) -> Refreshed:
     """Make each table's ``dates`` equal to its transformation of Silver's rows at one pinned version.
 
@@ -61,6 +62,7 @@ def refresh(
         how: ``recompute`` computes every row, whatever is there. ``patch`` goes by the logs of Silver and the tables: a date
             is left as it is where it holds Silver's rows, is added to where Silver has only gained files since, and is
             recomputed where that is not sure. The two end with the same rows; averages agree to 1e-12.
+        by: who asks for it, such as ``run 88b020ab``, as the commits will tell.
 
     What is recomputed is replaced in one commit of a table, or in several where there is more than a slice of data, each with whole
     dates: a reader sees a date before or after. The tables are written side by side. Rows of Silver without a date belong to no
@@ -78,7 +80,7 @@ def refresh(
     for theirs, ours in silver.columns.renamed.items():
         logger.info("Silver's column %s is called %s here", theirs, ours)
     opened = open_or_create(tables, lake.places, silver.fields)
-    targets = [Target(table, opened[table.name], silver, engine) for table in tables]
+    targets = [Target(table, opened[table.name], silver, engine, by) for table in tables]
     logger.info(
         "Refreshing %s on %s from Silver version %d",
         ", ".join(opened),

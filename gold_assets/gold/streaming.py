@@ -366,7 +366,9 @@ class _Batches:
             logger.info("Batch %d: Silver versions %d to %d changed no date", batch_id, after + 1, silver.version)
             return
         dates = sorted(date for date in touched if date is not None)
-        refreshed = refresh(self.lake, self._engine, dates, silver.version, how="patch")
+        refreshed = refresh(
+            self.lake, self._engine, dates, silver.version, how="patch", by=f"batch {batch_id} of the stream"
+        )
         quarantined = sum(
             written.rows
             for table in self.lake.tables

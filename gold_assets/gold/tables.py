@@ -1,5 +1,7 @@
 """The tables that are made from Silver, each declared once. Assets, checks, maintenance and docs iterate over TABLES."""
 
+from dataclasses import replace
+
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.gold import transformations as t
 from gold_assets.gold.addition import AppendedRows, SummedKeys
@@ -10,7 +12,9 @@ from gold_assets.silver.contract import VIOLATIONS, Column
 _DATE = Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.", made_from=(EVENT_DATE,))
 
 _RATIO = "CAST(usage_cost_ratio AS DOUBLE)"
-_IS_HIGH_RISK = f"risk_level = 'high' AND {_RATIO} < 0.2"
+_HIGH_RISK = RowsTwin(
+    of_valid=True, conditions={"risk_level is high": "risk_level = 'high'", "usage_cost_ratio < 0.2": f"{_RATIO} < 0.2"}
+)
 
 USER_SPEND_SUMMARY = Table(
     name="user_spend_summary",
@@ -46,6 +50,7 @@ USER_SPEND_SUMMARY = Table(
     ),
     numbers={"spend": "sum(total_spend)", "transactions": "sum(transaction_count)"},
     first_rows="total_spend DESC, user_id",
+    measure="total_spend",
     picture=Picture("spend", "Total spend by day"),
 )
 
@@ -99,6 +104,7 @@ PRODUCT_USAGE_METRICS = Table(
         "rated_share": "sum(rated_count) / CAST(sum(transaction_count) AS DOUBLE)",
     },
     first_rows="transaction_count DESC, product_id",
+    measure="avg_usage_cost_ratio",
     picture=Picture("avg_usage_cost_ratio", "Products a day by average usage_cost_ratio", kind="spread"),
 )
 
@@ -121,11 +127,10 @@ HIGH_RISK_TXNS = Table(
     key=(),
     zorder_by=("user_id",),
     addition=AppendedRows(),
-    twin=RowsTwin(
-        of_valid=True, condition=_IS_HIGH_RISK, sense=("rows_not_high_risk", f"{_IS_HIGH_RISK} AND is_high_risk")
-    ),
+    twin=replace(_HIGH_RISK, sense=("rows_not_high_risk", f"{_HIGH_RISK.condition} AND is_high_risk")),
     numbers={"amount": "sum(amount)", "users": "count(DISTINCT user_id)"},
     first_rows="amount DESC, user_id",
+    measure="amount",
     picture=Picture("rows", "High-risk transactions by day"),
     keeps_silver_columns=True,
 )

@@ -90,6 +90,14 @@ class AlsoAppends(Wrapped):
 # What the logs say.
 
 
+def test_a_silver_without_partitions_is_patched_by_its_statistics(engine: Engine, tmp_path: Path) -> None:
+    lake = lake_in(tmp_path)
+    write_silver(lake, [row(), row(event_date=TUESDAY)], partition_by=[])
+    refresh(lake, engine, BOTH)
+    write_silver(lake, [row(user_id="new")])
+    assert said(lake, engine) == "patched: 1 file added in version 1"
+
+
 def test_a_date_that_silver_has_only_added_to_is_patched_in_all_tables(lake: Lake, engine: Engine) -> None:
     grow(lake)
     write_silver(lake, [row(event_date=None)])

@@ -9,29 +9,31 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TextIO
 
+from tabulate import tabulate
+
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.words import count_of
-from gold_assets.reading.published import missing
 from gold_assets.reading.sql import Answer
 
 _ROWS_SHOWN = 200
 
 
 def as_text(answer: Answer, width: int) -> str:
-    """The first rows as a table; where that is wider than ``width``, each row as a block with a line for each column."""
-    try:
-        from tabulate import tabulate
-    except ImportError as error:
-        raise missing("tabulate", "read") from error
+    """The first rows as ``table_of`` has them, and how many there are."""
     rows = list(itertools.islice(answer.rows, _ROWS_SHOWN))
     more = next(answer.rows, None) is not None
-    shown = [[_shown(value) for value in row] for row in rows]
-    sides = ["right" if any(_is_number(row[n]) for row in rows) else "left" for n in range(len(answer.columns))]
-    text = tabulate(shown, answer.columns, "simple", disable_numparse=True, colalign=sides if rows else None)
-    if max(map(len, text.splitlines()), default=0) > width:
-        text = _as_blocks(answer.columns, shown)
     counted = f"the first {_ROWS_SHOWN} rows; --csv and --json have all" if more else count_of(len(rows), "row")
-    return f"{text}\n({counted})"
+    return f"{table_of(answer.columns, rows, width)}\n({counted})"
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> str:
+    """Rows as a table; where that is wider than ``width``, each row as a block with a line for each column."""
+    texts = [[shown(value) for value in row] for row in rows]
+    sides = ["right" if any(_is_number(row[n]) for row in rows) else "left" for n in range(len(columns))]
+    text = tabulate(texts, columns, "simple", disable_numparse=True, colalign=sides if rows else None)
+    if max(map(len, text.splitlines()), default=0) > width:
+        text = _as_blocks(columns, texts)
+    return text
 
 
 def _as_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -68,7 +70,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value for people, on one line."""
     text = "NULL" if value is None else _text(value)
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
@@ -82,14 +85,15 @@ def _text(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_plain(value), ensure_ascii=False)
+    return json.dumps(plain(value), ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON can have it, as ``write_json`` says."""
     if isinstance(value, dict):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float | str):

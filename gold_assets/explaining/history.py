@@ -1,0 +1,247 @@
+"""When rows of a table changed, and which commits of Silver made them change: read from both logs and the files that are still there."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deltalake import DeltaTable
+
+from gold_assets.delta.file_dates import FileDates, UnknownDate
+from gold_assets.delta.log import Commit, DeltaLog
+from gold_assets.delta.query import View
+from gold_assets.explaining.commits import CommitInfo
+from gold_assets.explaining.question import Question
+from gold_assets.explaining.rows import MOST_ROWS, Rows, TooManyRows, came_and_went, rows_in_files
+from gold_assets.gold.plan import MOST_COMMITS
+from gold_assets.gold.provenance import Stamp
+from gold_assets.silver.changes import FileChange, file_changes
+from gold_assets.silver.pin import Silver
+
+
+@dataclass(frozen=True)
+class SilverCommit:
+    """A commit of Silver that touched the date.
+
+    Attributes:
+        added, removed: how many rows of the date are in the files that it added and removed; None where that is not known.
+        came, went: which of the rows asked about it brought and took away; None where a file of the commit is gone.
+    """
+
+    info: CommitInfo
+    added: int | None
+    removed: int | None
+    came: Rows | None
+    went: Rows | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A version of the table in which the rows asked about changed.
+
+    Attributes:
+        how: ``recomputed`` or ``patched``; else that somebody else wrote it.
+        by: who asked for it.
+        silver_version: the version of Silver that it was made from, None where somebody else wrote it.
+        since: the version of Silver that the rows before were made from; -1 where there were none, None where it is not told.
+        before, after: the rows asked about; None where the files are gone, so that whether they changed is not known.
+        silver: Silver's commits that touched the date between the two versions, oldest first.
+    """
+
+    info: CommitInfo
+    how: str
+    by: str
+    silver_version: int | None
+    since: int | None
+    before: Rows | None
+    after: Rows | None
+    silver: Sequence[SilverCommit] = ()
+
+
+@dataclass(frozen=True)
+class History:
+    """The changes, newest first.
+
+    Attributes:
+        waiting: Silver's commits that touched the date since the version that it was made from; they are not in the table yet.
+        ends: why it goes back no further; empty where it begins with the table.
+        silver_ends: why Silver's commits are told no further back, empty where all are.
+    """
+
+    changes: Sequence[Change] = ()
+    waiting: Sequence[SilverCommit] = ()
+    ends: str = ""
+    silver_ends: str = ""
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A commit of the table that changed files of the date, or was a refresh of it."""
+
+    info: CommitInfo
+    stamp: Stamp | None
+    added: Sequence[Mapping[str, Any]]
+    removed: Sequence[Mapping[str, Any]]
+
+
+def history_of(question: Question, gold: DeltaTable, silver: Silver) -> History:
+    """The history of the rows asked about, up to the versions that both tables are opened at."""
+    commits, ends = _commits_of(gold, question.date)
+    try:
+        changes = list(_changes(question, gold, silver.table_id, commits, complete=not ends))
+    except TooManyRows:
+        return History(ends=f"more than {MOST_ROWS} rows were ever asked about, which are too many to follow")
+    stamps = [commit.stamp for commit in commits if commit.stamp is not None]
+    made_from = stamps[0].silver_version if stamps and stamps[0].silver_table_id == silver.table_id else silver.version
+    known = [change.since for change in changes if change.since is not None]
+    told, silver_ends = _silver_commits(question, silver, min([made_from, *known]))
+    changes = [dataclasses.replace(change, silver=list(_between(told, change))) for change in changes]
+    return History(changes, [commit for commit in told if commit.info.version > made_from], ends, silver_ends)
+
+
+def _between(commits: Iterable[SilverCommit], change: Change) -> Iterator[SilverCommit]:
+    if change.since is not None and change.silver_version is not None:
+        yield from (commit for commit in commits if change.since < commit.info.version <= change.silver_version)
+
+
+def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[list[SilverCommit], str]:
+    """Silver's commits after a version that touched the date, oldest first; and why they go back no further, where they do not."""
+    if after >= silver.version:
+        return [], ""
+    changes = file_changes(silver, after, most_commits=MOST_COMMITS)
+    by_version: dict[int, list[FileChange]] = {}
+    for change in reversed(changes.after(after, question.date)):
+        by_version.setdefault(change.version, []).append(change)
+    files = [change for version in by_version.values() for change in version]
+
+    def view(table: DeltaTable) -> View:
+        of_files = dataclasses.replace(silver, table=table)
+        return of_files.view([] if question.date is None else [question.date], and_null=question.date is None)
+
+    where = " AND ".join([question.on_date, *question.in_silver.values()])
+    try:
+        rows = dict(
+            zip(map(id, files), rows_in_files(silver.table, [file.action for file in files], view, where), strict=True)
+        )
+    except TooManyRows:
+        rows = {}
+    log = DeltaLog(silver.table)
+    counted = _Counts(silver.file_dates, question.date)
+    return [
+        SilverCommit(
+            CommitInfo.of(version, _info(log, version)),
+            counted.of([file for file in of_version if file.is_add]),
+            counted.of([file for file in of_version if not file.is_add]),
+            *_moved(of_version, rows),
+        )
+        for version, of_version in by_version.items()
+    ], (changes.gap if changes.since > after else "")
+
+
+def _moved(files: Sequence[FileChange], rows: Mapping[int, Rows | None]) -> tuple[Rows | None, Rows | None]:
+    sides: tuple[Rows, Rows] = ([], [])
+    for file in files:
+        found = rows.get(id(file))
+        if found is None:
+            return None, None
+        sides[0 if file.is_add else 1].extend(found)
+    return came_and_went(*sides)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Rows of the date in files of Silver."""
+
+    dates: FileDates
+    date: dt.date | None
+
+    def of(self, files: Sequence[FileChange]) -> int | None:
+        total = 0
+        for file in files:
+            try:
+                dates = self.dates.of_action(file.action)
+            except UnknownDate:
+                return None
+            if set(dates) == {self.date} and file.rows is not None:
+                total += file.rows
+            elif file.has_vector or not isinstance(dates, Mapping) or dates[self.date] is None:
+                return None
+            else:
+                total += dates[self.date]
+        return total
+
+
+def _changes(
+    question: Question, gold: DeltaTable, silver_table_id: str, commits: Sequence[_Written], *, complete: bool
+) -> Iterator[Change]:
+    files = [file for commit in commits for file in (*commit.added, *commit.removed)]
+    rows = iter(rows_in_files(gold, files, lambda table: View(table, "*", "true"), question.in_table))
+    for number, commit in enumerate(commits):
+        added, removed = _all(rows, len(commit.added)), _all(rows, len(commit.removed))
+        after, before = (None, None) if added is None or removed is None else came_and_went(added, removed)
+        if after == [] and before == []:
+            continue
+        stamp = commit.stamp
+        earlier = next((each.stamp for each in commits[number + 1 :] if each.stamp is not None), None)
+        since = None
+        if stamp is not None and stamp.silver_table_id == silver_table_id:
+            since = stamp.since if stamp.since is not None else _made_from(earlier, silver_table_id, complete=complete)
+        yield Change(
+            commit.info,
+            "written by somebody else" if stamp is None else "patched" if stamp.since is not None else "recomputed",
+            (stamp.by if stamp is not None else "") or commit.info.by,
+            None if stamp is None else stamp.silver_version,
+            since,
+            before,
+            after,
+        )
+
+
+def _made_from(earlier: Stamp | None, silver_table_id: str, *, complete: bool) -> int | None:
+    """The version of Silver that rows were made from, by the stamp before: -1 where there was none."""
+    if earlier is None:
+        return -1 if complete else None
+    return earlier.silver_version if earlier.silver_table_id == silver_table_id else -1
+
+
+def _all(rows: Iterator[Rows | None], files: int) -> Rows | None:
+    """The rows of so many files, None where one is gone."""
+    found = [next(rows) for _ in range(files)]
+    return None if any(each is None for each in found) else [row for each in found for row in each or ()]
+
+
+def _commits_of(gold: DeltaTable, date: dt.date | None) -> tuple[list[_Written], str]:
+    """The commits of the table that touched the date, newest first; and why they go back no further, where they do not."""
+    log, dates = DeltaLog(gold), FileDates(gold)
+    commits: list[_Written] = []
+    oldest = max(gold.version() - MOST_COMMITS, -1)
+    for version in range(gold.version(), oldest, -1):
+        try:
+            commit = _read(log, dates, version, date)
+        except FileNotFoundError:
+            return commits, f"the table's log no longer has version {version}"
+        if commit is not None:
+            commits.append(commit)
+    return commits, f"only the table's newest {MOST_COMMITS} commits are looked at" if oldest >= 0 else ""
+
+
+def _read(log: DeltaLog, dates: FileDates, version: int, date: dt.date | None) -> _Written | None:
+    info: Mapping[str, Any] = {}
+    sides: dict[str, list[Mapping[str, Any]]] = {"add": [], "remove": []}
+    for action in log.actions(version):
+        info = action.get("commitInfo", info)
+        for side, files in sides.items():
+            file = action.get(side)
+            if file is not None and file.get("dataChange", True) and date in dates.of_action(file):
+                files.append(file)
+    stamp = Stamp.of(Commit(version, dict(info)))
+    if stamp is not None and date not in stamp.covers:
+        stamp = None
+    if stamp is None and not sides["add"] and not sides["remove"]:
+        return None
+    return _Written(CommitInfo.of(version, info), stamp, sides["add"], sides["remove"])
+
+
+def _info(log: DeltaLog, version: int) -> Mapping[str, Any]:
+    return next((action["commitInfo"] for action in log.actions(version) if "commitInfo" in action), {})

@@ -1,0 +1,142 @@
+"""Explanations of random histories of Silver and Gold, held against what reading every version of both tells."""
+
+import datetime as dt
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from deltalake import DeltaTable
+from hypothesis import Phase, given, settings
+
+from gold_assets.delta.errors import UserError
+from gold_assets.engines import Engine
+from gold_assets.explaining.explanation import Explanation, explain
+from gold_assets.explaining.history import Change, SilverCommit
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.refresh import refresh
+from gold_assets_tests import silver_changes
+from gold_assets_tests.conftest import lake_in
+from gold_assets_tests.gold.test_patch_histories import DATES, EXAMPLES, delete_of_gold, few, of_silver, on, rows
+from gold_assets_tests.small_silver import write_silver
+from gold_assets_tests.truth import rows_of
+
+pytestmark = pytest.mark.sail
+
+_numbers = itertools.count()
+
+changes = st.one_of(
+    *[
+        st.one_of(
+            *[rows.map(silver_changes.append)] * 6,
+            rows.map(silver_changes.append_with_another_column),
+            st.builds(silver_changes.overwrite_a_day, rows, on),
+            st.builds(silver_changes.delete, on, st.just("user_id = 'ann'")),
+            on.map(silver_changes.update),
+            st.builds(silver_changes.move, on, on | st.none(), st.just("user_id = 'bob'")),
+            st.just(silver_changes.compact),
+        ).map(of_silver)
+    ]
+    * 8,
+    few.flatmap(delete_of_gold),
+)
+hows = st.sampled_from(["patch", "patch", "recompute", None])
+
+Counted = Counter[tuple[tuple[str, str], ...]]
+
+
+def counted(rows: list[dict[str, Any]], **values: Any) -> Counted:
+    """The rows with these values, as a multiset that does not know of columns without a value."""
+    return Counter(
+        tuple(sorted((name, repr(value)) for name, value in row.items() if value is not None))
+        for row in rows
+        if all(row[name] == value for name, value in values.items())
+    )
+
+
+def history_of(uri: str, **values: Any) -> dict[int, tuple[Counted, Counted]]:
+    """By each version of a table that changed the rows with these values: those that went and those that came."""
+    states = [counted(rows_of(uri, version).to_pylist(), **values) for version in range(DeltaTable(uri).version() + 1)]
+    return {
+        version: (before - after, after - before)
+        for version, (before, after) in enumerate(itertools.pairwise([Counter(), *states]))
+        if before != after
+    }
+
+
+def told(change: Change) -> tuple[Counted, Counted]:
+    assert change.before is not None and change.after is not None
+    return counted(change.before), counted(change.after)
+
+
+def moved(commit: SilverCommit) -> tuple[Counted, Counted]:
+    assert commit.went is not None and commit.came is not None
+    return counted(commit.went), counted(commit.came)
+
+
+def assert_tells_what_happened(found: Explanation, lake: Lake, made: Mapping[int, int], **values: Any) -> None:
+    """``made`` says which version of Silver each version of the table was made from."""
+    table = found.question.table.name
+    assert not found.history.ends and not found.history.silver_ends
+    newest = found.now.table_version
+    assert counted(found.now.rows) == counted(rows_of(lake.places[table], newest).to_pylist(), **values)
+    assert {change.info.version: told(change) for change in found.history.changes} == history_of(
+        lake.places[table], **keys
+    )
+    in_silver = history_of(lake.silver, **values)
+    for change in found.history.changes:
+        assert change.silver_version == made.get(change.info.version)
+        if change.silver_version is not None and change.since is not None:
+            window = range(change.since + 1, change.silver_version + 1)
+            touched = {commit.info.version: moved(commit) for commit in change.silver}
+            assert {version: rows for version, rows in touched.items() if rows[0] or rows[1]} == {
+                version: rows for version, rows in in_silver.items() if version in window
+            }
+
+
+@settings(max_examples=EXAMPLES // 2, phases=[Phase.reuse, Phase.generate])
+@given(
+    first=rows,
+    history=st.lists(st.tuples(changes, hows), min_size=3, max_size=8),
+    partitioned=st.booleans(),
+    date=on,
+)
+def test_an_explanation_tells_what_happened(
+    first: list[dict[str, Any]],
+    history: list[tuple[Any, Any]],
+    partitioned: bool,
+    date: dt.date,
+    engine: Engine,
+    tmp_path: Path,
+) -> None:
+    lake = lake_in(tmp_path / f"lake {next(_numbers)}")
+    write_silver(lake, first, partition_by=["event_date"] if partitioned else [])
+    refresh(lake, engine, DATES)
+    made: dict[str, dict[int, int]] = {}
+    for change, how in [(None, "recompute"), *history, (None, "patch")]:
+        if change is not None:
+            change(lake, engine)
+        if how is not None:
+            done = refresh(lake, engine, DATES, how=how)
+            for name, dates in done.dates.items():
+                made.setdefault(name, {}).update(
+                    {written.table_version: done.silver_version for written in dates.values()}
+                )
+    made = {name: {1: 0, **versions} for name, versions in made.items()}
+    for table, user in itertools.product(("user_spend_summary", "quarantined_txns"), ("ann", "bob", " ")):
+        try:
+            found = explain(lake, table, str(date), [f"user_id={user}"])
+        except UserError as error:
+            assert "nearest" in str(error) or "no value" in str(error)
+            assert not history_of(lake.places[table], user_id=user, event_date=date)
+            continue
+        assert_tells_what_happened(found, lake, made[table], user_id=user, event_date=date)
+        assert found.second_opinion is not None and found.second_opinion.agrees
+        silver = counted(rows_of(lake.silver).to_pylist(), user_id=user, event_date=date)
+        quarantine = counted(rows_of(lake.places["quarantined_txns"]).to_pylist(), user_id=user, event_date=date)
+        assert (found.origin.count, found.origin.count - found.origin.valid) == (silver.total(), quarantine.total())
+        assert counted(found.origin.quarantined) <= quarantine
+        assert bool(found.absent) == (not found.now.count)
