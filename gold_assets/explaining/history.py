@@ -127,7 +127,9 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
     except TooManyRows:
         rows = {}
     log = DeltaLog(silver.table)
-    counted = _Counts(silver.file_dates, question.date)
+    # Who restores a table or takes rows away need not say how many a file has; who added it did.
+    told = {file.path: file.rows for file in files if file.is_add and not file.has_vector}
+    counted = _Counts(silver.file_dates, question.date, told)
     return [
         SilverCommit(
             CommitInfo.of(version, _info(log, version)),
@@ -151,10 +153,11 @@ def _moved(files: Sequence[FileChange], rows: Mapping[int, Rows | None]) -> tupl
 
 @dataclass(frozen=True)
 class _Counts:
-    """Rows of the date in files of Silver."""
+    """Rows of the date in files of Silver; ``told`` are those of all dates in files that were added whole."""
 
     dates: FileDates
     date: dt.date | None
+    told: Mapping[str, int | None]
 
     def of(self, files: Sequence[FileChange]) -> int | None:
         total = 0
@@ -163,8 +166,9 @@ class _Counts:
                 dates = self.dates.of_action(file.action)
             except UnknownDate:
                 return None
-            if set(dates) == {self.date} and file.rows is not None:
-                total += file.rows
+            rows = file.rows if file.rows is not None or file.has_vector else self.told.get(file.path)
+            if set(dates) == {self.date} and rows is not None:
+                total += rows
             elif file.has_vector or not isinstance(dates, Mapping) or dates[self.date] is None:
                 return None
             else:

@@ -17,7 +17,7 @@ from gold_assets.explaining.rows import Rows
 from gold_assets.reading.answers import plain, shown, table_of
 
 _INDENT = "  "
-_ROWS_OF_A_COMMIT = 5
+_ROWS_OF_A_COMMIT = 3
 
 
 @dataclass(frozen=True)
@@ -191,12 +191,10 @@ def _second_opinion(found: Explanation) -> Iterator[_Part]:
         return
     if found.second_opinion.agrees:
         digits = "to the last digit" if found.second_opinion.is_exact else "but for the last digits of an average"
-        yield _Part(
-            f"SQL, by none of the code that made it, finds the same in version {found.origin.version}, {digits}"
-        )
+        yield _Part(f"An independent computation in SQL finds the same in version {found.origin.version}, {digits}")
     else:
         yield _Part(
-            f"SQL, by none of the code that made it, finds something else in version {found.origin.version}:",
+            f"An independent computation in SQL finds something else in version {found.origin.version}:",
             rows=found.second_opinion.pairs,
         )
 
@@ -236,6 +234,8 @@ def _silver_commit(commit: SilverCommit) -> Iterator[_Part]:
     yield _Part(f"{said}: {_number(commit.added)} rows of the date added, {_number(commit.removed)} removed", 3)
     if commit.came is None or commit.went is None:
         yield _Part("which of them are meant here is not known: files of the commit are gone", 4)
+    elif not commit.came and not commit.went:
+        yield _Part("none of them is meant here", 4)
     else:
         yield from (_Part(line, 4) for line in _moved(commit.went, commit.came))
 

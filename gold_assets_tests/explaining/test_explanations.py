@@ -3,7 +3,6 @@
 import dataclasses
 import datetime as dt
 import json
-import os
 import re
 import shlex
 from pathlib import Path
@@ -209,7 +208,7 @@ def test_where_the_tables_log_is_cut_the_history_says_so(lake: Lake, engine: Eng
     table = DeltaTable(lake.places[SPEND])
     table.create_checkpoint()
     for version in (0, 1):
-        os.remove(Path(lake.places[SPEND]) / "_delta_log" / f"{version:020}.json")
+        (Path(lake.places[SPEND]) / "_delta_log" / f"{version:020}.json").unlink()
     add(lake, engine, "ann")
     found = of(lake, "user_id=ann")
     assert found.history.ends == "the table's log no longer has version 1"

@@ -84,7 +84,7 @@ def assert_tells_what_happened(found: Explanation, lake: Lake, made: Mapping[int
     newest = found.now.table_version
     assert counted(found.now.rows) == counted(rows_of(lake.places[table], newest).to_pylist(), **values)
     assert {change.info.version: told(change) for change in found.history.changes} == history_of(
-        lake.places[table], **keys
+        lake.places[table], **values
     )
     in_silver = history_of(lake.silver, **values)
     for change in found.history.changes:
