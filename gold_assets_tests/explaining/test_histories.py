@@ -14,12 +14,14 @@ from hypothesis import Phase, given, settings
 
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
+from gold_assets.explaining.differences import differences
 from gold_assets.explaining.explanation import Explanation, explain
 from gold_assets.explaining.history import Change, SilverCommit
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests import silver_changes
 from gold_assets_tests.conftest import lake_in
+from gold_assets_tests.corruptions import HIGH_RISK, QUARANTINE, SPEND
 from gold_assets_tests.gold.test_patch_histories import DATES, EXAMPLES, delete_of_gold, few, of_silver, on, rows
 from gold_assets_tests.small_silver import write_silver
 from gold_assets_tests.truth import rows_of
@@ -97,6 +99,37 @@ def assert_tells_what_happened(found: Explanation, lake: Lake, made: Mapping[int
             }
 
 
+def assert_differences_are_those(lake: Lake, name: str, before: int, after: int) -> None:
+    [table] = lake.named([name])
+    old, new = (DeltaTable(lake.places[name], version=version) for version in (before, after))
+    found = differences(table, old, new)
+    sides = [rows_of(lake.places[name], version).to_pylist() for version in (before, after)]
+    went, came = counted(sides[0]) - counted(sides[1]), counted(sides[1]) - counted(sides[0])
+    changes = list(found.largest())
+    assert len(changes) == found.count
+    assert {change.date for change in changes} == found.dates.keys()
+    if not table.key:
+        for change in changes:
+            one = counted([{**change.key, "event_date": change.date}])
+            assert one <= went or one <= came
+        assert sum(change.after["rows"] - change.before["rows"] for change in changes) == came.total() - went.total()
+        assert (
+            sum(abs(change.after["rows"] - change.before["rows"]) for change in changes) == came.total() + went.total()
+        )
+        return
+    for side, expected in (("before", went), ("after", came)):
+        values = [
+            {**change.key, **getattr(change, side), "event_date": change.date}
+            for change in changes
+            if any(value is not None for value in getattr(change, side).values())
+        ]
+        assert counted(values) == expected
+    if found.dates:
+        total = found.totals["total_spend"]
+        moved_by = sum((change.after["total_spend"] or 0) - (change.before["total_spend"] or 0) for change in changes)
+        assert (total.before + total.change, moved_by) == (total.after, total.change)
+
+
 @settings(max_examples=EXAMPLES // 2, phases=[Phase.reuse, Phase.generate])
 @given(
     first=rows,
@@ -126,7 +159,7 @@ def test_an_explanation_tells_what_happened(
                     {written.table_version: done.silver_version for written in dates.values()}
                 )
     made = {name: {1: 0, **versions} for name, versions in made.items()}
-    for table, user in itertools.product(("user_spend_summary", "quarantined_txns"), ("ann", "bob", " ")):
+    for table, user in itertools.product((SPEND, QUARANTINE), ("ann", "bob", " ")):
         try:
             found = explain(lake, table, str(date), [f"user_id={user}"])
         except UserError as error:
@@ -140,3 +173,7 @@ def test_an_explanation_tells_what_happened(
         assert (found.origin.count, found.origin.count - found.origin.valid) == (silver.total(), quarantine.total())
         assert counted(found.origin.quarantined) <= quarantine
         assert bool(found.absent) == (not found.now.count)
+    for name in (SPEND, HIGH_RISK, QUARANTINE):
+        newest = DeltaTable(lake.places[name]).version()
+        for before, after in ((1, newest), (newest, newest // 2), (0, 1)):
+            assert_differences_are_those(lake, name, before, after)
