@@ -49,7 +49,7 @@ def _axes(title: str) -> "tuple[Figure, Axes]":
     from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(7, 2.2), dpi=100)
-    axes = figure.add_axes((0.08, 0.14, 0.91, 0.72))
+    axes = figure.add_axes((0.08, 0.2, 0.91, 0.67))
     axes.set_title(title, fontsize=10, loc="left")
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.tick_params(labelsize=8)
@@ -80,3 +80,4 @@ def _with_dates(axes: "Axes") -> None:
     locator = AutoDateLocator(minticks=1, maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.get_offset_text().set_fontsize(8)

@@ -247,11 +247,11 @@ def _moved(before: Rows, after: Rows) -> Iterator[str]:
             if before[0].get(name) != value:
                 yield f"{name} {shown(before[0].get(name))} -> {shown(value)}"
         return
-    for sign, rows in (("-", before), ("+", after)):
+    for moved, rows in (("went", before), ("came", after)):
         for row in rows[:_ROWS_OF_A_COMMIT]:
-            yield f"{sign} {', '.join(f'{name} {shown(value)}' for name, value in row.items())}"
+            yield f"{moved}: {', '.join(f'{name} {shown(value)}' for name, value in row.items())}"
         if len(rows) > _ROWS_OF_A_COMMIT:
-            yield f"{sign} {len(rows) - _ROWS_OF_A_COMMIT:,} more"
+            yield f"{moved}: {len(rows) - _ROWS_OF_A_COMMIT:,} more"
 
 
 def _by(whom: str) -> str:

@@ -74,7 +74,7 @@ def test_the_command_says_what_a_number_is_made_from_when_it_changed_and_who_cha
     history = text[text.index("History") :]
     assert "total_spend 5.0000 -> 6.2500" in history
     assert re.search(r"Silver 3, .*Z, WRITE by delta-rs.*: 1 rows of the date added, 0\s+removed", history)
-    assert "+ user_id ann, product_id tea, amount 1.25" in history
+    assert "came: user_id ann, product_id tea, amount 1.25" in history
     assert "That is all since the table was made" in history
 
 
