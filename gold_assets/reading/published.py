@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
-from gold_assets.delta.dataset import dataset_of
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.errors import UserError
@@ -82,6 +81,8 @@ class Published:
             import duckdb
         except ImportError as error:
             raise missing("DuckDB", "read") from error
+        from gold_assets.delta.dataset import dataset_of  # and pandas with it, by way of pyarrow.dataset
+
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
         for name in self.names:
