@@ -74,7 +74,7 @@ class Published:
     def duckdb(self) -> "DuckDBPyConnection":
         """A new connection to DuckDB, in memory, with a view of each table under its name. Its time zone is UTC.
 
-        Rows are read when a query needs them, by delta-rs at the published versions; a filter on event_date opens the files of its dates alone.
+        Rows are read when a query needs them, at the published versions; a filter on event_date opens the files of its dates alone.
         Raises ``UserError`` where DuckDB is not installed.
         """
         try:

@@ -19,5 +19,7 @@ def test_readers_get_what_is_published_in_a_bucket(lake: Lake, engine: Engine) -
     published_lake(lake, engine)
     add(lake, engine, "new")
     reader = published(lake=lake.published)
-    assert users(reader.duckdb()) == ["ann"]
+    connection = reader.duckdb()
+    assert users(connection) == ["ann"]
+    assert len(connection.execute(f"SELECT * FROM {SPEND} LIMIT 1").fetchall()) == 1  # which stops early
     assert reader.arrow(SPEND, TUESDAY, TUESDAY).num_rows == 1
