@@ -1,7 +1,7 @@
 """What a micro-batch costs on a large day: 1,000 rows appended to a date of 1, 10 and 40 million.
 
-``python -m benchmarks.large_day`` prints, for each size, refreshes that patch and their checks beside those of the whole date; then what
-a tenth of a day of 17,280 micro-batches of 100 rows takes and leaves. Each part runs in a process of its own, on a warm engine. Before
+``python -m benchmarks.large_day`` prints, for each size, refreshes that patch and their checks beside those of the whole date, and how long
+``gold explain`` takes of rows that were patched 50 times; then what a tenth of a day of 17,280 micro-batches of 100 rows takes and leaves. Each part runs in a process of its own, on a warm engine. Before
 a figure is printed, the whole date has been compared with Silver.
 """
 
@@ -27,12 +27,14 @@ from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.delta.query import as_table
 from gold_assets.engines.sail import SailEngine
+from gold_assets.explaining.explanation import explain
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
 
 DAY = dt.date(2026, 1, 1)
 _LIMITS = Limits(DAY, DAY)
+SPEND, USAGE, RISK, QUARANTINE = (table.name for table in TABLES)
 _ROWS_AT_ONCE = 2_000_000
 _USERS, _PRODUCTS = 100_000, 5_000
 _PATCHES, _RECOMPUTES = 50, 3
@@ -43,30 +45,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millions", type=float, nargs="*", default=[1, 10, 40], help="rows of the date")
     parser.add_argument("--micro-batches", type=int, default=1_728)
-    parser.add_argument("--part", choices=_PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=[*_PARTS, "explanations"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--times", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.part == "explanations":
+        print(json.dumps(explanations(lake_in(given.folder)) | {"peak_mib": _peak_mib()}))
+        return
     if given.part:
         with closing(SailEngine()) as engine:
             told = _PARTS[given.part](lake_in(given.folder), engine, given.rows, given.times)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-        print(json.dumps(told | {"peak_mib": peak}))
+        print(json.dumps(told | {"peak_mib": _peak_mib()}))
         return
     if given.millions:
         print(
             f"{'million':>8} | {'patch s':>8}{'worst':>7}{'checks':>8}{'peak MiB':>10} | "
-            f"{'recompute s':>12}{'checks':>8}{'peak MiB':>10} | {'patch / recompute':>17}"
+            f"{'recompute s':>12}{'checks':>8}{'peak MiB':>10} | {'patch / recompute':>17} | {'explain s':>10}{'worst':>7}{'peak MiB':>10}"
         )
     for millions in given.millions:
         with tempfile.TemporaryDirectory() as folder:
             _part("build", folder, int(millions * 1e6))
             patches = _part("patches", folder, 1_000, _PATCHES)
+            explained = _part("explanations", folder, 0)
             whole = _part("recomputes", folder, 0, _RECOMPUTES)
         print(
             f"{millions:>8g} | {patches['refresh']:>8.2f}{patches['worst']:>7.2f}{patches['checks']:>8.2f}{patches['peak_mib']:>10.0f} | "
-            f"{whole['refresh']:>12.2f}{whole['checks']:>8.2f}{whole['peak_mib']:>10.0f} | {patches['refresh'] / whole['refresh']:>17.3f}",
+            f"{whole['refresh']:>12.2f}{whole['checks']:>8.2f}{whole['peak_mib']:>10.0f} | {patches['refresh'] / whole['refresh']:>17.3f} | "
+            f"{explained['median']:>10.2f}{explained['worst']:>7.2f}{explained['peak_mib']:>10.0f}",
             flush=True,
         )
     if given.micro_batches:
@@ -110,6 +116,22 @@ def recomputes(lake: Lake, engine: SailEngine, _rows: int, times: int) -> dict[s
     refreshed = [seconds(lambda: refresh(lake, engine, [DAY])) for _ in range(times)]
     checked += [seconds(lambda: check(lake, patches=False)) for _ in range(times)]
     return {"refresh": statistics.median(refreshed), "checks": statistics.median(checked)}
+
+
+def explanations(lake: Lake) -> dict[str, Any]:
+    """Explain a row of each table, the high-risk ones by the user, and users one after the other. No engine is started."""
+    asked = [
+        *((SPEND, f"user_id={user}") for user in range(5)),
+        (USAGE, "product_id=7"),
+        (RISK, "user_id=7"),
+        (QUARANTINE, "user_id= "),
+    ]
+    taken = [seconds(lambda table=table, key=key: explain(lake, table, str(DAY), [key])) for table, key in asked]  # type: ignore[misc]
+    return {"median": statistics.median(taken), "worst": max(taken)}
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
 
 
 def micro_batches(lake: Lake, engine: SailEngine, rows: int, times: int) -> dict[str, Any]:
