@@ -4,9 +4,10 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
@@ -14,6 +15,9 @@ from deltalake.fs import DeltaStorageHandler
 
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.delta_rs_internals import files_of
+
+_READERS, _COMMITS_AT_ONCE = 8, 32
+"""On an object store reading commits means waiting, and waiting is done side by side."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,17 @@ class DeltaLog:
                 return
             yield commit
             version -= 1
+
+
+_Read = TypeVar("_Read")
+
+
+def side_by_side(read: Callable[[int], _Read], newest: int, stop: int) -> Iterator[tuple[int, _Read]]:
+    """What ``read`` makes of each version from the ``newest`` down to the one after ``stop``, some of them read ahead."""
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+        for first in range(newest, stop, -_COMMITS_AT_ONCE):
+            versions = range(first, max(stop, first - _COMMITS_AT_ONCE), -1)
+            yield from zip(versions, pool.map(read, versions), strict=True)
 
 
 def _date_of(file: dict[str, Any]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from gold_assets.delta.file_dates import FileDates, UnknownDate
-from gold_assets.delta.log import Commit, DeltaLog
+from gold_assets.delta.log import Commit, DeltaLog, side_by_side
 from gold_assets.delta.query import View
 from gold_assets.explaining.commits import CommitInfo
 from gold_assets.explaining.question import Question
@@ -26,7 +26,7 @@ class SilverCommit:
 
     Attributes:
         added, removed: how many rows of the date are in the files that it added and removed; None where that is not known.
-        came, went: which of the rows asked about it brought and took away; None where a file of the commit is gone.
+        came, went: which of the rows asked about it brought and took away; None where that is not known, ``unknown`` says why.
     """
 
     info: CommitInfo
@@ -34,6 +34,7 @@ class SilverCommit:
     removed: int | None
     came: Rows | None
     went: Rows | None
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,9 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
         rows = dict(
             zip(map(id, files), rows_in_files(silver.table, [file.action for file in files], view, where), strict=True)
         )
+        unknown = "files of the commit are gone"
     except TooManyRows:
-        rows = {}
+        rows, unknown = {}, f"in all commits they are more than {MOST_ROWS}"
     log = DeltaLog(silver.table)
     # Who restores a table or takes rows away need not say how many a file has; who added it did.
     told = {file.path: file.rows for file in files if file.is_add and not file.has_vector}
@@ -136,6 +138,7 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
             counted.of([file for file in of_version if file.is_add]),
             counted.of([file for file in of_version if not file.is_add]),
             *_moved(of_version, rows),
+            unknown,
         )
         for version, of_version in by_version.items()
     ], (changes.gap if changes.since > after else "")
@@ -220,10 +223,15 @@ def _commits_of(gold: DeltaTable, date: dt.date | None) -> tuple[list[_Written],
     log, dates = DeltaLog(gold), FileDates(gold)
     commits: list[_Written] = []
     oldest = max(gold.version() - MOST_COMMITS, -1)
-    for version in range(gold.version(), oldest, -1):
+
+    def read(version: int) -> _Written | FileNotFoundError | None:
         try:
-            commit = _read(log, dates, version, date)
-        except FileNotFoundError:
+            return _read(log, dates, version, date)
+        except FileNotFoundError as gone:
+            return gone
+
+    for version, commit in side_by_side(read, gold.version(), oldest):
+        if isinstance(commit, FileNotFoundError):
             return commits, f"the table's log no longer has version {version}"
         if commit is not None:
             commits.append(commit)

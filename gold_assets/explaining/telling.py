@@ -233,7 +233,7 @@ def _silver_commit(commit: SilverCommit) -> Iterator[_Part]:
     said = f"Silver {commit.info.version}, {_time(commit.info.at)}, {commit.info.operation}{_by(commit.info.by)}"
     yield _Part(f"{said}: {_number(commit.added)} rows of the date added, {_number(commit.removed)} removed", 3)
     if commit.came is None or commit.went is None:
-        yield _Part("which of them are meant here is not known: files of the commit are gone", 4)
+        yield _Part(f"which of them are meant here is not known: {commit.unknown}", 4)
     elif not commit.came and not commit.went:
         yield _Part("none of them is meant here", 4)
     else:

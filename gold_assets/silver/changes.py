@@ -2,16 +2,12 @@
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gold_assets.delta.file_dates import FileDates, UnknownDate
-from gold_assets.delta.log import DeltaLog, rows_told
+from gold_assets.delta.log import DeltaLog, rows_told, side_by_side
 from gold_assets.silver.pin import Silver
-
-_COMMITS_AT_ONCE = 32
-"""On an object store reading commits means waiting, and waiting is done side by side."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +141,7 @@ def _backwards(
         except UnknownDate as unknown:
             return f"neither the log nor the file tells which dates {unknown} holds, which version {version} added or removed"
 
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        for first in range(silver.version, stop, -_COMMITS_AT_ONCE):
-            versions = range(first, max(stop, first - _COMMITS_AT_ONCE), -1)
-            yield from zip(versions, pool.map(read_one, versions), strict=True)
+    yield from side_by_side(read_one, silver.version, stop)
 
 
 def _changed_dates(log: DeltaLog, files: FileDates, version: int) -> Collection[dt.date | None]:

@@ -14,6 +14,8 @@ from deltalake import DeltaTable
 
 from gold_assets.commands.gold import gold
 from gold_assets.engines import Engine
+from gold_assets.explaining import history, rows
+from gold_assets.explaining.commits import CommitInfo
 from gold_assets.explaining.explanation import Explanation, explain
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
@@ -225,6 +227,31 @@ def test_where_files_are_gone_the_history_does_not_guess(lake: Lake, engine: Eng
     assert {commit.came is None for change in found.history.changes for commit in change.silver} == {True}
     assert "cannot be read any more" in found.origin.doubt
     assert found.now.count == 1
+
+
+def test_rows_too_many_to_list_are_counted(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MOST_ROWS", 1)
+    monkeypatch.setattr(history, "MOST_ROWS", 1)
+    [change] = of(lake, "user_id=ann").history.changes
+    assert [(commit.added, commit.came, commit.unknown) for commit in change.silver] == [
+        (3, None, "in all commits they are more than 1")
+    ]
+    found = of(lake, "user_id=ann", table=HIGH_RISK)
+    assert found.now.count == 1 and len(found.history.changes) == 1
+
+
+@pytest.mark.parametrize(
+    ("info", "by"),
+    [
+        ({"userName": "ann@example.org", "userId": "7", "engineInfo": "Databricks-Runtime"}, "ann@example.org"),
+        ({"job": {"jobId": "12", "runId": "34"}, "clientVersion": "x"}, "job jobId 12, runId 34"),
+        ({"userId": "7", "notebook": {"notebookId": "5"}}, "7, notebook notebookId 5"),
+        ({"engineInfo": "Apache-Spark/4.2.0 Delta-Lake/4.4.0"}, "Apache-Spark/4.2.0 Delta-Lake/4.4.0"),
+        ({}, ""),
+    ],
+)
+def test_who_committed_is_told_as_far_as_the_commit_says(info: dict[str, Any], by: str) -> None:
+    assert CommitInfo.of(3, info).by == by
 
 
 def test_a_silver_of_another_shape_is_explained_too(engine: Engine, tmp_path: Path) -> None:
