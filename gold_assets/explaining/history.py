@@ -117,8 +117,7 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
     files = [change for version in by_version.values() for change in version]
 
     def view(table: DeltaTable) -> View:
-        of_files = dataclasses.replace(silver, table=table)
-        return of_files.view([] if question.date is None else [question.date], and_null=question.date is None)
+        return question.silver_rows(dataclasses.replace(silver, table=table))
 
     where = " AND ".join([question.on_date, *question.in_silver.values()])
     try:

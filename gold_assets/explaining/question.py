@@ -16,6 +16,10 @@ from gold_assets.delta.query import View
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.gold.declaration import KeysTwin, Table
 from gold_assets.silver.contract_sql import unpruned
+from gold_assets.silver.pin import Silver
+
+ROWS_SHOWN = 5
+"""Of each kind."""
 
 WITHOUT_DATE = "none"
 """What is given for the date of rows that have none."""
@@ -51,8 +55,14 @@ class Question:
         return " ".join(f"{name}={value}" for name, value in self.values.items())
 
     @property
+    def dates(self) -> list[dt.date]:
+        """The date, where it is one."""
+        return [] if self.date is None else [self.date]
+
+    @property
     def on_date(self) -> str:
-        return predicate([] if self.date is None else [self.date], and_null=self.date is None)
+        """That a row is of the date, in SQL."""
+        return predicate(self.dates, and_null=self.date is None)
 
     @property
     def in_table(self) -> str:
@@ -70,6 +80,10 @@ class Question:
             return {name: meets(twin.keys.get(name, DATAFUSION.name(name))) for name, meets in self.conditions.items()}
         own = {column.name for column in self.table.columns}
         return {name: meets(DATAFUSION.name(name)) for name, meets in self.conditions.items() if name not in own}
+
+    def silver_rows(self, silver: Silver) -> View:
+        """Silver's rows of the date."""
+        return silver.view(self.dates, and_null=self.date is None)
 
     def rows_in(self, table: DeltaTable) -> View:
         """The rows that are meant, in the table as it is opened."""
