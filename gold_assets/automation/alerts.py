@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import dagster as dg
-from deltalake import DeltaTable
 from pydantic import BaseModel, ValidationError
 
 from gold_assets.assets.outcomes import failing_checks, summary_of_failure
@@ -174,8 +173,7 @@ class Watch:
         if silver.table_id != state.table_id or silver.version < state.applied:
             state.table_id, state.applied = silver.table_id, -1
         first, last = self._window
-        places = [self._lake.places[table.name] for table in self._lake.tables]
-        tables = [DeltaTable(place) if DeltaTable.is_deltatable(place) else None for place in places]
+        tables = [self._lake.open(table) for table in self._lake.tables]
         found = lag(tables, silver, after=state.applied, first=first, last=last)
         state.applied = silver.version if found is None else found.version - 1
         return found

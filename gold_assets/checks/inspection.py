@@ -9,14 +9,13 @@ from functools import cached_property, partial
 from typing import Any
 
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import Check, Finding, Limits
 from gold_assets.checks.pairs import Sides, gold_view
 from gold_assets.checks.patches import Patch, patch_of
 from gold_assets.checks.second_opinion import Comparison, SilverCounts
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.query import Unreadable
 from gold_assets.engines import SliceBounds
@@ -65,7 +64,7 @@ class Inspection:
         self._asked = dates
         self.patches = patches
         # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
-        self._tables = opened or {table.name: _open(lake.places[table.name]) for table in lake.tables}
+        self._tables = opened or {table.name: lake.open(table) for table in lake.tables}
         self._silver_versions: dict[int, Silver] = {}
         self._reconciled: dict[str, dict[dt.date | None, Reconciled]] = defaultdict(dict)
         self._file_changes: dict[tuple[int, int], FileChanges] = {}
@@ -306,17 +305,6 @@ class Reconciled:
     examples: list[dict[str, Any]]
     patch: Patch | None = None
     """Where no more than that was compared: then ``silver`` counts the rows that it added."""
-
-
-def _open(uri: str) -> DeltaTable | None:
-    try:
-        return DeltaTable(uri)
-    except TableNotFoundError:
-        return None
-    except (DeltaError, OSError) as error:
-        raise UserError(
-            f"The table at {uri} cannot be opened ({reason(error)}): see that the place is a Delta table."
-        ) from error
 
 
 def split(dates: Collection[dt.date | None]) -> tuple[list[dt.date], bool]:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gold_assets.checks.pairs import OF_ROW, Sides, pairs
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import Unreadable, query
 from gold_assets.delta.sql import DATAFUSION
@@ -121,17 +120,10 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
 
 
 def _open(lake: Lake, table: Table) -> DeltaTable:
-    place = lake.places[table.name]
-    try:
-        return DeltaTable(place)
-    except TableNotFoundError:
-        raise UserError(
-            f"There is no Delta table at {place}, where {table.name} is expected: materialize it."
-        ) from None
-    except (DeltaError, OSError) as error:
-        raise UserError(
-            f"{table.name} at {place} cannot be opened ({reason(error)}): see that the place is a Delta table and can be read."
-        ) from error
+    if (opened := lake.open(table)) is None:
+        place = lake.places[table.name]
+        raise UserError(f"There is no Delta table at {place}, where {table.name} is expected: materialize it.")
+    return opened
 
 
 def _held(question: Question, gold: DeltaTable) -> Held:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.gold.declaration import Table
@@ -38,29 +38,15 @@ def versions_of(lake: Lake, tables: Sequence[Table], named: str) -> Versions:
         opened = {table.name: reader.delta(table.name) if table.name in reader.names else None for table in tables}
         return Versions(f"what was published at {text_of(reader.publication.at)}", opened)
     if named == NOW:
-        return Versions("now", {table.name: _open(lake, table) for table in tables})
+        return Versions("now", {table.name: lake.open(table) for table in tables})
     if named.isdecimal():
         if len(tables) != 1:
             raise UserError(
                 f"The version {named} is that of one table, and {len(tables)} are asked about: name one with --table, or a moment."
             )
-        return Versions(f"version {named}", {tables[0].name: _open(lake, tables[0], int(named))})
+        return Versions(f"version {named}", {tables[0].name: lake.open(tables[0], int(named))})
     then = moment_of(named)
-    return Versions(text_of(then), {table.name: _at(_open(lake, table), then) for table in tables})
-
-
-def _open(lake: Lake, table: Table, version: int | None = None) -> DeltaTable | None:
-    place = lake.places[table.name]
-    try:
-        return DeltaTable(place, version=version)
-    except TableNotFoundError:
-        return None
-    except (DeltaError, OSError) as error:
-        wanted = "" if version is None else f" at version {version}"
-        raise UserError(
-            f"{table.name} at {place} cannot be opened{wanted} ({reason(error)}): see that the place is a Delta table, and that its log "
-            "still has the version."
-        ) from error
+    return Versions(text_of(then), {table.name: _at(lake.open(table), then) for table in tables})
 
 
 def _at(table: DeltaTable | None, moment: dt.datetime) -> DeltaTable | None:

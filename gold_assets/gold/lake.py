@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.tables import TABLES
@@ -60,6 +60,20 @@ class Lake:
         }
         return pin_silver(self.silver, version, self.silver_columns, reserved)
 
+    def open(self, table: Table, version: int | None = None) -> DeltaTable | None:
+        """The table at ``version``, by default its newest; None where there is none. Raises ``UserError``."""
+        place = self.places[table.name]
+        try:
+            return DeltaTable(place, version=version)
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            at = "" if version is None else f" at version {version}"
+            raise UserError(
+                f"{table.name} at {place} cannot be opened{at} ({reason(error)}): see that the place is a Delta table, that its log "
+                "is whole and that this process may read it."
+            ) from error
+
     def named(self, names: Collection[str]) -> tuple[Table, ...]:
         """The tables with these names, in the order of ``tables``. Raises ``UserError`` for a name that is none of theirs."""
         known = [table.name for table in self.tables]
@@ -72,8 +86,6 @@ def gold_dates(lake: Lake) -> set[dt.date]:
     """The dates that any of the tables made from Silver has files for."""
     dates: set[dt.date | None] = set()
     for table in lake.tables:
-        try:
-            dates |= FileDates(DeltaTable(lake.places[table.name])).dates()
-        except TableNotFoundError:
-            continue
+        if (opened := lake.open(table)) is not None:
+            dates |= FileDates(opened).dates()
     return {date for date in dates if date is not None}
