@@ -1,7 +1,8 @@
 """What publishing adds to a micro-batch, and what thousands of publications leave.
 
 ``python -m benchmarks.publishing`` prints the seconds of a refresh that patches, of its checks, and of publishing what they have found, medians
-of 50 on a date of a million rows; then how long the newest of 10,000 publications takes to find, and how large their table is.
+of 50 on a date of a million rows; then how long the newest of 10,000 publications takes to find, and how large their table is. For that
+the retention of its log and files is shortened as if a publication came every five seconds.
 """
 
 import argparse
@@ -22,10 +23,11 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, publish
 from gold_assets.delta.query import as_table
 from gold_assets.engines.sail import SailEngine
-from gold_assets.gold.publication import Publications
+from gold_assets.gold.publication import FILES_KEPT_HOURS, LOG_KEPT_HOURS, Publication, Publications
 from gold_assets.gold.refresh import refresh
 
 _LIMITS = Limits(DAY, DAY)
+_TIMED, _SECONDS_APART = 100, 5
 
 
 def main() -> None:
@@ -36,7 +38,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         after_patches(Path(folder), given.times)
         if given.publications:
-            many(f"{folder}/published", given.publications)
+            newest = Publications(f"{folder}/published").newest()
+            assert newest is not None
+            many(newest, f"{folder}/many", given.publications)
 
 
 def after_patches(folder: Path, times: int) -> None:
@@ -62,11 +66,15 @@ def after_patches(folder: Path, times: int) -> None:
     )
 
 
-def many(uri: str, publications: int) -> None:
-    newest = Publications(uri).newest()
-    assert newest is not None
+def many(newest: Publication, uri: str, publications: int) -> None:
     started = time.perf_counter()
-    for _ in range(publications):
+    for number in range(publications):
+        if number == _TIMED:
+            hour = (time.perf_counter() - started) / _TIMED / _SECONDS_APART * 3_600
+            kept = {"logRetention": LOG_KEPT_HOURS, "deletedFileRetention": FILES_KEPT_HOURS}
+            DeltaTable(uri).alter.set_table_properties(
+                {f"delta.{name}Duration": f"interval {int(hour * hours)} seconds" for name, hours in kept.items()}
+            )
         Publications(uri).append(dataclasses.replace(newest, at=dt.datetime.now(dt.timezone.utc)))
     appending = (time.perf_counter() - started) / publications
     found = seconds(lambda: Publications(uri).newest())

@@ -41,10 +41,13 @@ SCHEMA = pa.schema(
 _COMMITS_A_FILE = 20
 """So many publications are rewritten as one file, and the log gets a checkpoint: whoever reads the newest opens few."""
 
+FILES_KEPT_HOURS, LOG_KEPT_HOURS = 1, 6
+"""How long the table's own past is kept, which nobody asks for: earlier publications are rows of the newest version."""
+
 _PROPERTIES = {
     "delta.checkpointInterval": str(_COMMITS_A_FILE),
-    "delta.logRetentionDuration": "interval 168 hours",
-    "delta.deletedFileRetentionDuration": "interval 24 hours",
+    "delta.logRetentionDuration": f"interval {LOG_KEPT_HOURS} hours",
+    "delta.deletedFileRetentionDuration": f"interval {FILES_KEPT_HOURS} hours",
 }
 
 
@@ -214,7 +217,7 @@ class Publications:
             self._table.update_incremental()
             self._table.optimize.compact()
 
-    def vacuum(self, hours: int = 24) -> None:
+    def vacuum(self, hours: int = FILES_KEPT_HOURS) -> None:
         """Delete the files that were rewritten as one more than so long ago."""
         if self._table is not None:
             self._table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
