@@ -17,21 +17,24 @@ from gold_assets.resources import Lakehouse, one_sentence_failures
 _WIDTH = 120
 
 
-class ExplainConfig(dg.Config):
-    """What the launchpad asks for."""
-
-    table: str = Field(description="The table, such as user_spend_summary.")
-    date: str = Field(description="The day, such as 2026-01-31; none for rows without a date.")
-    key: str = Field(
-        description="The row, by its key, such as user_id=1609; by any of its columns where the table has no key. NULL stands for no value."
-    )
-
-
 def explain_job(settings: Settings) -> dg.JobDefinition:
     """The job ``explain``: one op that says why a row is what it is, and writes nothing."""
 
+    class Row(dg.Config):
+        """What the launchpad asks for, filled in as far as it can be."""
+
+        table: str = Field(default=settings.tables[0].name, description="The table.")
+        date: str = Field(
+            default=str(settings.limits.end), description="The day, such as 2026-01-31; none for rows without a date."
+        )
+        key: str = Field(
+            default="",
+            description="The row, by its key, such as user_id=1609; by any of its columns where the table has no key. "
+            "NULL stands for no value.",
+        )
+
     @dg.op
-    def explain_row(context: dg.OpExecutionContext, config: ExplainConfig, lakehouse: Lakehouse) -> None:
+    def explain_row(context: dg.OpExecutionContext, config: Row, lakehouse: Lakehouse) -> None:
         """Tell what a row is made from, when it changed, and by whose doing."""
         with one_sentence_failures():
             found = explain(lakehouse.lake(settings.tables), config.table, config.date, shlex.split(config.key))
