@@ -410,22 +410,6 @@ def test_appended_files_become_one_after_some_patches(
 
 
 @pytest.mark.sail
-def test_500_patches_in_a_row_equal_a_recompute(lake: Lake, engine: Engine) -> None:
-    usage = lake.named(["product_usage_metrics"])
-    for number in range(500):
-        changes = {"usage_cost_ratio": (number % 19) / 100, "amount": number / 3}
-        write_silver(lake, [row(product_id=f"{number % 7}", **changes)])
-        done = refresh(lake, engine, [MONDAY], how="patch", tables=usage)
-        if number % 20 == 0:  # else the time goes into reading logs
-            silver(lake).create_checkpoint()
-            DeltaTable(lake.places["product_usage_metrics"]).create_checkpoint()
-    step = done.dates["product_usage_metrics"][MONDAY].step
-    assert str(step) == "patched: 1 file added in version 500"
-    assert step.made is not None and step.made.patches == 499
-    assert_gold_is_true(lake, tables=["product_usage_metrics"])
-
-
-@pytest.mark.sail
 def test_60_patches_of_a_table_of_rows_equal_a_recompute(lake: Lake, engine: Engine) -> None:
     risk = lake.named([RISK])
     appended = []

@@ -413,7 +413,7 @@ def test_a_date_is_replaced_in_one_commit(two_days: Lake, engine: Engine) -> Non
 def test_each_commit_says_which_silver_it_is_made_from(lake: Lake, engine: Engine) -> None:
     write_silver(lake, rows_of_each_kind(MONDAY))
     write_silver(lake, rows_of_each_kind(WEDNESDAY))
-    refresh(lake, engine, [MONDAY, TUESDAY, WEEK[5]], silver_version=0)
+    refresh(lake, engine, [MONDAY, TUESDAY, WEEK[5]], silver_version=0, by="a test")
     refresh_ids = set()
     for table in TABLES:
         stamp = dict(commit_of(lake, table.name).user_metadata[STAMP])
@@ -427,6 +427,7 @@ def test_each_commit_says_which_silver_it_is_made_from(lake: Lake, engine: Engin
             "since": None,
             "patches": 0,
             "appended": 0,
+            "by": "a test",
             "code_version": table.code_version,
             "dates": [["2024-01-01", "2024-01-02"], ["2024-01-06", "2024-01-06"]],
             "and_null": table.name == QUARANTINE,
