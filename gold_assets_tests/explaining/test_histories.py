@@ -130,10 +130,10 @@ def assert_differences_are_those(lake: Lake, name: str, before: int, after: int)
         assert (total.before + total.change, moved_by) == (total.after, total.change)
 
 
-@settings(max_examples=EXAMPLES // 2, phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=EXAMPLES // 3, phases=[Phase.reuse, Phase.generate])
 @given(
     first=rows,
-    history=st.lists(st.tuples(changes, hows), min_size=3, max_size=8),
+    history=st.lists(st.tuples(changes, hows), min_size=3, max_size=6),
     partitioned=st.booleans(),
     date=on,
 )
