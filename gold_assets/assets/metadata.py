@@ -85,9 +85,10 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
 def _restated(table: Table, gold: DeltaTable, written: Mapping[dt.date, WrittenDate]) -> dict[dt.date, str]:
     """What a run changed of dates before yesterday, which people have read; ``gold`` is at the run's last version."""
     yesterday = dt.datetime.now(dt.timezone.utc).date() - dt.timedelta(days=1)
+    if not (past := {date for date in written if date < yesterday}):
+        return {}  # as with most micro-batches, whose logs and tables need not be opened again
     before = DeltaTable(gold.table_uri, version=min(date.table_version for date in written.values()) - 1)
-    read = {date for date in written if date < yesterday} & FileDates(before).dates()
-    found = differences(table, before, gold, read)
+    found = differences(table, before, gold, past & FileDates(before).dates())
     return {
         date: f"{count_of(count, table.what)} of this date; in all of the run {found.summary}"
         for date, count in found.dates.items()

@@ -12,7 +12,7 @@ from gold_assets.config import load_settings
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.words import count_of
-from gold_assets.explaining.differences import Difference, Number, TableDifferences, differences, signed
+from gold_assets.explaining.differences import Difference, Number, TableDifferences, difference, differences, signed
 from gold_assets.explaining.versions import NOW, PUBLISHED, Versions, versions_of
 from gold_assets.reading.answers import plain, table_of, write_csv
 from gold_assets.reading.sql import Answer
@@ -91,7 +91,7 @@ def _values(table: TableDifferences, changes: Iterator[Difference]) -> Iterator[
         for name, value in change.after.items():
             before = change.before[name]
             if before != value:
-                moved = None if before is None or value is None else value - before
+                moved = None if before is None or value is None else difference(before, value)
                 yield table.table.name, change.date, key, name, before, value, moved
 
 
