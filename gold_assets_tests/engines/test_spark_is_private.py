@@ -40,6 +40,7 @@ def test_a_local_spark_does_nothing_for_a_stranger(engine: SparkEngine) -> None:
     ports = [
         connection.laddr.port
         for child in psutil.Process().children(recursive=True)
+        if child.name() == "java"
         for connection in child.net_connections()
         if connection.status == psutil.CONN_LISTEN
     ]
