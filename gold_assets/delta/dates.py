@@ -87,9 +87,9 @@ def dates_in(text: str) -> set[dt.date]:
     return found
 
 
-def predicate(dates: Collection[dt.date], *, and_null: bool = False) -> str:
+def predicate(dates: Iterable[dt.date], *, and_null: bool = False) -> str:
     """``RowsOn`` in a table of ours, as every engine reads it."""
-    return RowsOn(dates, and_null).sql(_PLAIN)
+    return RowsOn(list(dates), and_null).sql(_PLAIN)
 
 
 _PLAIN = Dialect("", "")

@@ -15,7 +15,7 @@ from gold_assets.delta.dates import RowsOn
 class SliceBounds:
     """How much of Silver is computed and written together: at most so many rows, unless one date has more, and dates."""
 
-    rows: int = 2_000_000
+    rows: int = 4_000_000
     dates: int = 92
 
 
@@ -26,11 +26,16 @@ class Engine(Protocol):
     """What fits into the engine's memory, however long the range; each slice is a commit of each table."""
 
     def read(
-        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
+        self,
+        table: DeltaTable,
+        on: RowsOn | None = None,
+        files: Collection[Mapping[str, Any]] | None = None,
+        rows: int | None = None,
     ) -> DataFrame:
         """The rows of ``table`` at the version that it is loaded at, by default all.
 
         Where ``files`` are given, as the table's log adds them, theirs alone: each is in that version, and no other of its name.
+        ``rows`` is how many there are at the most, where that is known.
         """
         ...
 

@@ -20,7 +20,6 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
@@ -49,6 +48,11 @@ _NEVER_IDLE = [("grpc.client_idle_timeout_ms", 2**31 - 1)]
 
 _NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
 _ALL_ROWS = 2**31 - 1
+_FEW_ROWS = 250_000
+"""Sooner copied than planned for each table anew: Sail reads the whole log for each query."""
+_ARROW = ds.IpcFileFormat()
+_ROWS_A_FILE = 1 << 17
+"""Of a copy. Sail holds a file that it reads in memory."""
 _APPLICATION = "gold_assets"
 _SORT_BYTES = 1 << 30
 """Of memory for ordering; the rest is spilled."""
@@ -57,6 +61,8 @@ _SORT_BYTES = 1 << 30
 def _start_alone() -> tuple[Any, SparkSession]:
     """A server and its one client. Raises ``UserError`` where others get in before the door is closed."""
     os.environ.setdefault("RUST_LOG", "error")  # else it tells of each session on stderr
+    # The tables are computed side by side. What parts a query's rows among more threads than are free costs more than it gains.
+    os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", str(max(pa.cpu_count() // 2, 1)))
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     from pysail.spark import SparkConnectServer
     from pyspark.sql.connect.client import DefaultChannelBuilder
@@ -118,24 +124,28 @@ class SailEngine:
             return self._session
 
     def read(
-        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
+        self,
+        table: DeltaTable,
+        on: RowsOn | None = None,
+        files: Collection[Mapping[str, Any]] | None = None,
+        rows: int | None = None,
     ) -> DataFrame:
         if files is not None:
-            return self._read_by_delta_rs(of_files(table, files), on)
-        if not _reads_exactly(table, on):
-            return self._read_by_delta_rs(table, on)
+            return self._copy(of_files(table, files), on)
+        if (rows is not None and rows <= _FEW_ROWS) or not _reads_exactly(table, on):
+            return self._copy(table, on)
         # The log as data, and a limit larger than any table here, which keeps every filter but the one on the partition away
         # from the scan, and with them the statistics.
-        rows = (
+        read = (
             self.session.read.format("delta")
             .option("versionAsOf", table.version())
             .option("metadataAsDataRead", "true")
             .load(self._readable(table.table_uri))
         )
-        return (rows if on is None else rows.filter(on.sql(SPARK))).limit(_ALL_ROWS)
+        return (read if on is None else read.filter(on.sql(SPARK))).limit(_ALL_ROWS)
 
-    def _read_by_delta_rs(self, table: DeltaTable, on: RowsOn | None) -> DataFrame:
-        """The rows by way of a Parquet file, which is there as long as they or something made from them is."""
+    def _copy(self, table: DeltaTable, on: RowsOn | None) -> DataFrame:
+        """The rows as delta-rs reads them, in files which are there as long as they or something made from them is."""
         schema = pa.schema(table.schema().to_arrow())
         columns = ", ".join(map(DATAFUSION.name, schema.names))
         where = "" if on is None else f" WHERE {on.sql(DATAFUSION)}"
@@ -143,18 +153,26 @@ class SailEngine:
         scratch = tempfile.mkdtemp(dir=self._scratch_folder())
         try:
             register(builder, "rows", table)
-            # Without statistics, which Sail would take for exact here too.
-            with pq.ParquetWriter(Path(scratch) / "rows.parquet", schema, write_statistics=False) as file:
-                for batch in builder.execute(f"SELECT {columns} FROM rows{where}"):
-                    file.write_batch(pa.record_batch(batch).cast(schema))
+            batches = builder.execute(f"SELECT {columns} FROM rows{where}")
+            ds.write_dataset(
+                (pa.record_batch(batch).cast(schema) for batch in batches),
+                scratch,
+                schema=schema,
+                format=_ARROW,
+                file_options=_ARROW.make_write_options(compression="lz4"),
+                max_rows_per_file=_ROWS_A_FILE,
+                max_rows_per_group=_ROWS_A_FILE,
+            )
+            if not any(Path(scratch).iterdir()):
+                pa.ipc.new_file(Path(scratch) / "no_rows.arrow", schema).close()
         except BaseException as error:
             shutil.rmtree(scratch)
             if isinstance(error, Exception):  # DataFusion's errors arrive as bare Exceptions
-                raise OSError(reason(error)) from error
+                raise OSError(f"copying the rows into {scratch}: {reason(error)}") from error
             raise
-        rows = self.session.read.parquet(scratch)
-        call_when_gone(rows, partial(shutil.rmtree, scratch, ignore_errors=True))
-        return rows
+        copied = self.session.read.format("arrow").load(scratch)
+        call_when_gone(copied, partial(shutil.rmtree, scratch, ignore_errors=True))
+        return copied
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         self._write(table, rows, user_metadata, mode="overwrite", predicate=predicate)
@@ -165,15 +183,15 @@ class SailEngine:
     def _write(self, table: DeltaTable, rows: DataFrame, user_metadata: str, **how: Any) -> None:
         # Appends do not conflict with each other. Transactions of one application do.
         transaction = Transaction(_APPLICATION, table.version() + 1)
-        # The rows leave Sail as Parquet in a scratch folder: twice as fast as Arrow over its gRPC door.
+        # The rows leave Sail as Arrow in files of a scratch folder: twice as fast as over its gRPC door.
         with tempfile.TemporaryDirectory(dir=self._scratch_folder(), ignore_cleanup_errors=True) as scratch:
             computed = Path(scratch) / "rows"
             computed.mkdir()  # Sail writes no file, and no folder, for an empty result
             try:
-                rows.write.mode("append").option("compression", "snappy").parquet(str(computed))
+                rows.write.mode("append").format("arrow").save(str(computed))
             except PySparkException as error:
                 raise OSError(f"computing the rows into {scratch}: {reason(error)}") from error
-            dataset = ds.dataset(computed, schema=pa.schema(table.schema().to_arrow()), format="parquet")
+            dataset = ds.dataset(computed, schema=pa.schema(table.schema().to_arrow()), format=_ARROW)
             try:
                 write_deltalake(
                     table,

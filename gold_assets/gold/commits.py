@@ -90,7 +90,7 @@ class Target:
     engine: Engine
     by: str
 
-    def recompute(self, rows: DataFrame, broken_dates: Collection[dt.date], steps: Steps) -> Written:
+    def recompute(self, rows: DataFrame, broken_dates: Collection[dt.date | None], steps: Steps) -> Written:
         """Let the table hold, on the dates of ``steps``, what Silver's ``rows`` make, which may be of more dates."""
         started = time.perf_counter()
         where = _where(steps)

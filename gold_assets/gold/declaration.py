@@ -103,7 +103,7 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     zorder_by: tuple[str, ...]
-    rows: Callable[[DataFrame, Collection[dt.date] | None], DataFrame]
+    rows: Callable[[DataFrame, Collection[dt.date | None] | None], DataFrame]
     keeps_silver_columns: bool = False
     addition: Addition | None = None
     twin: KeysTwin | RowsTwin | None = None
@@ -130,6 +130,6 @@ class Table:
         """Whether the table holds what breaks the contract, rows without a date among it."""
         return VIOLATIONS in (column.name for column in self.columns)
 
-    def of(self, silver: DataFrame, broken_dates: Collection[dt.date] | None = None) -> DataFrame:
+    def of(self, silver: DataFrame, broken_dates: Collection[dt.date | None] | None = None) -> DataFrame:
         """The table's content as the function of Silver that it is; ``broken_dates`` as in ``contract.valid_rows``."""
         return self.transformation(self.rows(silver, broken_dates))

@@ -1,6 +1,7 @@
 """Creating, opening and evolving the tables that refresh writes."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.fs as pafs
 from deltalake import DeltaTable, Field, Schema
@@ -34,12 +35,13 @@ def open_or_create(
     ``UserError`` where a place holds something else, or a column of another type, before it changes any of them.
     """
     fields = {table.name: declared_fields(table, silver_fields) for table in tables}
-    found = {table.name: _open(table, places[table.name], fields[table.name]) for table in tables}
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda table: _open(table, places[table.name], fields[table.name]), tables))
     return {
         table.name: _with_columns(
-            table, found[table.name] or _create(table, places[table.name], fields[table.name]), fields[table.name]
+            table, there or _create(table, places[table.name], fields[table.name]), fields[table.name]
         )
-        for table in tables
+        for table, there in zip(tables, found, strict=True)
     }
 
 

@@ -198,15 +198,15 @@ class _Slice:
 
     and_null: bool
     rows: DataFrame
-    broken_dates: set[dt.date]
+    broken_dates: set[dt.date | None]
 
 
 def _read_slice(silver: Silver, engine: Engine, dates: list[dt.date], *, and_null: bool) -> _Slice:
     try:
         rows = silver.read(engine, dates, and_null=and_null)
-        return _Slice(and_null, rows, contract.broken_dates(rows) if dates else set())
+        return _Slice(and_null, rows, contract.broken_dates(rows) if dates else {None})
     except FAILURES as error:
         raise UserError(
             f"Silver at {silver.uri} cannot be read at version {silver.version} ({reason(error)}): "
-            "check that its files are there and that this process may read them."
+            "check that its files are there, that this process may read them, and that the disk of temporary files has room."
         ) from error

@@ -183,7 +183,7 @@ RULES = (
 )
 
 
-def valid_rows(silver: DataFrame, broken_dates: Collection[dt.date] | None = None) -> DataFrame:
+def valid_rows(silver: DataFrame, broken_dates: Collection[dt.date | None] | None = None) -> DataFrame:
     """Silver's rows that break no rule, with Silver's columns.
 
     Where ``broken_dates`` is given, it names every date that has a broken row: the others are spared the test.
@@ -191,27 +191,28 @@ def valid_rows(silver: DataFrame, broken_dates: Collection[dt.date] | None = Non
     if broken_dates is None:
         return silver.filter(_all_rules_hold(silver))
     whole_date = F.col(EVENT_DATE).isNotNull()
-    if not broken_dates:
+    if not (broken := predicate(filter(None, broken_dates))):
         return silver.filter(whole_date)
-    return silver.filter((whole_date & ~F.expr(predicate(broken_dates))) | _all_rules_hold(silver))
+    return silver.filter((whole_date & ~F.expr(broken)) | _all_rules_hold(silver))
 
 
-def quarantined_rows(silver: DataFrame, broken_dates: Collection[dt.date] | None = None) -> DataFrame:
+def quarantined_rows(silver: DataFrame, broken_dates: Collection[dt.date | None] | None = None) -> DataFrame:
     """Silver's other rows, with Silver's columns and ``violations`` array<string>, the names of the broken rules.
 
-    Where ``broken_dates`` is given, it names every date that has a broken row: the others are not read.
+    Where ``broken_dates`` is given, it names every date that has a broken row, None where rows without a date are there; where
+    it names none, nothing is read.
     """
     broken = [F.when(rule.is_broken(silver), F.lit(rule.name)) for rule in RULES]
     is_broken = ~F.coalesce(_all_rules_hold(silver), F.lit(False))
     if broken_dates is not None:
-        silver = silver.filter(predicate(broken_dates, and_null=True))
+        silver = silver.filter(predicate(filter(None, broken_dates), and_null=None in broken_dates) or "false")
     return silver.filter(is_broken).withColumn(VIOLATIONS, F.array_compact(F.array(*broken)))
 
 
-def broken_dates(silver: DataFrame) -> set[dt.date]:
-    """The dates that have a row that breaks a rule. Reads the columns of the contract, once."""
+def broken_dates(silver: DataFrame) -> set[dt.date | None]:
+    """The dates that have a row that breaks a rule, None where a row has no date. Reads the columns of the contract, once."""
     holds = F.coalesce(_all_rules_hold(silver), F.lit(False))
-    dates = silver.filter(F.col(EVENT_DATE).isNotNull()).groupBy(EVENT_DATE).agg(F.bool_and(holds).alias("is_whole"))
+    dates = silver.groupBy(EVENT_DATE).agg(F.bool_and(holds).alias("is_whole"))
     return {row[EVENT_DATE] for row in dates.filter("NOT is_whole").collect()}
 
 

@@ -92,7 +92,10 @@ class Silver:
         files: Collection[Mapping[str, Any]] | None = None,
     ) -> DataFrame:
         """Silver's rows of these dates, and those without a date where ``and_null``; of ``files`` alone, as ``Engine.read`` has it."""
-        rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date), files)
+        told = self.rows_told(dates)
+        rows_of = [told.get(date, 0) for date in [*dates, *([None] if and_null else [])]]
+        most = None if None in rows_of else sum(filter(None, rows_of))
+        rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date), files, most)
         if self.columns.as_they_are:
             return rows
         selected = []
