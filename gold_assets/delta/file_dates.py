@@ -64,18 +64,18 @@ class FileDates:
         Raises ``UnknownDate``.
         """
         wanted = None if dates is None else set(dates)
-        files = (file for file in self._files() if wanted is None or _may_hold(file, wanted))
+        files = (file for file in self._files if wanted is None or _may_hold(file, wanted))
         return _summed(self._asked(files, _rows_told))
 
     def rows_told(self, dates: Collection[dt.date]) -> dict[dt.date | None, int | None]:
         """``rows`` without asking any file: None for all dates that one may hold whose dates the log does not tell."""
         wanted = set(dates)
-        files = (file for file in self._files() if _may_hold(file, wanted))
+        files = (file for file in self._files if _may_hold(file, wanted))
         return _summed(_rows_told(file) or dict.fromkeys(wanted) for file in files)
 
     def dates(self) -> set[dt.date | None]:
         """The dates that the table has files for. Raises ``UnknownDate``."""
-        return set().union(*self._asked(self._files(), _dates_told))
+        return set().union(*self._asked(self._files, _dates_told))
 
     def of_action(self, action: Mapping[str, Any]) -> Collection[dt.date | None]:
         """The dates that an add or a remove of the log touches, by what it says or by its file. Raises ``UnknownDate``."""
@@ -100,8 +100,9 @@ class FileDates:
         except (OSError, DeltaError, pa.ArrowException, ValueError, OverflowError) as error:
             raise UnknownDate(file.path) from error
 
-    def _files(self) -> Iterator[_File]:
-        """The files of the table as it is loaded."""
+    @functools.cached_property
+    def _files(self) -> list[_File]:
+        """The files of the table as it was loaded when they were first asked for."""
         files = as_table(self._table.get_add_actions(flatten=True))
 
         def column(name: str) -> list[Any]:
@@ -110,14 +111,15 @@ class FileDates:
         paths, rows = files["path"].to_pylist() if files.num_rows else [], column("num_records")
         if self._is_partition:
             values = column(f"partition.{self._name}")
-            yield from (
+            return [
                 _File(path, count, partition=(_date(value),))
                 for path, count, value in zip(paths, rows, values, strict=True)
-            )
-            return
+            ]
         bounds = (column(f"{bound}.{self._physical}") for bound in ("min", "max", "null_count"))
-        for path, count, least, most, nulls in zip(paths, rows, *bounds, strict=True):
-            yield _File(path, count, None, _date(least), _date(most), nulls)
+        return [
+            _File(path, count, None, _date(least), _date(most), nulls)
+            for path, count, least, most, nulls in zip(paths, rows, *bounds, strict=True)
+        ]
 
     def _from_action(self, action: Mapping[str, Any]) -> _File:
         stats = json.loads(action["stats"]) if action.get("stats") else {}
