@@ -22,7 +22,7 @@ from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.sql import SPARK
-from gold_assets.engines import SliceBounds, spark_jars
+from gold_assets.engines import SliceBounds, class_archive, spark_jars
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 
@@ -40,6 +40,7 @@ _SESSION = {
     # Whole dates are replaced, so the files that go are known from the log, without a DELETE.
     "spark.databricks.delta.replaceWhere.dataColumns.enabled": "false",
 }
+_JVM = "spark.driver.extraJavaOptions"
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -61,7 +62,7 @@ _LOCAL = {
     "spark.authenticate": "true",
     # A JVM that lives for a run spends most of its time on compiling itself; Spark's default collector is made for large heaps.
     # The quick compiler's code cache is small by default, and once it is full nothing is compiled any more.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
+    _JVM: "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
 }
 _JOINED = {
     "spark.jars.packages": ",",
@@ -231,12 +232,14 @@ class SparkEngine:
             raise OSError(_what_spark_says(error)) from error
 
     def _start(self) -> SparkSession:
-        runtime.check_java()
+        java = runtime.check_java()
         runtime.check_versions()
         runtime.check_answers(self._master, "GOLD_SPARK_MASTER")
         conf = spark_jars.fetch_jars(self.conf())
         if self._on_this_machine:
             conf.setdefault("spark.local.dir", runtime.folder_for_spills())
+            if conf[_JVM] == _LOCAL[_JVM]:
+                conf[_JVM] = f"{conf[_JVM]} {class_archive.options(java, conf)}"
         try:
             if self._master.startswith("spark://"):
                 return _in_time(lambda: self._open(conf), self._master)

@@ -34,8 +34,8 @@ _S3_CREDENTIALS = ",".join(
 """What Spark has taken from the driver's environment, for its executors too; else what AWS's own tools would find."""
 
 
-def check_java() -> None:
-    """Raise ``UserError`` where the Java that Spark would use is missing or older than 17."""
+def check_java() -> str:
+    """What the Java that Spark will use says of its version. Raises ``UserError`` where it is missing or older than 17."""
     install = "install a Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME to one"
     otherwise = "GOLD_ENGINE=sail needs no Java"
     home = os.environ.get("JAVA_HOME")
@@ -54,6 +54,7 @@ def check_java() -> None:
         raise UserError(
             f"Spark needs Java {_OLDEST_JAVA} or newer, and {java} is Java {found[1]}: {install}; {otherwise}."
         )
+    return said
 
 
 def check_versions() -> None:
