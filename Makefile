@@ -43,9 +43,9 @@ test-sail: .venv/.test .venv/.s3
 	$(PYTEST) -m "not end_to_end and not spark"
 
 # Of the lower floor, those tests run on both engines in which an engine takes part. The long ones come first, so that the
-# workers end together.
-ON_SPARK := $(addprefix gold_assets_tests/, commands/test_stream.py gold/test_streaming.py \
-	engines/test_silvers_that_people_have.py object_store \
+# workers end together, and with them those that mostly wait, beside which the others compute.
+ON_SPARK := $(addprefix gold_assets_tests/, object_store gold/test_streaming.py commands/test_stream.py \
+	engines/test_spark_start.py engines/test_silvers_that_people_have.py engines/test_spark_cluster.py \
 	gold/test_refresh.py gold/test_patch.py gold/test_maintenance.py engines reading/test_on_engines.py \
 	gold/test_real_data.py silver/test_contract.py gold/test_transformations.py)
 

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
-from gold_assets.delta.file_dates import FileDates, UnknownDate
+from gold_assets.delta.file_dates import FileDates, UnknownDate, sum_known
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import View
 from gold_assets.delta.sql import DATAFUSION, SPARK
@@ -93,8 +93,7 @@ class Silver:
     ) -> DataFrame:
         """Silver's rows of these dates, and those without a date where ``and_null``; of ``files`` alone, as ``Engine.read`` has it."""
         told = self.rows_told(dates)
-        rows_of = [told.get(date, 0) for date in [*dates, *([None] if and_null else [])]]
-        most = None if None in rows_of else sum(filter(None, rows_of))
+        most = sum_known(told.get(date, 0) for date in [*dates, *([None] if and_null else [])])
         rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date), files, most)
         if self.columns.as_they_are:
             return rows
