@@ -2,10 +2,13 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 _WHAT_MUST_BE_ALIKE = ("spark.jars", "spark.driver.extraClassPath", "spark.driver.memory")
+_UNUSED_DAYS = 30
 _QUIET = "-Xlog:cds=off -Xlog:cds+dynamic=off"
 """Without an archive that fits a JVM starts as ever, and the warnings would be for whoever reads Spark's output."""
 
@@ -26,8 +29,21 @@ def options(java: str, conf: Mapping[str, str]) -> str:
         return ""
     starts_alike = (java, *(f"{key}={conf.get(key)}" for key in _WHAT_MUST_BE_ALIKE))
     archive = folder / f"spark-{hashlib.sha256(repr(starts_alike).encode()).hexdigest()[:16]}.jsa"
-    how = "SharedArchiveFile" if _is_whole(archive) else "ArchiveClassesAtExit"
+    if _is_whole(archive):
+        archive.touch()
+        how = "SharedArchiveFile"
+    else:
+        _delete_unused(folder)
+        how = "ArchiveClassesAtExit"
     return f'"-XX:{how}={archive}" {_QUIET}'  # a home may have a blank in its name
+
+
+def _delete_unused(folder: Path) -> None:
+    """Delete the archives that no start has used for long, such as those of an earlier version's JARs."""
+    for archive in folder.glob("spark-*.jsa"):
+        with suppress(FileNotFoundError):
+            if time.time() - archive.stat().st_mtime > _UNUSED_DAYS * 86_400:
+                archive.unlink()
 
 
 def _is_whole(archive: Path) -> bool:

@@ -1,5 +1,7 @@
 """The archive of Spark's classes: left by the first JVM of its kind, used by the next, and never in the way."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,20 @@ def test_starts_that_differ_in_java_jars_or_memory_have_archives_of_their_own() 
     ]
     archives = [archive_of(class_archive.options(java, conf)) for java, conf in starts]
     assert len(set(archives)) == 4 and archives[-1] == archives[0]
+
+
+def test_an_archive_that_was_not_used_for_a_month_goes_when_another_comes(cache: Path) -> None:
+    archives = {
+        jar: archive_of(class_archive.options(JAVA, {**CONF, "spark.jars": jar})) for jar in ("old", "in_use", "new")
+    }
+    a_month_ago = time.time() - 31 * 86_400
+    for jar, archive in archives.items():
+        archive.write_bytes(b"\xa8\xab\x0b\xf0 its header, and the rest")
+        if jar != "new":
+            os.utime(archive, (a_month_ago, a_month_ago))
+    class_archive.options(JAVA, {**CONF, "spark.jars": "in_use"})
+    class_archive.options(JAVA, {**CONF, "spark.jars": "newer"})
+    assert set(cache.iterdir()) == {archives["in_use"], archives["new"]}
 
 
 def test_without_a_folder_for_caches_spark_starts_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

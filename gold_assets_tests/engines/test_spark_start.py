@@ -351,8 +351,9 @@ def test_a_connect_server_gets_no_settings_that_only_its_start_can_take() -> Non
 
 @pytest.mark.parametrize("with_file_system", [True, False])
 def test_a_local_folder_of_jars_needs_no_registry(
-    tmp_path: Path, fetched_jars: list[Path], with_file_system: bool
+    tmp_path: Path, fetched_jars: list[Path], monkeypatch: pytest.MonkeyPatch, with_file_system: bool
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)  # an archive of these JARs' classes would be for one start
     for jar in fetched_jars:
         if with_file_system or "local-fs" not in jar.name:
             shutil.copy(jar, tmp_path)
