@@ -71,7 +71,20 @@ def new_engine() -> Engine:
         return SparkEngine(conf_file=SMALL_TABLES)
     from gold_assets.engines.sail import SailEngine
 
-    return SailEngine()
+    sail = SailEngine()
+    sail.few_rows = 0  # as it reads large tables; Dagster's and the commands' engines copy the tests' few rows
+    return sail
+
+
+@contextmanager
+def few_rows(engine: Engine, rows: int) -> Iterator[None]:
+    """Where Sail would read so many rows itself, let it copy them while the block runs."""
+    before = getattr(engine, "few_rows", None)
+    engine.few_rows = rows  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        engine.few_rows = before  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -30,7 +30,8 @@ def options(java: str, conf: Mapping[str, str]) -> str:
     starts_alike = (java, *(f"{key}={conf.get(key)}" for key in _WHAT_MUST_BE_ALIKE))
     archive = folder / f"spark-{hashlib.sha256(repr(starts_alike).encode()).hexdigest()[:16]}.jsa"
     if _is_whole(archive):
-        archive.touch()
+        with suppress(OSError):  # of another user
+            archive.touch()
         how = "SharedArchiveFile"
     else:
         _delete_unused(folder)

@@ -48,8 +48,6 @@ _NEVER_IDLE = [("grpc.client_idle_timeout_ms", 2**31 - 1)]
 
 _NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
 _ALL_ROWS = 2**31 - 1
-_FEW_ROWS = 250_000
-"""Sooner copied than planned for each table anew: Sail reads the whole log for each query."""
 _ARROW = ds.IpcFileFormat()
 _ROWS_A_FILE = 1 << 17
 """Of a copy. Sail holds a file that it reads in memory."""
@@ -111,6 +109,8 @@ class SailEngine:
 
     def __init__(self) -> None:
         self.slice_bounds = SliceBounds()
+        self.few_rows = 250_000
+        """Sooner copied than planned for each table anew: Sail reads the whole log for each query."""
         self._starting = threading.Lock()
         self._server: Any = None
         self._session: SparkSession | None = None
@@ -132,7 +132,7 @@ class SailEngine:
     ) -> DataFrame:
         if files is not None:
             return self._copy(of_files(table, files), on)
-        if (rows is not None and rows <= _FEW_ROWS) or not _reads_exactly(table, on):
+        if (rows is not None and rows <= self.few_rows) or not _reads_exactly(table, on):
             return self._copy(table, on)
         # The log as data, and a limit larger than any table here, which keeps every filter but the one on the partition away
         # from the scan, and with them the statistics.

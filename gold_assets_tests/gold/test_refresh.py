@@ -24,7 +24,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import STAMP
 from gold_assets.gold.refresh import refresh, slices_of
 from gold_assets.gold.tables import TABLES
-from gold_assets_tests.conftest import CopyOf, lake_in
+from gold_assets_tests.conftest import CopyOf, few_rows, lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,
@@ -40,6 +40,9 @@ from gold_assets_tests.truth import QUARANTINE, assert_gold_is_true, differences
 
 BAD_ROW = row(amount=None)
 WEEK = days(MONDAY, MONDAY + dt.timedelta(days=6))
+copied_or_not = pytest.mark.parametrize(
+    "few", [0, pytest.param(100, marks=pytest.mark.sail)], ids=["read by the engine", "copied"]
+)
 
 
 def rows_of_each_kind(date: dt.date) -> list[dict[str, Any]]:
@@ -188,14 +191,21 @@ def test_a_duplicate_silver_row_counts_twice(lake: Lake, engine: Engine) -> None
     ids=["double", "decimal"],
 )
 @pytest.mark.parametrize("partition_by", [["event_date"], []])
+@copied_or_not
 def test_a_file_of_few_values_is_read_as_it_is_whatever_its_statistics_say(
-    lake: Lake, engine: Engine, amount: pa.DataType, files: list[list[dict[str, Any]]], partition_by: list[str]
+    lake: Lake,
+    engine: Engine,
+    amount: pa.DataType,
+    files: list[list[dict[str, Any]]],
+    partition_by: list[str],
+    few: int,
 ) -> None:
     for rows, date in zip(files, WEEK, strict=False):
         dated = [each | {"event_date": date} for each in rows]
         write_silver(lake, dated, schema=with_type("amount", amount), partition_by=partition_by)
     assert len(DeltaTable(lake.silver).file_uris()) == len(files)
-    refresh(lake, engine, WEEK)
+    with few_rows(engine, few):
+        refresh(lake, engine, WEEK)
     assert_gold_is_true(lake)
 
 
@@ -212,10 +222,12 @@ def test_a_date_is_read_from_the_files_alone_that_may_hold_it(
     assert [done.dates[name][MONDAY].rows for name in lake.places] == [1, 1, 1, 1]
 
 
-def test_any_date_is_a_date(lake: Lake, engine: Engine) -> None:
+@copied_or_not
+def test_any_date_is_a_date(lake: Lake, engine: Engine, few: int) -> None:
     dates = [dt.date(1, 1, 1), dt.date(1582, 10, 10), dt.date(1969, 12, 31), MONDAY, dt.date(9999, 12, 31)]
     write_silver(lake, [each for date in dates for each in rows_of_each_kind(date)])
-    refresh(lake, engine, dates)
+    with few_rows(engine, few):
+        refresh(lake, engine, dates)
     assert_gold_is_true(lake)
     spent_on = rows_of(lake.places["user_spend_summary"])["event_date"].to_pylist()
     assert Counter(spent_on) == dict.fromkeys(dates, 2)
@@ -238,10 +250,12 @@ def rows_to_delete_from() -> list[dict[str, Any]]:
     ]
 
 
-def test_rows_hidden_by_deletion_vectors_do_not_count(lake: Lake, engine: Engine) -> None:
+@copied_or_not
+def test_rows_hidden_by_deletion_vectors_do_not_count(lake: Lake, engine: Engine, few: int) -> None:
     silver = Lake(str(SILVER_WITH_DELETION_VECTORS), lake.places)
     assert pa.table(DeltaTable(silver.silver).deletion_vectors()).num_rows > 0
-    done = refresh(silver, engine, [MONDAY, TUESDAY])
+    with few_rows(engine, few):
+        done = refresh(silver, engine, [MONDAY, TUESDAY])
     assert_gold_is_true(silver)
     rows = {date: written.rows for date, written in done.dates["high_risk_txns"].items()}
     assert rows == {MONDAY: 18, TUESDAY: 20}

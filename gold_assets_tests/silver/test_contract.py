@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -141,10 +142,14 @@ def test_the_split_is_the_same_where_the_broken_dates_are_known(lake: Lake, engi
         assert Counter(map(str, split(silver, broken).collect())) == Counter(map(str, split(silver).collect()))
 
 
-def test_there_are_no_broken_dates_where_every_row_is_valid(lake: Lake, engine: Engine) -> None:
+def test_where_every_row_is_valid_no_date_is_broken_and_the_quarantine_reads_nothing(
+    lake: Lake, engine: Engine
+) -> None:
     silver = silver_of(lake, engine, [row(), row(event_date=TUESDAY)])
     assert contract.broken_dates(silver) == set()
     assert contract.valid_rows(silver, set()).count() == 2
+    for file in Path(lake.silver).rglob("*.parquet"):
+        file.unlink()
     assert contract.quarantined_rows(silver, set()).count() == 0
 
 
