@@ -10,9 +10,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from pyspark.sql import SparkSession
 
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
@@ -66,9 +68,16 @@ def engine() -> Iterator[Engine]:
 def new_engine() -> Engine:
     """An engine of the kind that ``GOLD_ENGINE`` names."""
     if ENGINE == "spark":
-        from gold_assets.engines.spark import SparkEngine
+        from gold_assets.engines.spark import SparkEngine, open_session
 
-        return SparkEngine(conf_file=SMALL_TABLES)
+        def open_to_optimize(conf: dict[str, Any]) -> SparkSession:
+            """For minutes of work the optimizing compiler pays, as it does not for a run of one date."""
+            options = conf["spark.driver.extraJavaOptions"]
+            for of_the_quick_one in ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=256m"):
+                options = options.replace(of_the_quick_one, "")
+            return open_session({**conf, "spark.driver.extraJavaOptions": options})
+
+        return SparkEngine(conf_file=SMALL_TABLES, open=open_to_optimize)
     from gold_assets.engines.sail import SailEngine
 
     sail = SailEngine()

@@ -182,6 +182,7 @@ def test_a_current_date_is_left_alone(lake: Lake, engine: Engine) -> None:
     assert str(done.current[SPEND][MONDAY]) == "current: made from version 0"
 
 
+@pytest.mark.sail
 def test_an_optimize_of_silver_is_nothing_to_do_and_stops_no_patch(lake: Lake, engine: Engine) -> None:
     grow(lake)
     patch(lake, engine)
@@ -208,6 +209,7 @@ def test_an_older_silver_changes_nothing(lake: Lake, engine: Engine) -> None:
     assert {str(dates[MONDAY]) for dates in done.current.values()} == {"current: made from version 1"}
 
 
+@pytest.mark.sail
 def test_removed_changed_and_moved_rows_are_recomputed(lake: Lake, engine: Engine) -> None:
     grow(lake)
     silver(lake).delete("event_date = '2024-01-01' AND user_id = 'ann'")
@@ -268,6 +270,7 @@ def test_changed_properties_of_silver_recompute(lake: Lake, engine: Engine) -> N
     assert said(lake, engine) == "recomputed: columns or properties changed in version 2"
 
 
+@pytest.mark.sail
 def test_a_new_column_of_silver_recomputes(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [high_risk_row(note="x"), row()], schema=with_type("note", pa.string()))
     assert said(lake, engine, table=RISK) == "recomputed: columns or properties changed in version 1"
@@ -327,6 +330,7 @@ def test_columns_by_other_names_recompute(tmp_path: Path, engine: Engine) -> Non
     assert [float(each["total_spend"]) for each in rows_of(lake.places[SPEND]).to_pylist()] == [7.0]
 
 
+@pytest.mark.sail
 def test_rows_that_somebody_else_wrote_into_gold_are_recomputed(lake: Lake, engine: Engine) -> None:
     write_deltalake(lake.places[RISK], rows_of(lake.places[RISK]), mode="append")
     grow(lake)
@@ -359,6 +363,7 @@ def test_a_restored_gold_is_patched_from_what_it_holds(lake: Lake, engine: Engin
     assert said(lake, engine) == "patched: 2 files added in versions 1 to 2"
 
 
+@pytest.mark.sail
 def test_an_optimize_of_gold_is_nothing_to_do_and_stops_no_patch(lake: Lake, engine: Engine) -> None:
     before = files_on(lake, RISK)
     engine.optimize(DeltaTable(lake.places[RISK]), [MONDAY], ["user_id"], "{}")

@@ -284,10 +284,10 @@ def test_a_second_refresh_changes_no_content(lake: Lake, engine: Engine) -> None
 
 def test_a_range_equals_its_single_dates(tmp_path: Path, engine: Engine) -> None:
     whole, single = lake_in(tmp_path / "whole"), lake_in(tmp_path / "single")
-    write_silver(whole, [each for date in WEEK for each in rows_of_each_kind(date)])
-    refresh(whole, engine, WEEK)
+    write_silver(whole, [each for date in WEEK[:3] for each in rows_of_each_kind(date)])
+    refresh(whole, engine, WEEK[:3])
     single = Lake(whole.silver, single.places)
-    for date in reversed(WEEK):
+    for date in reversed(WEEK[:3]):
         refresh(single, engine, [date])
     assert content_of(single) == content_of(whole)
     assert_gold_is_true(whole)
