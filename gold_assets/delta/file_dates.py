@@ -146,22 +146,13 @@ class FileDates:
         return None if in_path[1] == "__HIVE_DEFAULT_PARTITION__" else _date(unquote(in_path[1]))
 
 
-def sum_known(counts: Iterable[int | None]) -> int | None:
-    """The sum; None where one of them is not known."""
-    total = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total
-
-
 def _summed(counts: Iterable[RowsByDate]) -> dict[dt.date | None, int | None]:
     """By date, the rows of all; None where those of one are not known."""
     rows: dict[dt.date | None, int | None] = {}
     for counted in counts:
         for date, count in counted.items():
-            rows[date] = sum_known((rows.get(date, 0), count))
+            known = rows.get(date, 0)
+            rows[date] = None if known is None or count is None else known + count
     return rows
 
 

@@ -26,16 +26,11 @@ class Engine(Protocol):
     """What fits into the engine's memory, however long the range; each slice is a commit of each table."""
 
     def read(
-        self,
-        table: DeltaTable,
-        on: RowsOn | None = None,
-        files: Collection[Mapping[str, Any]] | None = None,
-        rows: int | None = None,
+        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
     ) -> DataFrame:
         """The rows of ``table`` at the version that it is loaded at, by default all.
 
         Where ``files`` are given, as the table's log adds them, theirs alone: each is in that version, and no other of its name.
-        ``rows`` is how many there are at the most, where that is known.
         """
         ...
 

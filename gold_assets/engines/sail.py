@@ -28,7 +28,7 @@ from pyspark.sql import DataFrame, SparkSession
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
-from gold_assets.delta.file_dates import has_files_elsewhere
+from gold_assets.delta.file_dates import FileDates, has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.scratch import of_files, register
 from gold_assets.delta.sql import DATAFUSION, SPARK
@@ -124,15 +124,11 @@ class SailEngine:
             return self._session
 
     def read(
-        self,
-        table: DeltaTable,
-        on: RowsOn | None = None,
-        files: Collection[Mapping[str, Any]] | None = None,
-        rows: int | None = None,
+        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
     ) -> DataFrame:
         if files is not None:
             return self._copy(of_files(table, files), on)
-        if (rows is not None and rows <= self.few_rows) or not _reads_exactly(table, on):
+        if self._are_few(table, on) or not _reads_exactly(table, on):
             return self._copy(table, on)
         # The log as data, and a limit larger than any table here, which keeps every filter but the one on the partition away
         # from the scan, and with them the statistics.
@@ -143,6 +139,14 @@ class SailEngine:
             .load(self._readable(table.table_uri))
         )
         return (read if on is None else read.filter(on.sql(SPARK))).limit(_ALL_ROWS)
+
+    def _are_few(self, table: DeltaTable, on: RowsOn | None) -> bool:
+        """Whether the log tells that these rows are few."""
+        if on is None:
+            return False
+        told = FileDates(table, on.column.name).rows_told(on.dates)
+        counts = [told.get(date, 0) for date in (*on.dates, *([None] if on.and_null else []))]
+        return None not in counts and sum(filter(None, counts)) <= self.few_rows
 
     def _copy(self, table: DeltaTable, on: RowsOn | None) -> DataFrame:
         """The rows as delta-rs reads them, in files which are there as long as they or something made from them is."""

@@ -175,19 +175,15 @@ class SparkEngine:
         return unquote(urlsplit(location).path) if urlsplit(location).scheme == "file" else location
 
     def read(
-        self,
-        table: DeltaTable,
-        on: RowsOn | None = None,
-        files: Collection[Mapping[str, Any]] | None = None,
-        rows: int | None = None,
+        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
     ) -> DataFrame:
         version, path = table.version(), spark_path(table.table_uri)
-        read = self.session.read.format("delta").option("versionAsOf", version).load(path)
+        rows = self.session.read.format("delta").option("versionAsOf", version).load(path)
         if files is not None:
             in_log = {str(file["path"]).rsplit("/", 1)[-1] for file in files}
             names = in_log | set(map(unquote, in_log))  # Spark and the log do not escape the same signs
-            read = read.filter(F.col("_metadata.file_name").isin(*names))
-        return read if on is None else read.filter(on.sql(SPARK))
+            rows = rows.filter(F.col("_metadata.file_name").isin(*names))
+        return rows if on is None else rows.filter(on.sql(SPARK))
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         try:

@@ -19,7 +19,7 @@ from pyspark.sql.types import StructType
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
-from gold_assets.delta.file_dates import FileDates, sum_known
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import Commit, DeltaLog
 from gold_assets.delta.sql import SPARK
 from gold_assets.engines import Engine
@@ -133,14 +133,12 @@ class Target:
         new = new_rows.of([file for step in steps.values() for file in step.files])
         new = self._in_order(self.table.of(new.filter(where)))
         appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
-        rows_before = FileDates(self.delta).rows()
         if isinstance(self.table.addition, AppendedRows) and appended <= MOST_APPENDED:
             stamp = self._stamp(steps, holds_null, appended)
+            rows_before = FileDates(self.delta).rows()
             self.engine.append(self.delta, new, where, stamp.user_metadata())
             return _Attempt(steps, stamp, rows_before)
-        before = self.engine.read(
-            self.delta, RowsOn(_dated(steps), None in steps), rows=sum_known(rows_before.get(date, 0) for date in steps)
-        )
+        before = self.engine.read(self.delta, RowsOn(_dated(steps), None in steps))
         stamp = self._stamp(steps, holds_null)
         self.engine.replace(self.delta, added(self.table, before, new), where, stamp.user_metadata())
         return _Attempt(steps, stamp)

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
-from gold_assets.delta.file_dates import FileDates, UnknownDate, sum_known
+from gold_assets.delta.file_dates import FileDates, UnknownDate
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import View
 from gold_assets.delta.sql import DATAFUSION, SPARK
@@ -92,9 +92,7 @@ class Silver:
         files: Collection[Mapping[str, Any]] | None = None,
     ) -> DataFrame:
         """Silver's rows of these dates, and those without a date where ``and_null``; of ``files`` alone, as ``Engine.read`` has it."""
-        told = self.rows_told(dates)
-        most = sum_known(told.get(date, 0) for date in [*dates, *([None] if and_null else [])])
-        rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date), files, most)
+        rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date), files)
         if self.columns.as_they_are:
             return rows
         selected = []
