@@ -77,11 +77,8 @@ def _write_silver(uri: str, dates: int) -> None:
 @contextmanager
 def _postgres() -> Iterator[dict[str, Any]]:
     """The settings of records in a PostgreSQL, which is there as long."""
-    server = PostgresServer()
-    server.start()
-    yield {"storage": on_postgres(server.url)}
-    server.stop()
-    server.remove()
+    with PostgresServer() as server:
+        yield {"storage": on_postgres(server.url)}
 
 
 def _run(folder: Path, silver: str, dates: int, storage: Mapping[str, Any]) -> tuple[float, int, float]:

@@ -9,6 +9,7 @@ from dagster._core.definitions.asset_checks import asset_check_evaluation
 from dagster._core.launcher import base as launcher
 from dagster._core.storage import asset_check_execution_record, asset_check_state, sqlite_storage, tags
 from dagster._core.storage.event_log import base as event_log
+from dagster._core.storage.event_log import sql_event_log
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 
@@ -37,6 +38,7 @@ PartitionKeyFilter = event_log.PartitionKeyFilter
 ConcurrencyClaimStatus = event_log.ConcurrencyClaimStatus
 ConfigurableClassData = serdes.ConfigurableClassData
 DagsterSqliteStorage = sqlite_storage.DagsterSqliteStorage
+SqlEventLogStorage = sql_event_log.SqlEventLogStorage
 SqliteEventLogStorage = sqlite_event_log.SqliteEventLogStorage
 event_logs_directory = sqlite_storage._event_logs_directory
 SQLITE_BUSY_TIMEOUT_SECONDS = sqlite_event_log.SQLITE_BUSY_TIMEOUT_SECONDS

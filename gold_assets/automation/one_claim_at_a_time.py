@@ -1,120 +1,36 @@
-"""Dagster's storage on SQLite, quick, and with a pool's one slot for one process at a time."""
+"""A pool's one slot, for one process at a time."""
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from abc import abstractmethod
+from contextlib import AbstractContextManager
 
-import sqlalchemy as sa
-from filelock import FileLock
-
-from gold_assets.automation.check_states import RemembersCheckStates
-from gold_assets.dagster_internals import (
-    SQLITE_BUSY_TIMEOUT_SECONDS,
-    ConcurrencyClaimStatus,
-    ConfigurableClassData,
-    DagsterSqliteStorage,
-    SqliteEventLogStorage,
-    SqliteRunStorage,
-    event_logs_directory,
-    runs_directory,
-)
-
-_FILES_OPEN = 8
-"""The index of events, and the newest runs: each has a file of its own."""
+from gold_assets.dagster_internals import ConcurrencyClaimStatus, SqlEventLogStorage
 
 
-class OneClaimAtATimeSqliteStorage(DagsterSqliteStorage):
-    """``DagsterSqliteStorage``, with a lock file around whatever claims or frees a slot, and with connections that stay open.
+class OneClaimAtATime(SqlEventLogStorage):
+    """To be inherited from before one of Dagster's: a lock of all processes around whatever claims or frees a slot.
 
-    Dagster looks for a free slot in one statement and takes it in another. PostgreSQL and MySQL lock the row in
-    between; SQLite cannot, so a second process finds the same slot free, and a step that begins to wait while another
-    ends may be overlooked, and wait for ever.
-
-    Dagster opens its files anew for each event, of which a backfill of a year has thousands, and waits for the disk each time.
+    Dagster looks for a free slot in one statement and takes it in another, and neither on SQLite nor on PostgreSQL (where it lets
+    each statement commit) does a lock hold from the one to the other. So a second process finds the same slot free, and a step that
+    begins to wait while another ends may be overlooked, and wait for ever.
     """
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(base_dir, inst_data)
-        self._event_log_storage = _OneClaimAtATime(event_logs_directory(base_dir))
-        self._run_storage = _StaysOpen.from_local(runs_directory(base_dir))
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "OneClaimAtATimeSqliteStorage":
-        return cls.from_local(inst_data=inst_data, **config_value)
-
-
-class _OneClaimAtATime(RemembersCheckStates, SqliteEventLogStorage):
-    def __init__(self, base_dir: str) -> None:
-        self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
-        super().__init__(base_dir)
-        self._claims = FileLock(Path(base_dir) / "claims.lock")
-
-    @contextmanager
-    def _connect(self, shard: str) -> Iterator[sa.Connection]:
-        with self._db_lock:
-            engine = self._engines.get(shard) or _engine(self.conn_string_for_shard(shard))
-            self._engines[shard] = engine
-            self._engines.move_to_end(shard)
-            if len(self._engines) > _FILES_OPEN:
-                _, oldest = self._engines.popitem(last=False)
-                oldest.dispose()
-            if shard not in self._initialized_dbs:
-                self._initdb(engine)
-                self._initialized_dbs.add(shard)
-            with engine.begin() as connection:
-                yield connection
-
-    def dispose(self) -> None:
-        super().dispose()
-        for engine in self._engines.values():
-            engine.dispose()
+    @abstractmethod
+    def claims_lock(self) -> AbstractContextManager[object]: ...
 
     def claim_concurrency_slot(
         self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
     ) -> ConcurrencyClaimStatus:
-        with self._claims:
+        with self.claims_lock():
             return super().claim_concurrency_slot(concurrency_key, run_id, step_key, priority)
 
     def free_concurrency_slot_for_step(self, run_id: str, step_key: str) -> None:
-        with self._claims:
+        with self.claims_lock():
             super().free_concurrency_slot_for_step(run_id, step_key)
 
-    def set_concurrency_slots(self, concurrency_key: str, num: int) -> None:
-        with self._claims:
-            super().set_concurrency_slots(concurrency_key, num)
-
     def free_concurrency_slots_for_run(self, run_id: str) -> None:
-        with self._claims:
+        with self.claims_lock():
             super().free_concurrency_slots_for_run(run_id)
 
-
-class _StaysOpen(SqliteRunStorage):
-    _engine: sa.Engine | None = None
-
-    @contextmanager
-    def connect(self) -> Iterator[sa.Connection]:
-        if self._engine is None:
-            self._engine = _engine(self._conn_string)
-        with self._engine.begin() as connection:
-            yield connection
-
-    def dispose(self) -> None:
-        super().dispose()
-        if self._engine is not None:
-            self._engine.dispose()
-
-
-def _engine(address: str) -> sa.Engine:
-    engine = sa.create_engine(address, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
-
-    # Dagster's files have a write-ahead log, which makes this safe against a process that is killed; a machine that loses its
-    # power may lose the last events. By default each event waits for the disk.
-    @sa.event.listens_for(engine, "connect")
-    def do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA synchronous = NORMAL")
-
-    return engine
+    def set_concurrency_slots(self, concurrency_key: str, num: int) -> None:
+        with self.claims_lock():
+            super().set_concurrency_slots(concurrency_key, num)

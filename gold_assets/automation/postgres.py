@@ -1,6 +1,8 @@
 """Dagster's storage on PostgreSQL, over connections that stay open."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,13 +10,15 @@ from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, Po
 from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
 
 from gold_assets.automation.check_states import RemembersCheckStates
+from gold_assets.automation.one_claim_at_a_time import OneClaimAtATime
 from gold_assets.dagster_internals import ConfigurableClassData
 
 _EVENTS_AT_ONCE = "100"
 
 
 class StaysConnectedPostgresStorage(DagsterPostgresStorage):
-    """``DagsterPostgresStorage``, with a connection that stays open for the runs and one for their events.
+    """``DagsterPostgresStorage``, with a connection that stays open for the runs and one for their events, and a pool's slot that one
+    process claims at a time.
 
     Dagster connects anew for each statement, of which a backfill of a year has tens of thousands.
     """
@@ -50,10 +54,16 @@ class _Runs(PostgresRunStorage):
         self._engine.dispose()
 
 
-class _Events(RemembersCheckStates, PostgresEventLogStorage):
+class _Events(OneClaimAtATime, RemembersCheckStates, PostgresEventLogStorage):
     def __init__(self, postgres_url: str, should_autocreate_tables: bool, token_provider: Any) -> None:
         super().__init__(postgres_url, should_autocreate_tables, token_provider=token_provider)
         self._engine = _engine(self.postgres_url, token_provider)
+
+    @contextmanager
+    def claims_lock(self) -> Iterator[None]:
+        with self.index_transaction() as connection:  # whose end frees the lock, also where the process is killed
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('gold_assets.claims'))"))
+            yield
 
     def dispose(self) -> None:
         super().dispose()

@@ -32,7 +32,7 @@ def on_postgres(url: str) -> dict[str, Any]:
 
 
 class PostgresServer:
-    """The server, with its data in a temporary folder. Its port stays the same when it is started again."""
+    """A server that runs as long as the context, with its data in a temporary folder. Its port stays the same when it is started again."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="gold_assets-postgres-"))
@@ -41,6 +41,14 @@ class PostgresServer:
             shutil.chown(self._folder, self._user)
         self._port = free_port()
         self._run("initdb", "--auth", "trust", "--username", "dagster", "--no-sync", "--pgdata", self._data)
+
+    def __enter__(self) -> "PostgresServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder)
 
     @property
     def url(self) -> str:
@@ -71,9 +79,6 @@ class PostgresServer:
         engine = sa.create_engine(self.url.replace("postgresql:", "postgresql+psycopg2:"), poolclass=sa.NullPool)
         with engine.connect() as connection:
             return int(connection.scalar(sa.text("SELECT pg_database_size(current_database())")))
-
-    def remove(self) -> None:
-        shutil.rmtree(self._folder)
 
     def keep_records_of(self, home: Path) -> None:
         """Let the instance of a ``DAGSTER_HOME`` be as it was but for its storage."""

@@ -1,10 +1,11 @@
-"""A pool of one slot, as the project's instance has them, asked by several processes in the same moment."""
+"""A pool of one slot, as the project's storages have them, asked by several processes in the same moment."""
 
 import multiprocessing
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Barrier
 
@@ -12,26 +13,34 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log import EventLogStorage
 
+from gold_assets_tests.automation.postgres_server import PostgresServer, programs
 from gold_assets_tests.end_to_end.command_line import environment
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
 
 _POOL = "a_pool"
-_ROUNDS = 20
+_ROUNDS = 40
 
 _Work = Callable[[EventLogStorage, Barrier, int], list[bool]]
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(params=["sqlite", "postgres"])
+def home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The instance of this process and of those it starts, on either storage."""
     home = environment(tmp_path)["DAGSTER_HOME"]
     monkeypatch.setenv("DAGSTER_HOME", home)
-    with dg.DagsterInstance.get() as instance:
-        instance.event_log_storage.initialize_concurrency_limit_to_default(_POOL)
-    return home
+    with ExitStack() as stack:
+        if request.param == "postgres":
+            if programs() is None:
+                pytest.skip("PostgreSQL is not installed.")
+            stack.enter_context(PostgresServer()).keep_records_of(Path(home))
+        with dg.DagsterInstance.get() as instance:
+            instance.event_log_storage.initialize_concurrency_limit_to_default(_POOL)
+        yield
 
 
-def test_of_processes_that_ask_at_once_one_holds_the_slot(home: str) -> None:
+@pytest.mark.usefixtures("home")
+def test_of_processes_that_ask_at_once_one_holds_the_slot() -> None:
     answers = in_processes(ask_at_once, count=3)
     assert [sum(held) for held in zip(*answers, strict=True)] == [1] * _ROUNDS
 
@@ -47,7 +56,8 @@ def ask_at_once(storage: EventLogStorage, barrier: Barrier, number: int) -> list
     return held
 
 
-def test_a_step_that_begins_to_wait_while_another_ends_is_not_overlooked(home: str) -> None:
+@pytest.mark.usefixtures("home")
+def test_a_step_that_begins_to_wait_while_another_ends_is_not_overlooked() -> None:
     _, had_their_turn = in_processes(end_or_begin_to_wait, count=2)
     assert had_their_turn == [True] * _ROUNDS
 

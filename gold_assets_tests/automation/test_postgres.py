@@ -43,11 +43,8 @@ POOLED = {"gold_tables", "gold_checks", "maintain_gold"}
 
 @pytest.fixture
 def postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    server.start()
-    yield server
-    server.stop()
-    server.remove()
+    with PostgresServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from gold_assets.automation.one_claim_at_a_time import _FILES_OPEN
+from gold_assets.automation.sqlite import _FILES_OPEN
 from gold_assets_tests.automation.daemon import micro_batch
 from gold_assets_tests.end_to_end.command_line import environment, instance_of
 

@@ -7,8 +7,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from gold_assets_tests.automation.postgres_server import PostgresServer, programs
@@ -63,18 +63,8 @@ def one(records: str, seed: int, seconds: float) -> bool:
     return held
 
 
-@contextmanager
-def server(records: str) -> Iterator[PostgresServer | None]:
-    if records == "sqlite":
-        yield None
-        return
-    postgres = PostgresServer()
-    postgres.start()
-    try:
-        yield postgres
-    finally:
-        postgres.stop()
-        postgres.remove()
+def server(records: str) -> AbstractContextManager[PostgresServer | None]:
+    return nullcontext() if records == "sqlite" else PostgresServer()
 
 
 def summarize(chaos: Chaos, say: Callable[[str], None]) -> None:
