@@ -54,7 +54,7 @@ def assert_gold_is_true(
     lake: Lake,
     dates: Iterable[dt.date] | None = None,
     silver_version: int | None = None,
-    tables: Sequence[str] = (*GOLD, QUARANTINE),
+    tables: Sequence[str] | None = None,
 ) -> None:
     """Fail where a table differs from its truth at ``silver_version``, on ``dates`` (by default all of both sides).
 
@@ -76,19 +76,20 @@ def differences(
     lake: Lake,
     dates: Iterable[dt.date] | None = None,
     silver_version: int | None = None,
-    tables: Sequence[str] = (*GOLD, QUARANTINE),
+    tables: Sequence[str] | None = None,
     silver: pa.Table | None = None,
     versions: Mapping[str, int] | None = None,
 ) -> list[str]:
     """One line for each row that a table should have and has not, or has and should not have.
 
-    ``versions`` are those of the tables, by default their newest. ``silver`` gives Silver's rows, with the names that the project has for its columns, where they are not simply the table's.
+    ``tables`` are by default all of the lake's of which the truth is known here. ``versions`` are those of the tables, by default their newest. ``silver`` gives Silver's rows, with the names that the project has for its columns, where they are not simply the table's.
     """
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
         silver_columns = _judge_silver(db, rows_of(lake.silver, silver_version) if silver is None else silver, dates)
         found = []
-        for name in tables:
+        known = [table.name for table in lake.tables if table.name in (*GOLD, QUARANTINE)]
+        for name in known if tables is None else tables:
             gold = rows_of(lake.places[name], None if versions is None else versions[name])
             _register(db, "gold", gold, dates)
             found += [f"{name}: {line}" for line in _differences(db, name, silver_columns, gold.column_names)]

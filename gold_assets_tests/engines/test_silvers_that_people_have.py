@@ -77,42 +77,31 @@ class Case:
 
 PLAIN = Case()
 MAPPED = "TBLPROPERTIES ('delta.columnMapping.mode' = '{}')"
-WIDENING = Case(
-    layout="TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
-    then=("ALTER TABLE {} ALTER COLUMN amount TYPE DECIMAL(18,4)", "ALTER TABLE {} ALTER COLUMN store TYPE BIGINT"),
-    more=", 7",
-).with_columns(amount="DECIMAL(10,2)", event_date="DATE, store INT")
 
 CASES = {
     "not partitioned": PLAIN,
-    "clustered, with row tracking and a change data feed": replace(
+    "clustered, with row tracking, a change data feed, deletion vectors and vacuumProtocolCheck": replace(
         PLAIN,
         layout="CLUSTER BY (event_date) TBLPROPERTIES ('delta.enableRowTracking' = 'true', "
-        "'delta.enableChangeDataFeed' = 'true')",
+        "'delta.enableChangeDataFeed' = 'true', 'delta.enableDeletionVectors' = 'true', "
+        "'delta.feature.vacuumProtocolCheck' = 'supported')",
     ),
     "partitioned by event_date and another": replace(PLAIN, layout="PARTITIONED BY (product_id, event_date)"),
     "partitioned by another": replace(PLAIN, layout="PARTITIONED BY (product_id)"),
-    "mapped by name, with spaces": replace(
-        PLAIN, layout="PARTITIONED BY (event_date) " + MAPPED.format("name"), more=", 'north'"
-    ).with_columns(event_date="DATE, `store name` STRING"),
     "mapped by id, clustered": replace(PLAIN, layout="CLUSTER BY (event_date) " + MAPPED.format("id")),
-    "for Iceberg too": replace(
+    "mapped by name, with spaces, for Iceberg too": replace(
         PLAIN,
         layout="PARTITIONED BY (event_date) TBLPROPERTIES ('delta.columnMapping.mode' = 'name', "
         "'delta.enableIcebergCompatV2' = 'true')",
-    ),
+        more=", 'north'",
+    ).with_columns(event_date="DATE, `store name` STRING"),
     "a shallow clone": replace(PLAIN, layout="PARTITIONED BY (event_date)", is_clone=True),
-    "widened": WIDENING,
-    "widened, with deletion vectors and checkpoints": replace(
-        WIDENING,
+    "widened, with deletion vectors and checkpoints": Case(
         layout="PARTITIONED BY (event_date) TBLPROPERTIES ('delta.enableTypeWidening' = 'true', "
         "'delta.enableDeletionVectors' = 'true', 'delta.checkpointInterval' = '3', 'delta.checkpointPolicy' = 'v2')",
-    ),
-    "vacuumProtocolCheck": replace(
-        PLAIN,
-        layout="CLUSTER BY (event_date) TBLPROPERTIES ('delta.feature.vacuumProtocolCheck' = 'supported', "
-        "'delta.enableDeletionVectors' = 'true')",
-    ),
+        then=("ALTER TABLE {} ALTER COLUMN amount TYPE DECIMAL(18,4)", "ALTER TABLE {} ALTER COLUMN store TYPE BIGINT"),
+        more=", 7",
+    ).with_columns(amount="DECIMAL(10,2)", event_date="DATE, store INT"),
     "without statistics": replace(PLAIN, layout="TBLPROPERTIES ('delta.dataSkippingNumIndexedCols' = '0')"),
     "whole numbers, floats": replace(PLAIN, key="{}", amount="3").with_columns(
         user_id="BIGINT", product_id="SMALLINT", amount="BIGINT", usage_cost_ratio="FLOAT"

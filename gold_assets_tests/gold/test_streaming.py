@@ -1,10 +1,12 @@
 """Gold stays a function of Silver when Silver is followed as a stream, whatever happens to Silver or to the stream."""
 
+import datetime as dt
 import random
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,8 +17,8 @@ from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.streaming import Batch, write_to_gold
-from gold_assets_tests.conftest import CopyOf, lake_in
+from gold_assets.gold.streaming import Batch, follow
+from gold_assets_tests.conftest import TABLES_OF_A_TEST, CopyOf, lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,
@@ -38,25 +40,13 @@ class Stream:
     """The stream from a lake's Silver, with its checkpoint in the same folder."""
 
     def __init__(self, folder: Path, engine: SparkEngine) -> None:
-        self.lake = lake_in(folder)
+        self.lake = lake_in(folder, TABLES_OF_A_TEST)
         self.checkpoint = folder / "checkpoint"
         self.batches: list[Batch] = []
         self._engine = engine
 
-    def drain(self, *, lake: Lake | None = None, **options: object) -> set[object]:
-        lake = lake or self.lake
-        tables = lake.places
-        return write_to_gold(
-            lake.silver,
-            tables["user_spend_summary"],
-            tables["product_usage_metrics"],
-            tables["high_risk_txns"],
-            str(self.checkpoint),
-            tables["quarantined_txns"],
-            engine=self._engine,
-            on_refreshed=self.batches.append,
-            **options,  # type: ignore[arg-type]
-        )
+    def drain(self, **options: Any) -> set[dt.date]:
+        return follow(self.lake, str(self.checkpoint), engine=self._engine, on_refreshed=self.batches.append, **options)
 
     def sentence(self) -> str:
         with pytest.raises(UserError) as failure:
@@ -301,8 +291,8 @@ def test_silver_that_lost_a_column_is_one_sentence_and_a_new_checkpoint_goes_on(
 
 
 def test_a_gold_table_that_is_gone_is_one_sentence(drained: Stream) -> None:
-    shutil.rmtree(drained.lake.places["high_risk_txns"])
-    assert drained.sentence().startswith(f"high_risk_txns is not at {drained.lake.places['high_risk_txns']}")
+    shutil.rmtree(drained.lake.places["user_spend_summary"])
+    assert drained.sentence().startswith(f"user_spend_summary is not at {drained.lake.places['user_spend_summary']}")
 
 
 @pytest.mark.parametrize("what", ["a table", "another stream"])
