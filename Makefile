@@ -42,15 +42,13 @@ test-fast: .venv/.test ## run the inner loop: the embedded engine, no end-to-end
 test-sail: .venv/.test .venv/.s3
 	$(PYTEST) -m "not end_to_end and not spark"
 
-# Of the lower floor, those tests run on both engines in which an engine takes part. The long ones come first, so that the
-# workers end together, and with them those that mostly wait, beside which the others compute.
-ON_SPARK := $(addprefix gold_assets_tests/, object_store gold/test_streaming.py commands/test_stream.py \
-	engines/test_spark_start.py engines/test_silvers_that_people_have.py engines/test_spark_cluster.py \
-	gold/test_refresh.py gold/test_patch.py gold/test_maintenance.py engines reading/test_on_engines.py \
-	gold/test_real_data.py silver/test_contract.py gold/test_transformations.py)
+# Of the lower floor, those tests run on both engines in which an engine takes part.
+ON_SPARK := $(addprefix gold_assets_tests/, gold/test_streaming.py commands/test_stream.py gold/test_refresh.py \
+	gold/test_patch.py gold/test_maintenance.py gold/test_real_data.py gold/test_transformations.py \
+	silver/test_contract.py engines object_store reading/test_on_engines.py)
 
 test-spark: .venv/.test .venv/.s3 .venv/.spark
-	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) --no-loadscope-reorder -m "not end_to_end and not sail" $(ON_SPARK); fi
+	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) -m "not end_to_end and not sail" $(ON_SPARK); fi
 
 test-end-to-end: .venv/.test .venv/.s3
 	@if command -v chromium >/dev/null; then set -x; $(PYTEST) -m end_to_end; else set -x; $(PYTEST) -m "end_to_end and not browser"; fi

@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 from pyspark.sql import SparkSession
+from xdist.scheduler import LoadFileScheduling
 
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
@@ -26,6 +27,9 @@ SMALL_TABLES = str(Path(__file__).parent / "engines" / "small_tables.conf")
 
 MakeLake = Callable[[Lake, Engine], None]
 CopyOf = Callable[[MakeLake], Lake]
+
+JVMS_OF_THEIR_OWN = ("/object_store/", "/engines/test_spark_")
+"""The tests of which Spark runs in processes that they start."""
 
 ENGINE = os.environ.get("GOLD_ENGINE") or "sail"
 
@@ -59,6 +63,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=f"for GOLD_ENGINE={name}"))
+
+
+class FewSessions(LoadFileScheduling):  # type: ignore[misc]
+    """Of Spark's tests, those that need a session share two workers, so that there are two JVMs and not one for each worker.
+
+    A JVM takes 10 s for its first refresh, and after some dozens a third of what the second took.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        if "/test_stream" in file:
+            return "streams"
+        return file if any(name in file for name in JVMS_OF_THEIR_OWN) else "refreshes"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return FewSessions(config, log) if ENGINE == "spark" else None
 
 
 @pytest.fixture(scope="session")

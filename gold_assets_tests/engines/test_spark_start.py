@@ -349,14 +349,15 @@ def test_a_connect_server_gets_no_settings_that_only_its_start_can_take() -> Non
     )
 
 
-@pytest.mark.parametrize("with_file_system", [True, False])
-def test_a_local_folder_of_jars_needs_no_registry(
-    tmp_path: Path, fetched_jars: list[Path], monkeypatch: pytest.MonkeyPatch, with_file_system: bool
+def test_a_local_folder_of_jars_needs_no_registry_nor_the_quick_file_system(
+    tmp_path: Path, fetched_jars: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)  # an archive of these JARs' classes would be for one start
     for jar in fetched_jars:
-        if with_file_system or "local-fs" not in jar.name:
-            shutil.copy(jar, tmp_path)
+        shutil.copy(jar, tmp_path)
+    [file_system] = tmp_path.glob("*local-fs*")
+    assert str(file_system) in SparkEngine(jars=str(tmp_path)).conf()["spark.driver.extraClassPath"]
+    file_system.unlink()
     assert _written_by(f"SparkEngine(jars={str(tmp_path)!r})", tmp_path / "table") == ["3", "False"]
 
 
