@@ -79,11 +79,9 @@ def refresh(
     logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
     for theirs, ours in silver.columns.renamed.items():
         logger.info("Silver's column %s is called %s here", theirs, ours)
-    opened = open_or_create(tables, lake.places, silver.fields)
-    targets = [Target(table, opened[table.name], silver, engine, by) for table in tables]
     logger.info(
         "Refreshing %s on %s from Silver version %d",
-        ", ".join(opened),
+        ", ".join(table.name for table in tables),
         dates_text(wanted) or "no date",
         silver.version,
     )
@@ -91,23 +89,32 @@ def refresh(
         table.name: dict.fromkeys([*wanted, *([None] if table.is_quarantine else [])], ASKED_FOR) for table in tables
     }
     written: dict[str, Written] = {table.name: {} for table in tables}
-    if how == "patch":
-        planner, new_rows = Planner(silver), NewRows(silver, engine, wanted)
-        patches = _side_by_side(
-            {
-                target.table.name: partial(target.patch, steps[target.table.name], planner, new_rows)
-                for target in targets
-            }
-        )
-        for name, (patched, others) in patches.items():
-            written[name], steps[name] = patched, others
-    silver_rows = _recompute(silver, engine, targets, steps, written)
+
+    def open_all() -> list[Target]:
+        opened = open_or_create(tables, lake.places, silver.fields)
+        return [Target(table, opened[table.name], silver, engine, by) for table in tables]
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        opening = pool.submit(open_all)  # while what is recomputed is read
+        if how == "patch":
+            wait_and_hear_signals([opening])
+            planner, new_rows = Planner(silver), NewRows(silver, engine, wanted)
+            patches = _side_by_side(
+                {
+                    target.table.name: partial(target.patch, steps[target.table.name], planner, new_rows)
+                    for target in opening.result()
+                }
+            )
+            for name, (patched, others) in patches.items():
+                written[name], steps[name] = patched, others
+        silver_rows = _recompute(silver, engine, opening, steps, written)
+        opening.result()  # where nothing was recomputed, too
     silver_rows = {**silver.rows_told(wanted), **silver_rows}
     current = {
         name: {date: step for date, step in left.items() if step.how == "current"} for name, left in steps.items()
     }
-    for name in opened:
-        done = {**{date: made.step for date, made in written[name].items()}, **current[name]}
+    for name, dates_written in written.items():
+        done = {**{date: made.step for date, made in dates_written.items()}, **current[name]}
         for said, on in by_step(done).items():
             logger.info("%s, %s: %s", name, on, said)
     seconds = time.perf_counter() - started
@@ -119,7 +126,7 @@ def refresh(
 def _recompute(
     silver: Silver,
     engine: Engine,
-    targets: Sequence[Target],
+    targets: Future[list[Target]],
     steps: Mapping[str, Steps],
     written: Mapping[str, Written],
 ) -> Mapping[dt.date | None, int | None]:
@@ -139,8 +146,8 @@ def _recompute(
     with ThreadPoolExecutor(max_workers=1) as pool:
         upcoming = pool.submit(read[0])
         for number, dates in enumerate(slices, start=1):
-            wait_and_hear_signals([upcoming])
-            part = upcoming.result()
+            wait_and_hear_signals([targets, upcoming])
+            opened, part = targets.result(), upcoming.result()
             if number < len(slices):  # one ahead and no more, for rows that an engine has to copy
                 upcoming = pool.submit(read[number])
             in_part = {*dates, None} if part.and_null else set(dates)
@@ -148,7 +155,7 @@ def _recompute(
             done = _side_by_side(
                 {
                     target.table.name: partial(target.recompute, part.rows, part.broken_dates, on[target.table.name])
-                    for target in targets
+                    for target in opened
                     if on[target.table.name]
                 }
             )
