@@ -34,7 +34,7 @@ JVMS_OF_THEIR_OWN = ("/object_store/", "/engines/test_spark_")
 ENGINE = os.environ.get("GOLD_ENGINE") or "sail"
 
 TABLES_OF_A_TEST = TABLES if ENGINE == "sail" else (USER_SPEND_SUMMARY, QUARANTINED_TXNS)
-"""Spark takes half a second for each table of a refresh, so what holds of each kind, keys and rows, is tried there on one of it."""
+"""Spark takes half a second for each table of a refresh, so there is one of each kind there, of keys and of rows."""
 
 # A lake of the user's own, or the window that the demo made known to make, is none of the tests' business.
 for _setting in [name for name in os.environ if name.startswith(("GOLD_", "DAGSTER_")) and name != "GOLD_ENGINE"]:
@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class FewSessions(LoadFileScheduling):  # type: ignore[misc]
     """Of Spark's tests, those that need a session share two workers, so that there are two JVMs and not one for each worker.
 
-    A JVM takes 10 s for its first refresh, and after some dozens a third of what the second took.
+    With its start a JVM takes nearly 50 s of a processor for the first five refreshes of all tables, and after sixty 13.
     """
 
     def _split_scope(self, nodeid: str) -> str:
