@@ -9,8 +9,9 @@ BIN := .venv/bin
 # the definitions are loaded.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
-# On two cores: while one worker waits for a daemon, a JVM or a server, the others work.
-PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile
+# On two cores: while one worker waits for a daemon, a JVM or a server, the others work. In the order of the files: by default
+# those of few tests come last, among which are the longest.
+PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # What the demo made known, when there is one: where its dates begin.
 -include $(DAGSTER_HOME)/demo.mk
 export GOLD_PARTITIONS_START
@@ -42,10 +43,10 @@ test-fast: .venv/.test ## run the inner loop: the embedded engine, no end-to-end
 test-sail: .venv/.test .venv/.s3
 	$(PYTEST) -m "not end_to_end and not spark"
 
-# Of the lower floor, those tests run on both engines in which an engine takes part.
-ON_SPARK := $(addprefix gold_assets_tests/, gold/test_streaming.py commands/test_stream.py gold/test_refresh.py \
-	gold/test_patch.py gold/test_maintenance.py gold/test_real_data.py gold/test_transformations.py \
-	silver/test_contract.py engines object_store reading/test_on_engines.py)
+# Of the lower floor, those tests run on both engines in which an engine takes part: first what takes long.
+ON_SPARK := $(addprefix gold_assets_tests/, gold/test_refresh.py gold/test_streaming.py commands/test_stream.py object_store \
+	engines gold/test_patch.py gold/test_maintenance.py gold/test_real_data.py gold/test_transformations.py \
+	silver/test_contract.py reading/test_on_engines.py)
 
 test-spark: .venv/.test .venv/.s3 .venv/.spark
 	@if command -v java >/dev/null; then set -x; GOLD_ENGINE=spark $(PYTEST) -m "not end_to_end and not sail" $(ON_SPARK); fi

@@ -78,6 +78,7 @@ class FewSessions(LoadFileScheduling):  # type: ignore[misc]
         return file if any(name in file for name in JVMS_OF_THEIR_OWN) else "refreshes"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
     return FewSessions(config, log) if ENGINE == "spark" else None
 

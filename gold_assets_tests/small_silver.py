@@ -67,16 +67,17 @@ def write_silver(
 
     Where there is none yet, it is created, partitioned so.
     """
-    if DeltaTable.is_deltatable(lake.silver):
-        partition_by = DeltaTable(lake.silver).metadata().partition_columns
+    there = DeltaTable(lake.silver) if DeltaTable.is_deltatable(lake.silver) else None
+    if there is not None:
+        partition_by = there.metadata().partition_columns
     write_deltalake(
-        lake.silver,
+        there or lake.silver,
         pa.Table.from_pylist([dict(row) for row in rows], schema=schema),
         mode=mode,
         partition_by=list(partition_by) or None,
         schema_mode="merge" if mode == "append" else "overwrite",
     )
-    return DeltaTable(lake.silver)
+    return there or DeltaTable(lake.silver)
 
 
 def commit(folder: Path, *actions: Mapping[str, Any]) -> None:

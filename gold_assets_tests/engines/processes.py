@@ -15,7 +15,13 @@ from typing import Any
 import pyspark
 
 SPARK_HOME = Path(pyspark.__file__).parent
-_LOOPBACK = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_PUBLIC_DNS": "127.0.0.1"}
+QUICK_COMPILER = "-XX:TieredStopAtLevel=1"
+"""For a JVM that lives for a test: half of what it takes goes into the optimizing compiler."""
+_OF_SERVERS = {
+    "SPARK_LOCAL_IP": "127.0.0.1",
+    "SPARK_PUBLIC_DNS": "127.0.0.1",
+    "SPARK_DAEMON_JAVA_OPTS": QUICK_COMPILER,
+}
 
 _WORKER = """
 import datetime as dt, json, pathlib, sys
@@ -100,7 +106,7 @@ def engine_process(name: str, env: Mapping[str, str] | None = None, **options: s
 def spark_process(program: str, *arguments: str, port: int) -> Iterator[None]:
     """A program of Spark's ``bin`` folder that listens on a loopback port, until the block ends."""
     process = subprocess.Popen(
-        [str(SPARK_HOME / "bin" / program), *arguments], env={**clean_environment(), **_LOOPBACK}
+        [str(SPARK_HOME / "bin" / program), *arguments], env={**clean_environment(), **_OF_SERVERS}
     )
     try:
         _wait_until_it_listens(process, port)

@@ -11,7 +11,14 @@ from gold_assets.engines import spark_jars
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.conftest import SMALL_TABLES
-from gold_assets_tests.engines.processes import connect_server, engine_process, free_port, listens, spark_process
+from gold_assets_tests.engines.processes import (
+    QUICK_COMPILER,
+    connect_server,
+    engine_process,
+    free_port,
+    listens,
+    spark_process,
+)
 from gold_assets_tests.small_silver import MONDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
@@ -52,6 +59,7 @@ def test_a_backfill_runs_on_a_standalone_cluster(lake: Lake, tmp_path: Path) -> 
     conf.write_text(
         Path(SMALL_TABLES).read_text() + "spark.driver.host 127.0.0.1\nspark.driver.bindAddress 127.0.0.1\n"
         "spark.databricks.delta.snapshotPartitions 1\n"
+        f"spark.driver.extraJavaOptions {QUICK_COMPILER}\nspark.executor.extraJavaOptions {QUICK_COMPILER}\n"
     )
     with (
         standalone_cluster(tmp_path) as master,
