@@ -68,7 +68,7 @@ def _checks_of(table: Table) -> Iterator[Check]:
             "sound_rows",
             "The key is unique and not NULL; counts, totals and averages make sense by themselves."
             if isinstance(table.twin, KeysTwin)
-            else f"Every row meets the rule: {table.twin.condition}.",
+            else f"Every row meets the rule: {' and '.join(table.twin.conditions)}.",
             by_date=True,
             evaluate=partial(rows.sound_rows, table),
         )

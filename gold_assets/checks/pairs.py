@@ -63,8 +63,8 @@ def pairs(table: Table, sides: Sides, broken_dates: Collection[Any], only: Colle
         rows.append(unpruned(f"NOT {sql.is_valid}"))
     elif broken_dates:
         rows.append(unpruned(f"NOT ({predicate(broken_dates)}) OR {sql.is_valid}"))
-    if isinstance(table.twin, RowsTwin) and table.twin.condition != "true":
-        rows.append(unpruned(table.twin.condition))
+    if isinstance(table.twin, RowsTwin) and table.twin.conditions:
+        rows.append(unpruned(table.twin.condition(sql)))
     of_silver = " AND ".join(rows) or "true"
     if isinstance(table.twin, KeysTwin):
         return _key_pairs(table, table.twin, sql, of_silver, sides)
@@ -90,7 +90,7 @@ def fault(table: Table, gold: DeltaTable) -> str:
     own = {column.name for column in table.columns}
     if own - types(gold).keys():
         return "1"
-    return f"CASE WHEN {table.twin.sense[1]} THEN 0 ELSE 1 END"
+    return f"CASE WHEN {SilverSql.over(gold.schema().fields).text(table.twin.sense[1])} THEN 0 ELSE 1 END"
 
 
 def as_of_row(name: str) -> str:
@@ -129,9 +129,9 @@ def _silver_by_key(table: Table, twin: KeysTwin, sql: SilverSql, of_silver: str)
     key = keys(table)
     aggregates: dict[str, str] = {}
     for name, value in twin.values.items():
-        aggregates[name] = value.silver if isinstance(value.silver, str) else value.silver(sql)
+        aggregates[name] = sql.text(value.silver)
         if value.average_of is not None:
-            aggregates[_size(name)] = f"avg(abs({value.average_of}))"
+            aggregates[_size(name)] = f"avg(abs({sql.text(value.average_of)}))"
     silver = ", ".join(f"{aggregate} AS {name}" for name, aggregate in aggregates.items())
     silver_keys = ", ".join(f"{twin.keys.get(name, name)} AS {name}" for name in key)
     return f"SELECT {silver_keys}, count(*) AS rows, {silver} FROM silver WHERE {of_silver} GROUP BY {_numbers(key)}"

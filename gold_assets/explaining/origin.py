@@ -51,8 +51,10 @@ def origin_of(lake: Lake, question: Question, silver: Silver, doubt: str) -> Ori
     is_used = sql.is_valid
     conditions: Mapping[str, str] = {}
     if isinstance(twin, RowsTwin):
-        conditions = twin.conditions
-        is_used = f"{sql.is_valid} AND coalesce({twin.condition}, false)" if twin.of_valid else f"NOT {sql.is_valid}"
+        conditions = {name: sql.text(condition) for name, condition in twin.conditions.items()}
+        is_used = f"NOT {sql.is_valid}"
+        if twin.of_valid:
+            is_used = f"{sql.is_valid} AND coalesce({twin.condition(sql)}, false)"
     numbers = _numbers(question.table, sql)
     aggregates = {
         "count": "count(*)",
@@ -89,10 +91,7 @@ def origin_of(lake: Lake, question: Question, silver: Silver, doubt: str) -> Ori
 def _numbers(table: Table, sql: SilverSql) -> Mapping[str, str]:
     """By name, what is added up of Silver's rows of a key."""
     if isinstance(table.twin, KeysTwin):
-        return {
-            name: value.silver if isinstance(value.silver, str) else value.silver(sql)
-            for name, value in table.twin.values.items()
-        }
+        return {name: sql.text(value.silver) for name, value in table.twin.values.items()}
     return table.numbers
 
 

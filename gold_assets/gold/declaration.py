@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 from gold_assets.gold.addition import Addition
 from gold_assets.silver.contract import VIOLATIONS, Column
-from gold_assets.silver.contract_sql import SilverSql
+from gold_assets.silver.contract_sql import SilverSql, Sql
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,15 @@ class Value:
     """A value of a keyed table's rows, worked out once more: an aggregate over Silver's valid rows of a key and a date.
 
     Attributes:
-        silver: the aggregate, in SQL; a function of Silver's types where they matter.
+        silver: the aggregate, in SQL.
         gold: an aggregate over Gold's rows of the key, of which there must be one.
         average_of: where it is an average, of what, in SQL over Silver's columns. Equality is too much to ask of one.
         counted_by: the value that counts what it is the average of. The other values add up.
     """
 
-    silver: str | Callable[[SilverSql], str]
+    silver: Sql
     gold: str
-    average_of: str | None = None
+    average_of: Sql | None = None
     counted_by: str | None = None
 
 
@@ -55,13 +55,12 @@ class RowsTwin:
     """
 
     of_valid: bool
-    conditions: Mapping[str, str] = field(default_factory=dict)
-    sense: tuple[str, str] | None = None
+    conditions: Mapping[str, Sql] = field(default_factory=dict)
+    sense: tuple[str, Sql] | None = None
 
-    @property
-    def condition(self) -> str:
+    def condition(self, sql: SilverSql) -> str:
         """All of the conditions as one."""
-        return " AND ".join(self.conditions.values()) or "true"
+        return " AND ".join(map(sql.text, self.conditions.values())) or "true"
 
 
 @dataclass(frozen=True)

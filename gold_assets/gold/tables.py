@@ -11,9 +11,12 @@ from gold_assets.silver.contract import VIOLATIONS, Column
 
 _DATE = Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.", made_from=(EVENT_DATE,))
 
-_RATIO = "CAST(usage_cost_ratio AS DOUBLE)"
 _HIGH_RISK = RowsTwin(
-    of_valid=True, conditions={"risk_level is high": "risk_level = 'high'", "usage_cost_ratio < 0.2": f"{_RATIO} < 0.2"}
+    of_valid=True,
+    conditions={
+        "risk_level is high": "risk_level = 'high'",
+        "usage_cost_ratio < 0.2": lambda silver: silver.ratio_is_below("0.2"),
+    },
 )
 
 USER_SPEND_SUMMARY = Table(
@@ -85,9 +88,9 @@ PRODUCT_USAGE_METRICS = Table(
             "transaction_count": Value("count(*)", "sum(transaction_count)"),
             "rated_count": Value("count(usage_cost_ratio)", "sum(rated_count)"),
             "average": Value(
-                f"avg({_RATIO})",
+                lambda silver: f"avg({silver.ratio})",
                 "max(avg_usage_cost_ratio)",
-                average_of=_RATIO,
+                average_of=lambda silver: silver.ratio,
                 counted_by="rated_count",
             ),
         },
@@ -127,7 +130,9 @@ HIGH_RISK_TXNS = Table(
     key=(),
     zorder_by=("user_id",),
     addition=AppendedRows(),
-    twin=replace(_HIGH_RISK, sense=("rows_not_high_risk", f"{_HIGH_RISK.condition} AND is_high_risk")),
+    twin=replace(
+        _HIGH_RISK, sense=("rows_not_high_risk", lambda gold: f"{_HIGH_RISK.condition(gold)} AND is_high_risk")
+    ),
     numbers={"amount": "sum(amount)", "users": "count(DISTINCT user_id)"},
     first_rows="amount DESC, user_id",
     measure="amount",

@@ -1,12 +1,14 @@
 """The Gold tables as pure functions of Silver's valid rows, DataFrame to DataFrame."""
 
+from decimal import Decimal
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.silver.contract import money_sum, ratio
+from gold_assets.silver.contract import money_sum, ratio, ratio_is_below
 
-HIGH_RISK_RATIO = 0.2
+HIGH_RISK_RATIO = Decimal("0.2")
 """A high-risk transaction pays for less than this share of what it uses."""
 
 
@@ -32,7 +34,7 @@ def product_usage_metrics(transactions: DataFrame) -> DataFrame:
     return (
         transactions.groupBy("product_id", EVENT_DATE)
         .agg(
-            F.avg(ratio()).alias("avg_usage_cost_ratio"),
+            F.avg(ratio(transactions)).alias("avg_usage_cost_ratio"),
             F.count("usage_cost_ratio").alias("rated_count"),
             F.count("*").alias("transaction_count"),
         )
@@ -43,7 +45,7 @@ def product_usage_metrics(transactions: DataFrame) -> DataFrame:
 def flag_high_risk_txns(transactions: DataFrame) -> DataFrame:
     """Every transaction, with ``is_high_risk`` boolean: risk_level is high and usage_cost_ratio < 0.2; never NULL."""
     rated_high = F.col("risk_level") == F.lit("high")
-    pays_little = ratio() < F.lit(HIGH_RISK_RATIO)
+    pays_little = ratio_is_below(HIGH_RISK_RATIO, transactions)
     return transactions.withColumn("is_high_risk", F.coalesce(rated_high & pays_little, F.lit(False)))
 
 

@@ -5,11 +5,12 @@ import functools
 import operator
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Context, Decimal
 
 from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DecimalType, IntegralType
+from pyspark.sql.types import DataType, DecimalType, IntegralType
 
 from gold_assets.delta.dates import EVENT_DATE, predicate
 
@@ -95,14 +96,36 @@ def money_sum(transactions: DataFrame) -> Expression:
     return (sum_of_units * F.lit(_UNIT).cast("decimal(5,4)")).cast("decimal(28,4)")
 
 
-def ratio() -> Expression:
-    """``usage_cost_ratio`` as a double, whatever Silver has it as."""
-    return F.col("usage_cost_ratio").cast("double")
+def ratio(transactions: DataFrame) -> Expression:
+    """``usage_cost_ratio`` as a double, whatever Silver has it as; of a decimal the nearest one."""
+    ratio = F.col("usage_cost_ratio")
+    if isinstance(_type_of("usage_cost_ratio", transactions), DecimalType):
+        ratio = ratio.cast("string")  # Sail rounds a decimal twice: in a double it divides another by a power of ten
+    return ratio.cast("double")
+
+
+def ratio_is_below(limit: Decimal, transactions: DataFrame) -> Expression:
+    """Whether ``usage_cost_ratio`` is less than ``limit``: a decimal as the decimal that it is, anything else as a double.
+
+    What has no ratio is not below, or NULL.
+    """
+    type = _type_of("usage_cost_ratio", transactions)
+    if not isinstance(type, DecimalType):
+        return ratio(transactions) < F.lit(float(limit))
+    # In the column's own scale: what is below a limit between two of its numbers is below the larger one.
+    text = str(limit.quantize(Decimal(1).scaleb(-type.scale), ROUND_CEILING, Context(38)))
+    least_above = F.lit(text).cast(DecimalType(38, type.scale))
+    # Not the bare column, by which Spark would skip files: the statistics of decimals in a Delta log may be rounded.
+    return F.coalesce(F.col("usage_cost_ratio"), least_above) < least_above
+
+
+def _type_of(column: str, transactions: DataFrame) -> DataType:
+    return transactions.schema[column].dataType
 
 
 def _amount(silver: DataFrame) -> tuple[Expression, DecimalType | None]:
     """The amount as a decimal of this type, or else as a double."""
-    amount, type = F.col("amount"), silver.schema["amount"].dataType
+    amount, type = F.col("amount"), _type_of("amount", silver)
     if isinstance(type, DecimalType):
         return amount, type
     if isinstance(type, IntegralType):
@@ -117,7 +140,7 @@ def _units(amount: Expression) -> Expression:
 
 def _is_present(column: str, silver: DataFrame) -> Expression:
     value = F.col(column)
-    if isinstance(silver.schema[column].dataType, IntegralType):
+    if isinstance(_type_of(column, silver), IntegralType):
         return value.isNotNull()
     # Text that begins with a character after the blanks is not blank: that spares nearly every row the slower test.
     return (value >= F.lit("!")) | (F.trim(F.translate(value, "\t\r\n", "   ")) != F.lit(""))
@@ -140,8 +163,11 @@ def _is_money(silver: DataFrame) -> Expression:
     return F.abs(_units(amount)) < F.lit(float(_UNITS_LIMIT))
 
 
-def _ratio_is_finite_or_null() -> Expression:
-    return ratio().isNull() | (ratio() - ratio() == F.lit(0.0))
+def _ratio_is_finite_or_null(silver: DataFrame) -> Expression:
+    if isinstance(_type_of("usage_cost_ratio", silver), DecimalType):
+        return F.lit(True)
+    value = ratio(silver)
+    return value.isNull() | (value - value == F.lit(0.0))
 
 
 def _is_risk_level_or_null() -> Expression:
@@ -166,11 +192,7 @@ RULES = (
     Rule("user_id_is_missing", "user_id is NULL or blank", lambda silver: _is_present("user_id", silver)),
     Rule("product_id_is_missing", "product_id is NULL or blank", lambda silver: _is_present("product_id", silver)),
     Rule("amount_is_not_money", "amount is NULL, NaN, infinite or does not fit DECIMAL(18,4)", _is_money),
-    Rule(
-        "usage_cost_ratio_is_not_finite",
-        "usage_cost_ratio is NaN or infinite",
-        lambda silver: _ratio_is_finite_or_null(),
-    ),
+    Rule("usage_cost_ratio_is_not_finite", "usage_cost_ratio is NaN or infinite", _ratio_is_finite_or_null),
     Rule(
         "risk_level_is_unknown",
         f"risk_level is none of {', '.join(RISK_LEVELS)}",

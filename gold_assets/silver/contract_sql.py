@@ -1,7 +1,11 @@
 """The contract once more, as SQL on DataFusion, by none of the code in ``contract``: what the checks go by."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context, Decimal
+
+from deltalake import Field
 
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.types import type_name
@@ -23,7 +27,16 @@ class SilverSql:
     @classmethod
     def of(cls, silver: Silver) -> "SilverSql":
         """SQL for the columns that ``silver`` has."""
-        return cls({field.name: type_name(field) for field in silver.fields})
+        return cls.over(silver.fields)
+
+    @classmethod
+    def over(cls, fields: Iterable[Field]) -> "SilverSql":
+        """SQL for columns of Silver, in a table that keeps them."""
+        return cls({field.name: type_name(field) for field in fields})
+
+    def text(self, sql: "Sql") -> str:
+        """What is declared in SQL, for these columns."""
+        return sql if isinstance(sql, str) else sql(self)
 
     @property
     def _amount_is_exact(self) -> bool:
@@ -33,6 +46,26 @@ class SilverSql:
     def money_sum(self) -> str:
         """The sum of ``amount`` over valid rows, exact. An aggregate."""
         return _SPEND_AS_DECIMAL if self._amount_is_exact else _SPEND_AS_DOUBLE
+
+    @property
+    def ratio(self) -> str:
+        """``usage_cost_ratio`` as a double, of a decimal the nearest one: DataFusion rounds a decimal twice, and its text once."""
+        is_decimal = self._scale_of_ratio is not None
+        return f"CAST({'CAST(usage_cost_ratio AS VARCHAR)' if is_decimal else 'usage_cost_ratio'} AS DOUBLE)"
+
+    def ratio_is_below(self, limit: str) -> str:
+        """That ``usage_cost_ratio`` is less than a number: a decimal as the decimal that it is, anything else as a double."""
+        if (scale := self._scale_of_ratio) is None:
+            return f"CAST(usage_cost_ratio AS DOUBLE) < {limit}"
+        # In the column's own scale: DataFusion fails to rescale a decimal that is too wide.
+        least_above = Decimal(limit).quantize(Decimal(1).scaleb(-scale), ROUND_CEILING, Context(38))
+        return f"usage_cost_ratio < CAST('{least_above}' AS DECIMAL(38, {scale}))"
+
+    @property
+    def _scale_of_ratio(self) -> int | None:
+        """Where it is a decimal."""
+        found = re.fullmatch(r"decimal\(\d+,\s*(\d+)\)", self.types.get("usage_cost_ratio", ""))
+        return None if found is None else int(found[1])
 
     @property
     def rules_hold(self) -> str:
@@ -52,6 +85,10 @@ class SilverSql:
             return f"{column} IS NOT NULL"
         # Every blank sorts before '!': most rows are spared the trim, which is what costs.
         return f"({column} >= '!' OR btrim({column}, e' \\t\\r\\n') <> '')"
+
+
+Sql = str | Callable[[SilverSql], str]
+"""SQL over Silver's columns; a function where their types matter."""
 
 
 def unpruned(condition: str) -> str:

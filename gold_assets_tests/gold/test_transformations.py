@@ -17,7 +17,8 @@ def silver_of(lake: Lake, engine: Engine, rows: list[dict[str, Any]]) -> DataFra
     return engine.read(write_silver(lake, rows))
 
 
-JUST_BELOW = math.nextafter(t.HIGH_RISK_RATIO, 0)
+LIMIT = float(t.HIGH_RISK_RATIO)
+JUST_BELOW = math.nextafter(LIMIT, 0)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ JUST_BELOW = math.nextafter(t.HIGH_RISK_RATIO, 0)
         ("high", JUST_BELOW, True),
         ("high", 0.0, True),
         ("high", -1.0, True),
-        ("high", t.HIGH_RISK_RATIO, False),
+        ("high", LIMIT, False),
         ("high", None, False),
         ("medium", 0.1, False),
         ("low", 0.1, False),

@@ -1,5 +1,6 @@
 """The contract: every Silver row is valid or quarantined, never both, never neither."""
 
+import decimal
 import math
 from collections import Counter
 from decimal import Decimal
@@ -7,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
+from gold_assets.delta.query import query
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.transformations import HIGH_RISK_RATIO
 from gold_assets.silver import contract
+from gold_assets.silver.contract_sql import SilverSql
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, WEDNESDAY, row, with_type, write_silver
 
 NAN, INF = math.nan, math.inf
@@ -201,3 +208,59 @@ def test_the_largest_amounts_add_up_to_the_last_digit(lake: Lake, engine: Engine
     silver = silver_of(lake, engine, [row(amount=amount) for amount in amounts])
     (only,) = silver.agg(contract.money_sum(silver).alias("money")).collect()
     assert only["money"] == 200 * Decimal("99999999999999.9872") + Decimal("0.0007")
+
+
+SCALES = (0, 1, 17, 24, 25, 30, 32, 38)
+
+
+def decimal_ratios(scale: int) -> list[Decimal]:
+    """DECIMAL(38, scale): around 0.2, around the middle between two doubles, and the ends."""
+    with decimal.localcontext(prec=80):
+        unit = Decimal(1).scaleb(-scale)
+        fifth = HIGH_RISK_RATIO.quantize(unit, decimal.ROUND_CEILING)
+        middle = (Decimal.from_float(0.1) + Decimal.from_float(math.nextafter(0.1, 1))) / 2
+        middle = middle.quantize(unit, decimal.ROUND_FLOOR)
+        near = [value + n * unit for value in (fifth, middle) for n in (-1, 0, 1)]
+        most = (10**38 - 1) * unit
+        return [*near, most, -most, 7 * unit, 1234567890123456789 * unit, 12345678901234567890123456789 * unit]
+
+
+@pytest.fixture
+def ratios(tmp_path: Path) -> DeltaTable:
+    """A column of decimals for each of the scales, and NULLs."""
+    columns = {f"scale_{scale}": pa.array([*decimal_ratios(scale), None], pa.decimal128(38, scale)) for scale in SCALES}
+    write_deltalake(tmp_path / "ratios", pa.table({"number": range(len(columns["scale_0"])), **columns}))
+    return DeltaTable(tmp_path / "ratios")
+
+
+def expected(scale: int) -> list[tuple[float | None, bool]]:
+    """Of each ratio the nearest double, and whether it is below 0.2."""
+    return [*((float(ratio), ratio < HIGH_RISK_RATIO) for ratio in decimal_ratios(scale)), (None, False)]
+
+
+def test_a_decimal_ratio_is_compared_as_a_decimal_and_becomes_the_nearest_double(
+    ratios: DeltaTable, engine: Engine
+) -> None:
+    rows = engine.read(ratios)
+    made = [F.col("number")]
+    for scale in SCALES:
+        silver = rows.select(F.col(f"scale_{scale}").alias("usage_cost_ratio"))
+        of_scale = (contract.ratio(silver), F.coalesce(contract.ratio_is_below(HIGH_RISK_RATIO, silver), F.lit(False)))
+        rows = rows.withColumn("usage_cost_ratio", F.col(f"scale_{scale}"))
+        rows = rows.withColumns({f"ratio_{scale}": of_scale[0], f"below_{scale}": of_scale[1]})
+        made += [F.col(f"ratio_{scale}"), F.col(f"below_{scale}")]
+    found = rows.select(*made).orderBy("number").collect()
+    for scale in SCALES:
+        assert [(row[f"ratio_{scale}"], row[f"below_{scale}"]) for row in found] == expected(scale), scale
+
+
+@pytest.mark.sail
+def test_the_second_opinion_on_decimal_ratios_is_exact(ratios: DeltaTable) -> None:
+    for scale in SCALES:
+        sql = SilverSql({"usage_cost_ratio": f"decimal(38,{scale})"})
+        found = query(
+            f"SELECT {sql.ratio} AS ratio, coalesce({sql.ratio_is_below('0.2')}, false) AS below "
+            f"FROM (SELECT number, scale_{scale} AS usage_cost_ratio FROM ratios) ORDER BY number",
+            ratios=ratios,
+        )
+        assert [(row["ratio"], row["below"]) for row in found] == expected(scale), scale
