@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 import dagster as dg
-from deltalake import DeltaTable
 
 from gold_assets.assets.events import latest_materializations
 from gold_assets.assets.metadata import table_of
@@ -188,9 +187,8 @@ def _patched_dates(instance: dg.DagsterInstance, lake: Lake, settings: Settings)
     """The dates of which a table was patched last, and not compared in full since, as far as Dagster knows."""
     patched: set[dt.date] = set()
     for table in lake.tables:
-        if table.twin is None or not DeltaTable.is_deltatable(lake.places[table.name]):
+        if table.twin is None or (gold := lake.open(table)) is None:
             continue
-        gold = DeltaTable(lake.places[table.name])
         held = {
             date
             for date in FileDates(gold).dates()

@@ -49,7 +49,7 @@ class State(BaseModel):
         failing: the checks whose failure was told and is not over.
         table_id, applied: Silver's, and its version up to which Gold has everything.
         late_since: since when Gold lags, in seconds since 1970, where that was told.
-        silver: why Silver cannot be read, where that was told.
+        silver: why the lag cannot be told by the logs of Silver and Gold, where that was told.
         unsent: by messenger.
     """
 
@@ -149,7 +149,7 @@ class Watch:
             state.silver = str(error)
             return
         if state.silver:
-            yield self._message("Over: Silver can be read again.", "automation")
+            yield self._message("Over: Silver and Gold can be read again.", "automation")
         state.silver = ""
         if found is None:
             if state.late_since is not None:

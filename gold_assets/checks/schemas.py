@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection, not_there
 from gold_assets.checks.second_opinion import Number
-from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.types import type_name
 from gold_assets.delta.words import count_of
@@ -31,9 +30,6 @@ def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Findi
         wrong += [
             {"column": name, "expected": "nothing", "found": found[name]} for name in found if name not in expected
         ]
-    partitioned_by = ", ".join(gold.metadata().partition_columns)
-    if partitioned_by != EVENT_DATE:
-        wrong.append({"column": "(partition)", "expected": EVENT_DATE, "found": partitioned_by or "nothing"})
     yield Finding(
         check,
         None,

@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
-
 from gold_assets.delta.query import View, query
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.explaining.question import ROWS_SHOWN, Question
@@ -96,12 +93,8 @@ def _numbers(table: Table, sql: SilverSql) -> Mapping[str, str]:
 
 
 def _quarantined(lake: Lake, question: Question, broken: int) -> Rows:
-    place = next((lake.places[table.name] for table in lake.tables if table.is_quarantine), None)
-    if not broken or place is None:
-        return []
-    try:
-        quarantine = DeltaTable(place)
-    except (DeltaError, OSError):
+    table = next((table for table in lake.tables if table.is_quarantine), None)
+    if not broken or table is None or (quarantine := lake.open(table)) is None:
         return []
     where = " AND ".join([question.on_date, *question.in_silver.values()])
     return query(

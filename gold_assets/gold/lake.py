@@ -13,6 +13,7 @@ from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.open_table import check_partitioning
 from gold_assets.gold.tables import TABLES
 from gold_assets.silver.pin import Silver, pin_silver
 
@@ -61,10 +62,13 @@ class Lake:
         return pin_silver(self.silver, version, self.silver_columns, reserved)
 
     def open(self, table: Table, version: int | None = None) -> DeltaTable | None:
-        """The table at ``version``, by default its newest; None where there is none. Raises ``UserError``."""
+        """The table at ``version``, by default its newest; None where there is none.
+
+        Raises ``UserError`` where it cannot be opened, or another table is in its place.
+        """
         place = self.places[table.name]
         try:
-            return DeltaTable(place, version=version)
+            opened = DeltaTable(place, version=version)
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:
@@ -73,6 +77,8 @@ class Lake:
                 f"{table.name} at {place} cannot be opened{at} ({reason(error)}): see that the place is a Delta table, that its log "
                 "is whole and that this process may read it."
             ) from error
+        check_partitioning(table, place, opened)
+        return opened
 
     def named(self, names: Collection[str]) -> tuple[Table, ...]:
         """The tables with these names, in the order of ``tables``. Raises ``UserError`` for a name that is none of theirs."""

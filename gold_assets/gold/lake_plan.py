@@ -9,7 +9,7 @@ from typing import Any, Literal
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from gold_assets.delta.dates import EVENT_DATE, contiguous, dates_text, days
+from gold_assets.delta.dates import contiguous, dates_text, days
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.words import count_of
@@ -156,7 +156,7 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     The rows without a date are planned with the quarantine, since they are refreshed with it. Raises ``UserError`` where Silver
     is not what it must be, or a log cannot be read.
     """
-    opened = {table.name: _open(lake, table) for table in lake.tables}
+    opened = {table.name: lake.open(table) for table in lake.tables}
     silver = lake.pin()
     known = silver.dates().union(*(FileDates(gold).dates() for gold in opened.values() if gold is not None))
     on = sorted(date for date in known.intersection(dates) if date is not None)
@@ -171,16 +171,6 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
         # Asked for dates alone, a file is left out though it has rows without one.
         rows = silver.rows_by_date(None if None in recomputed else {date for date in recomputed if date})
     return LakePlan(silver, steps, rows)
-
-
-def _open(lake: Lake, table: Table) -> DeltaTable | None:
-    gold, uri = lake.open(table), lake.places[table.name]
-    if gold is not None and gold.metadata().partition_columns != [EVENT_DATE]:
-        raise UserError(
-            f"The Delta table at {uri} is not partitioned by {EVENT_DATE}, as {table.name} is: "
-            f"set {table.path_setting} to another path, or move that table away."
-        )
-    return gold
 
 
 def _steps(

@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import EVENT_DATE, contiguous, days
@@ -138,9 +137,10 @@ def maintain(
     failed: dict[str, str] = {}
     for table in tables:
         try:
-            done[table.name] = _maintain(table, DeltaTable(lake.places[table.name]), engine, asked)
-        except TableNotFoundError:
-            logger.info("%s is not made yet: nothing to maintain", table.name)
+            if (opened := lake.open(table)) is None:
+                logger.info("%s is not made yet: nothing to maintain", table.name)
+            else:
+                done[table.name] = _maintain(table, opened, engine, asked)
         except Exception as error:
             failed[table.name] = reason(error)
             logger.exception("The maintenance of %s failed", table.name)

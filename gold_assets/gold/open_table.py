@@ -125,14 +125,19 @@ def _check_is_empty(table: Table, uri: str) -> None:
         )
 
 
-def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields: list[Field]) -> None:
-    move = f"set {table.path_setting} to another path, or move that table away and materialize all dates again"
+def check_partitioning(table: Table, uri: str, delta_table: DeltaTable) -> None:
+    """That it is partitioned as every table of ours, by which whoever opens it finds its dates. Raises ``UserError``."""
     partitioned_by = delta_table.metadata().partition_columns
     if partitioned_by != [EVENT_DATE]:
         raise UserError(
-            f"The Delta table at {uri} is partitioned by {partitioned_by or 'nothing'}, "
-            f"{table.name} expects {EVENT_DATE}: {move}."
+            f"The Delta table at {uri} is partitioned by {', '.join(partitioned_by) or 'nothing'}, "
+            f"{table.name} expects {EVENT_DATE}: {_move(table)}."
         )
+
+
+def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields: list[Field]) -> None:
+    check_partitioning(table, uri, delta_table)
+    move = _move(table)
     found = {field.name: type_name(field) for field in delta_table.schema().fields}
     found_in_lower_case = {name.lower(): name for name in found}
     for field in fields:
@@ -155,6 +160,10 @@ def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields:
             f"The Delta table at {uri} has the columns {', '.join(found)}, "
             f"{table.name} expects {', '.join(own)}: {move}."
         )
+
+
+def _move(table: Table) -> str:
+    return f"set {table.path_setting} to another path, or move that table away and materialize all dates again"
 
 
 def _delta_type(column: Column) -> PrimitiveType | ArrayType:

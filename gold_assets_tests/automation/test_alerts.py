@@ -14,7 +14,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Field, Schema
 
 from gold_assets.automation.alerts import State
 from gold_assets.automation.messengers import Message, Webhook
@@ -144,11 +144,12 @@ def project(lake: Lake, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def break_spend(project: Watched) -> Path:
-    """Put the table where no run finds it, and one that is not partitioned in its place."""
+    """Put the table where no run finds it, and one with other columns in its place."""
     place = Path(project.lake.places["user_spend_summary"])
     aside = place.with_name("aside")
     place.rename(aside)
-    DeltaTable.create(str(place), schema=DeltaTable(str(aside)).schema())
+    other = Schema([Field("n", "long"), Field("event_date", "date")])
+    DeltaTable.create(str(place), schema=other, partition_by=["event_date"])
     return aside
 
 
@@ -173,7 +174,7 @@ def test_a_failed_run_is_told_once_however_often_it_is_tried_and_once_when_its_d
     assert project.attempt() == [False]
     project.look()
     [told] = chat.heard()
-    assert told.startswith(f"The run for Gold's {TUESDAY} failed: ") and "is partitioned by nothing" in told
+    assert told.startswith(f"The run for Gold's {TUESDAY} failed: ") and "has the columns n, event_date" in told
     assert f" https://dagster.example.com/runs/{project.instance.get_runs(limit=1)[0].run_id}" in told
     for _ in range(2):
         assert not project.execute({}, str(TUESDAY))
@@ -241,7 +242,7 @@ def test_silver_that_cannot_be_read_is_told(project: Watched, chat: Chat) -> Non
     assert told.startswith("There is no Delta table at")
     silver.with_name("away").rename(silver)
     project.look()
-    assert chat.heard()[0].startswith("Over: Silver can be read again.")
+    assert chat.heard()[0].startswith("Over: Silver and Gold can be read again.")
 
 
 @pytest.mark.parametrize("trouble", ["away", "broken"])

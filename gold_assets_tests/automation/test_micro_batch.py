@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 from dagster._core.events import DagsterEventType
-from deltalake import DeltaTable, Field
+from deltalake import DeltaTable, Field, write_deltalake
 
 from gold_assets.automation.micro_batch import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG, VERSIONS_TAG, bridged
 from gold_assets.delta.errors import UserError
@@ -58,6 +58,13 @@ def test_without_a_silver_the_tick_says_so_and_waits(daemon: Daemon) -> None:
 def test_a_silver_that_is_not_what_it_must_be_fails_the_tick_with_one_sentence(daemon: Daemon) -> None:
     write_silver(daemon.lake, [row(risk_level=[])], schema=with_type("risk_level", pa.list_(pa.string())))
     with pytest.raises(UserError, match="risk_level is array<string>, expected string"):
+        daemon.tick()
+
+
+def test_another_table_in_a_gold_tables_place_fails_the_tick_with_one_sentence(daemon: Daemon) -> None:
+    append(daemon, MONDAY)
+    write_deltalake(daemon.lake.places["user_spend_summary"], pa.table({"n": [1]}))
+    with pytest.raises(UserError, match="is partitioned by nothing, user_spend_summary expects event_date"):
         daemon.tick()
 
 

@@ -9,6 +9,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
@@ -126,6 +127,17 @@ def test_no_silver_is_exit_code_2_whatever_gold_is(lake: Lake) -> None:
         assert gold_checks(*arguments) == 2
     shutil.rmtree(lake.places[SPEND])
     assert gold_checks(*ON_THE_DATES, "--select", f"{SPEND}:reconciles") == 2
+
+
+def test_another_table_in_a_tables_place_is_one_sentence_and_exit_code_2(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(lake.places[SPEND])
+    write_deltalake(lake.places[SPEND], pa.table({"n": [1]}))
+    assert gold_checks() == 2
+    said = capsys.readouterr().err
+    assert "is partitioned by nothing, user_spend_summary expects event_date" in said
+    assert said.count("\n") == 1
 
 
 def test_a_lake_without_dates_is_exit_code_2_for_nothing_was_checked(

@@ -279,7 +279,7 @@ def test_a_table_of_another_kind_is_one_sentence_and_exit_code_2(
     shutil.rmtree(lake.places[SPEND])
     write_deltalake(lake.places[SPEND], pa.table({"n": [1]}))
     assert gold_plan() == 2
-    assert_one_sentence(capsys, "is not partitioned by event_date")
+    assert_one_sentence(capsys, "is partitioned by nothing, ")
 
 
 def test_a_log_that_cannot_be_read_is_one_sentence_and_exit_code_2(
