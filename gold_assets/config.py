@@ -8,18 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from dotenv import load_dotenv
 from pydantic import Field, Json, SecretStr, ValidationError, create_model, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gold_assets.checks.findings import Limits
 from gold_assets.delta import storage
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.places import absolute, refuse_overlaps
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 from gold_assets.silver.contract import SILVER_COLUMNS
 
-_URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
 
 
@@ -61,7 +62,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _make_paths_absolute(cls, values: dict[str, object]) -> dict[str, object]:
-        root = _absolute(str(values.get("lake_root", cls.model_fields["lake_root"].default)))
+        root = absolute(str(values.get("lake_root", cls.model_fields["lake_root"].default)))
         for name, field in cls.model_fields.items():
             if "{lake_root}" in str(field.default):
                 given = values.get(name)
@@ -69,7 +70,7 @@ class Settings(BaseSettings):
                 if not (
                     values.get("engine") == "spark" and _CATALOG_NAME.fullmatch(given) and not Path(given).exists()
                 ):
-                    given = _absolute(given)
+                    given = absolute(given)
                 values[name] = given
         values["lake_root"] = root
         return values
@@ -86,17 +87,15 @@ class Settings(BaseSettings):
             raise UserError(
                 f"GOLD_SILVER_COLUMNS gives a column for {unknown[0]}, expected for some of {', '.join(known)}: correct it."
             )
-        places = {"GOLD_SOURCE_PATH": self.source_path}
-        places |= {table.path_setting: self.lake.places[table.name] for table in self.tables}
-        places["GOLD_PUBLISHED_PATH"] = self.published_path
-        taken: dict[str, str] = {}
-        for setting, place in places.items():
-            if place in taken:
-                raise UserError(
-                    f"{setting} and {taken[place]} are both {place}, expected a place of its own for every table: "
-                    f"set {setting} to another path."
-                )
-            taken[place] = setting
+        refuse_overlaps(
+            {
+                "GOLD_SOURCE_PATH": self.source_path,
+                **{table.path_setting: self._place(table) for table in self.tables},
+                "GOLD_PUBLISHED_PATH": self.published_path,
+                "GOLD_CHECKPOINT_PATH": self.checkpoint_path,
+                **({"GOLD_REPORT_PATH": self.report_path} if self.report_path else {}),
+            }
+        )
         return self
 
     def store_options(self) -> dict[str, str]:
@@ -120,8 +119,11 @@ class Settings(BaseSettings):
     @cached_property
     def lake(self) -> Lake:
         """Where Silver and the tables made from it are."""
-        places = {table.name: str(getattr(self, _field(table))) for table in self.tables}
+        places = {table.name: self._place(table) for table in self.tables}
         return Lake(self.source_path, places, self.tables, self.silver_columns or {}, self.published_path)
+
+    def _place(self, table: Table) -> str:
+        return str(getattr(self, _field(table)))
 
     @property
     def names_tables(self) -> bool:
@@ -137,6 +139,20 @@ class Settings(BaseSettings):
             quarantined_share=self.quarantined_share,
             fresh_by_hour=self.fresh_by_hour,
         )
+
+
+def read_env_file() -> None:
+    """Put what the file ``.env`` of the working directory says into the environment of this process, where it wins over what is there.
+
+    ``dagster`` does so by itself wherever it starts, and then nobody can tell any more what was there. So it is for the commands and
+    for Python, which call this. Raises ``UserError`` where the file cannot be read.
+    """
+    try:
+        load_dotenv(Path(".env"), override=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"The file .env cannot be read ({reason(error)}): make it readable, UTF-8, or remove it."
+        ) from error
 
 
 def load_settings(tables: Sequence[Table] = TABLES) -> Settings:
@@ -175,7 +191,3 @@ def _expected(error: object) -> str:
     if "date" in details["type"]:
         return "a date such as 2017-01-31"
     return str(details.get("ctx", {}).get("expected", details["msg"]))
-
-
-def _absolute(path: str) -> str:
-    return path.rstrip("/") if _URI.match(path) else str(Path(path).expanduser().absolute())

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from gold_assets import published
+from gold_assets.commands.gold import gold
 from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
+from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 
 
@@ -59,9 +62,69 @@ def test_on_spark_a_table_may_have_its_name_in_the_catalog_where_nothing_is_at_a
     assert load_settings().lake.silver == here
 
 
+def test_for_the_command_and_for_python_a_file_env_wins_over_the_environment_as_for_dagster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(".env").write_text("GOLD_PUBLISHED_PATH=of_env\n")
+    said = f"Nothing is published at {tmp_path}/of_env yet"
+    monkeypatch.setenv("GOLD_PUBLISHED_PATH", "of_environment")
+    with pytest.raises(UserError, match=said):
+        published()
+    monkeypatch.setenv("GOLD_PUBLISHED_PATH", "of_environment")
+    with pytest.raises(SystemExit):
+        gold(["published"])
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_env_that_cannot_be_read_is_one_sentence() -> None:
+    Path(".env").write_bytes("GOLD_LAKE_ROOT=K\xf6ln\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"The file \.env cannot be read "):
+        published()
+
+
 def test_an_empty_setting_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLD_PARTITIONS_START", "")
     assert load_settings().partitions_start == dt.date(2017, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        ("/lake/gold", "/lake/gold/product_usage_metrics"),
+        ("/lake/gold/", "/lake/other/../gold/product_usage_metrics"),
+        ("/lake/gold", "file:///lake/gold/product_usage_metrics/"),
+        ("/lake/gold", "{link}/gold/product_usage_metrics"),
+        ("s3://bucket/gold", "s3a://bucket//gold/x/../product_usage_metrics"),
+        ("s3a://bucket", "s3://bucket/my%20lake"),
+    ],
+)
+def test_no_place_of_a_lake_lies_within_another_however_it_is_spelt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outer: str, inner: str
+) -> None:
+    (tmp_path / "link").symlink_to("/lake")
+    inner = inner.format(link=tmp_path / "link")
+    monkeypatch.setenv("GOLD_WRITE_PATH_SPEND_SUMMARY", outer)
+    monkeypatch.setenv("GOLD_WRITE_PATH_PRODUCT_USAGE_METRICS", inner)
+    with pytest.raises(UserError) as raised:
+        load_settings()
+    assert ", within GOLD_WRITE_PATH_SPEND_SUMMARY, " in str(raised.value)
+    assert str(raised.value).endswith(": set GOLD_WRITE_PATH_SPEND_SUMMARY to another path.")
+    places = {table.name: str(tmp_path / table.name) for table in TABLES}
+    for silver, publications in ((outer, inner), (inner, outer)):
+        with pytest.raises(UserError, match="expected a place of its own for every table"):
+            Lake(silver, places, published=publications)
+
+
+@pytest.mark.parametrize("setting", ["GOLD_PUBLISHED_PATH", "GOLD_CHECKPOINT_PATH", "GOLD_REPORT_PATH"])
+def test_nothing_that_is_no_table_lies_within_one(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    monkeypatch.setenv(setting, "data/gold/high_risk_txns/of_mine")
+    with pytest.raises(UserError, match=f"{setting} is .*, within GOLD_WRITE_PATH_HIGH_RISK_TXNS, "):
+        load_settings()
+
+
+def test_a_place_whose_name_begins_like_anothers_is_a_place_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOLD_WRITE_PATH_SPEND_SUMMARY", "data/gold/product_usage")
+    load_settings()
 
 
 @pytest.mark.parametrize(

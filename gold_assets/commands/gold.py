@@ -1,10 +1,9 @@
 """``gold``, the one command. A sub-command is the ``command`` of the module of its name, which is loaded when it is called."""
 
 import importlib
-from pathlib import Path
+import sys
 
 import click
-from dotenv import load_dotenv
 
 SUB_COMMANDS = ("checks", "diff", "explain", "plan", "published", "report", "sql", "stream")
 
@@ -24,11 +23,18 @@ class _LoadedWhenCalled(click.Group):
 def gold() -> None:
     """Look after the Gold tables from the shell.
 
-    Where Silver and the tables are, the window of dates and the engine are told by the GOLD_ settings, from the environment or a
-    file .env in the working directory. Every sub-command ends with an exit code that its help explains; 2 also stands for
+    Where Silver and the tables are, the window of dates and the engine are told by the GOLD_ settings, from a file .env in the
+    working directory, or else the environment. Every sub-command ends with an exit code that its help explains; 2 also stands for
     options that make no sense.
     """
-    load_dotenv(Path(".env"))  # as dagster does where it starts
+    from gold_assets.config import read_env_file  # not for a list of the sub-commands: it takes a second
+    from gold_assets.delta.errors import UserError
+
+    try:
+        read_env_file()
+    except UserError as error:
+        click.echo(error, err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates
+from gold_assets.delta.places import refuse_overlaps
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.open_table import check_partitioning
 from gold_assets.gold.tables import TABLES
@@ -33,7 +34,7 @@ class Lake:
         silver_columns: by our name of a column of Silver, Silver's own, where it has another.
         published: the place of the table of publications, where there are any.
 
-    Raises ``UserError`` for a path that delta-rs would not find again.
+    Raises ``UserError`` for a path that delta-rs would not find again, and for places of which one lies within another.
     """
 
     silver: str
@@ -53,6 +54,9 @@ class Lake:
             raise UserError(
                 f"The lake has no place for {', '.join(missing)}, expected one for each of its tables: add it to places."
             )
+        refuse_overlaps(
+            {"Silver": self.silver, **self.places, **({"published": self.published} if self.published else {})}
+        )
 
     def pin(self, version: int | None = None) -> Silver:
         """Silver at ``version``, by default its newest. Raises ``UserError`` where it is not what it must be."""

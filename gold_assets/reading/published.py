@@ -117,7 +117,8 @@ def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" 
 
     Args:
         at: an aware datetime, or ISO text, which is in UTC where it names no zone.
-        lake: a lake, or the place of its table of publications, a path or a URI; by default that of the settings.
+        lake: a lake, or the place of its table of publications, a path or a URI; by default that of the settings, which are read as the command
+            ``gold`` reads them: from a file ``.env`` in the working directory, or else the environment.
 
     Raises ``UserError`` where nothing is published, or nothing was by then.
     """
@@ -138,8 +139,9 @@ def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" 
 def publications_of(lake: "Lake | str | None") -> Publications:
     """The table of publications of a lake, at a place, or of the settings."""
     if lake is None:
-        from gold_assets.config import load_settings
+        from gold_assets.config import load_settings, read_env_file
 
+        read_env_file()
         lake = load_settings().published_path
     place = lake if isinstance(lake, str) else lake.published
     if place is None:

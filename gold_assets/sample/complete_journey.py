@@ -120,6 +120,11 @@ def write_silver(
     return DeltaTable(path)
 
 
+def is_sample(path: str) -> bool:
+    """Whether the Delta table at ``path`` has all columns that ``write_silver`` gives it, and so is not somebody's own Silver."""
+    return set(SCHEMA.names) <= {field.name for field in DeltaTable(path).schema().fields}
+
+
 def _copies(month: pa.Table, copies: int) -> Iterator[pa.RecordBatch]:
     users = month.schema.get_field_index("user_id")
     yield from month.to_batches()

@@ -10,7 +10,7 @@ import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.commands.checks import check_lake
-from gold_assets.config import Settings, load_settings
+from gold_assets.config import Settings, load_settings, read_env_file
 from gold_assets.definitions import build
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
@@ -27,6 +27,7 @@ def main() -> int:
     """Run the demo. Returns the exit code: 0 when every date is materialized, and no error-level check fails."""
     started = time.perf_counter()
     try:
+        read_env_file()
         settings = load_settings()
         first, last = build_silver(settings)
         if "partitions_start" not in settings.model_fields_set:  # the window of the demo begins with its data

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
-from gold_assets.config import load_settings
+from gold_assets.config import load_settings, read_env_file
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
+from gold_assets.sample.complete_journey import is_sample
 from gold_assets.silver.pin import pin_silver
 
 
@@ -27,12 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--times", type=int, metavar="N", help="end after N commits")
     parser.add_argument("--seed", type=int, help="make the choices repeatable")
     given = parser.parse_args(arguments)
-    settings = load_settings()
     today = dt.datetime.now(dt.timezone.utc).date()
     try:
+        read_env_file()
+        settings = load_settings()
         changes = LiveSilver(
             settings.source_path, min(today, settings.partitions_end or today), random.Random(given.seed)
         )
+        if not is_sample(settings.source_path):
+            raise UserError(
+                f"Silver at {settings.source_path} is not the demo's, which alone is changed here: set GOLD_SOURCE_PATH to the demo's, "
+                "or leave it out."
+            )
         number = 0
         while given.times is None or number < given.times:
             if number:

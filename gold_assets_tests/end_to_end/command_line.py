@@ -29,8 +29,10 @@ def instance_of(home: str | Path) -> dg.DagsterInstance:
         return dg.DagsterInstance.get()
 
 
-def run(*command: str, env: dict[str, str], timeout: float = 500) -> subprocess.CompletedProcess[str]:
-    """Run one of the virtual environment's commands from the repository; its output is kept."""
+def run(
+    *command: str, env: dict[str, str], timeout: float = 500, folder: Path = REPOSITORY
+) -> subprocess.CompletedProcess[str]:
+    """Run one of the virtual environment's commands from the folder; its output is kept."""
     return subprocess.run(
-        [str(BIN / command[0]), *command[1:]], env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=timeout
+        [str(BIN / command[0]), *command[1:]], env=env, cwd=folder, capture_output=True, text=True, timeout=timeout
     )

@@ -68,8 +68,12 @@ def test_a_date_outside_the_window_is_refused_and_named(silver: Lake, env: dict[
     assert not Path(silver.places["user_spend_summary"]).exists()
 
 
-def test_a_setting_that_makes_no_sense_is_one_sentence_at_load(env: dict[str, str]) -> None:
-    done = run("dagster", "definitions", "validate", "-w", "workspace.yaml", env=env | {"GOLD_ENGINE": "flink"})
+def test_a_setting_that_makes_no_sense_is_one_sentence_at_load_and_a_file_env_wins_over_the_environment(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    Path(tmp_path, ".env").write_text("GOLD_ENGINE=flink\n")
+    load = ("dagster", "definitions", "validate", "-m", "gold_assets.definitions")
+    done = run(*load, env=env | {"GOLD_ENGINE": "sail"}, folder=tmp_path)
     assert done.returncode != 0
     assert "GOLD_ENGINE is 'flink', expected 'sail' or 'spark': correct it or unset it." in done.stdout + done.stderr
 

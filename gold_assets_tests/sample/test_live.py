@@ -2,11 +2,15 @@
 
 import datetime as dt
 import random
+from dataclasses import replace
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.gold.lake import Lake
+from gold_assets.sample.complete_journey import SCHEMA
 from gold_assets.sample.live import LiveSilver, main
 from gold_assets.silver.changes import silver_changes
 from gold_assets.silver.contract import VIOLATIONS
@@ -51,10 +55,27 @@ def test_without_a_silver_it_says_what_to_do(
     assert "make demo" in capsys.readouterr().err
 
 
-def test_it_ends_after_as_many_commits_as_asked(
-    live: LiveSilver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setenv("GOLD_SOURCE_PATH", live.uri)
+@pytest.fixture
+def sample(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A Silver of the demo's columns, in small."""
+    rows = [{"user_id": f"{n}", "product_id": "1", "amount": 1.0, "event_date": MONDAY} for n in range(20)]
+    write_deltalake(lake.silver, pa.Table.from_pylist(rows, schema=SCHEMA), partition_by=["event_date"])
+    monkeypatch.setenv("GOLD_SOURCE_PATH", lake.silver)
+    return lake.silver
+
+
+def test_it_ends_after_as_many_commits_as_asked(sample: str, capsys: pytest.CaptureFixture) -> None:
     assert main(["--times", "3", "--every", "0", "--seed", "1"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
-    assert DeltaTable(live.uri).version() == 3
+    assert DeltaTable(sample).version() == 3
+
+
+def test_a_silver_of_ones_own_is_never_changed_also_where_a_file_env_names_it(
+    lake: Lake, sample: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    mine = write_silver(replace(lake, silver=str(tmp_path / "mine")), [row()])
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text(f"GOLD_SOURCE_PATH={tmp_path}/mine\n")
+    assert main(["--times", "1"]) == 1
+    assert f"Silver at {tmp_path}/mine is not the demo's" in capsys.readouterr().err
+    assert DeltaTable(mine.table_uri).version() == 0

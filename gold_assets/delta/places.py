@@ -1,0 +1,50 @@
+"""Places of tables, paths and URIs: which names are one place, and which place lies within another."""
+
+import os
+import posixpath
+import re
+from collections.abc import Mapping
+from itertools import permutations
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from gold_assets.delta.errors import UserError
+
+_URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+_ONE_STORE = {"s3a": "s3", "s3n": "s3", "abfs": "abfss", "gcs": "gs"}
+"""Schemes by which Spark and delta-rs name the same store."""
+
+
+def absolute(place: str) -> str:
+    """The place as it is told to others: a path from the root on, a URI as it is, neither with a slash at its end."""
+    return place.rstrip("/") if _URI.match(place) else str(Path(place).expanduser().absolute())
+
+
+def resolved(place: str) -> str:
+    """The same text for whatever names the same place: by symlinks, ``..``, slashes, ``file://`` or another scheme of the store."""
+    if not _URI.match(place):
+        return os.path.realpath(Path(place).expanduser())
+    uri = urlsplit(place)
+    if uri.scheme == "file":
+        return os.path.realpath(unquote(uri.path))
+    path = posixpath.normpath("/" + unquote(uri.path).lstrip("/"))
+    return f"{_ONE_STORE.get(uri.scheme, uri.scheme)}://{uri.netloc.lower()}{path}".rstrip("/")
+
+
+def refuse_overlaps(places: Mapping[str, str]) -> None:
+    """Raise ``UserError`` where two of the places, by the names that people have for them, are one or one lies within the other.
+
+    VACUUM and whoever empties a table's folder would take what lies in it.
+    """
+    at = {name: resolved(place) for name, place in places.items()}
+    for name, other in permutations(at, 2):
+        if at[name] == at[other]:
+            raise UserError(
+                f"{other} and {name} are both {places[name]}, expected a place of its own for every table: "
+                f"set {other} to another path."
+            )
+        if at[name].startswith(at[other].rstrip("/") + "/"):
+            raise UserError(
+                f"{name} is {places[name]}, within {other}, {places[other]}, expected a place of its own for every table: "
+                f"set {other} to another path."
+            )
