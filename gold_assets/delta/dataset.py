@@ -1,7 +1,7 @@
 """A Delta table as a dataset of Arrow, for libraries that read those: DuckDB, Polars and others."""
 
 import os
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +13,7 @@ from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.query import query_table
 from gold_assets.delta.sql import DATAFUSION
+from gold_assets.delta.storage import located
 
 _MAPPING = "delta.columnMapping.mode"
 
@@ -55,13 +56,10 @@ def _files(table: DeltaTable) -> pafs.FileSystem | None:
 
     delta-rs's is Python: where a reader stops early, its threads wait for the interpreter, and DuckDB, which holds it, for them.
     """
-    parts = urlsplit(table.table_uri)
-    if parts.scheme in ("s3", "s3a"):
-        return pafs.SubTreeFileSystem(parts.netloc + unquote(parts.path), _s3(parts.netloc))
-    if parts.scheme not in ("", "file"):
-        return None
-    path = unquote(parts.path) if parts.scheme == "file" else table.table_uri
-    return pafs.SubTreeFileSystem(path, pafs.LocalFileSystem())
+    scheme, path = located(table.table_uri)
+    if scheme in ("s3", "s3a"):
+        return pafs.SubTreeFileSystem(path, _s3(path.partition("/")[0]))
+    return pafs.SubTreeFileSystem(path, pafs.LocalFileSystem()) if scheme == "file" else None
 
 
 def _s3(bucket: str) -> pafs.FileSystem:

@@ -7,6 +7,8 @@ the one place from which all three get them.
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote
 
 _OPTION = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -18,6 +20,15 @@ _SHORTEST_SECRET = 6
 def is_uri(path: str) -> bool:
     """Whether a log names a file by where it is, not by where it is below the table."""
     return _URI.match(path) is not None
+
+
+def located(place: str) -> tuple[str, str]:
+    """The scheme of a place and what follows it, as it is called there; a path of this machine is a ``file``.
+
+    delta-rs takes a URI for escaped, and escapes those that it gives. Who is not told ``my%20lake`` for ``my lake`` needs this.
+    """
+    scheme, is_uri, rest = place.partition("://")
+    return (scheme, unquote(rest)) if is_uri else ("file", str(Path(place).absolute()))
 
 
 def unknown_options(options: Mapping[str, str]) -> list[str]:

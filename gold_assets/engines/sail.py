@@ -16,7 +16,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -32,6 +31,7 @@ from gold_assets.delta.file_dates import FileDates, has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.scratch import of_files, register
 from gold_assets.delta.sql import DATAFUSION, SPARK
+from gold_assets.delta.storage import located
 from gold_assets.engines import SliceBounds
 from gold_assets.engines.closed_door import close_door, connections_to, hang_up
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
@@ -128,7 +128,8 @@ class SailEngine:
     ) -> DataFrame:
         if files is not None:
             return self._copy(of_files(table, files), on)
-        if self._are_few(table, on) or not _reads_exactly(table, on):
+        place = self._readable(table.table_uri)
+        if place is None or self._are_few(table, on) or not _reads_exactly(table, on):
             return self._copy(table, on)
         # The log as data, and a limit larger than any table here, which keeps every filter but the one on the partition away
         # from the scan, and with them the statistics.
@@ -136,7 +137,7 @@ class SailEngine:
             self.session.read.format("delta")
             .option("versionAsOf", table.version())
             .option("metadataAsDataRead", "true")
-            .load(self._readable(table.table_uri))
+            .load(place)
         )
         return (read if on is None else read.filter(on.sql(SPARK))).limit(_ALL_ROWS)
 
@@ -244,16 +245,15 @@ class SailEngine:
                 self._scratch = tempfile.TemporaryDirectory(prefix="gold_assets-")
             return self._scratch.name
 
-    def _readable(self, uri: str) -> str:
-        """The place as Sail finds it: a path that a URI would escape is reached through a link."""
-        # Sail 0.7 escapes a Delta table's path twice and then finds no table.
-        parts = urlsplit(uri)
-        if "://" in uri and parts.scheme != "file":
-            return uri
-        path = unquote(parts.path) if parts.scheme == "file" else uri
+    def _readable(self, uri: str) -> str | None:
+        """The place as Sail finds it: a path that a URI would escape is reached through a link, such a key of a store not at all."""
+        # Sail 0.7 escapes a Delta table's place twice and then finds no table.
+        scheme, path = located(uri)
         if _NEEDS_NO_ESCAPE.fullmatch(path):
-            return path
+            return path if scheme == "file" else uri
+        if scheme != "file":
+            return None
         link = Path(self._scratch_folder()) / hashlib.sha256(path.encode()).hexdigest()
         with suppress(FileExistsError):
-            link.symlink_to(Path(path).absolute())
+            link.symlink_to(path)
         return str(link)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -22,6 +21,7 @@ from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.sql import SPARK
+from gold_assets.delta.storage import located
 from gold_assets.engines import SliceBounds, class_archive, spark_jars
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
@@ -81,6 +81,9 @@ _LAYOUT = {
     "parquet.block.row.count.limit": str(ROWS_A_ROW_GROUP),
     "spark.sql.parquet.compression.codec": "zstd",
 }
+
+_HADOOPS = {"s3": "s3a"}
+"""By scheme, the one that Hadoop has for it."""
 
 _CONFLICT = re.compile(r"\bDELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)\b")
 
@@ -171,8 +174,8 @@ class SparkEngine:
             raise UserError(
                 f"The table {name} of Spark's catalog is {detail['format']}, expected delta: name another one."
             )
-        location = str(detail["location"])
-        return unquote(urlsplit(location).path) if urlsplit(location).scheme == "file" else location
+        scheme, path = located(str(detail["location"]))
+        return path if scheme == "file" else str(detail["location"])
 
     def read(
         self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
@@ -269,16 +272,10 @@ class SparkEngine:
         return session
 
 
-def spark_path(uri: str) -> str:
-    """The place as Spark names it: local ones with ``file:`` and unescaped, whatever the cluster's own file system."""
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return f"file://{unquote(parts.path)}"
-    if parts.scheme == "s3":
-        return f"s3a{uri.removeprefix('s3')}"  # Hadoop's one connector to S3
-    if "://" in uri:
-        return uri
-    return f"file://{Path(uri).absolute()}"
+def spark_path(place: str) -> str:
+    """The place as Spark names it: unescaped, local ones with ``file:``, whatever the cluster's own file system."""
+    scheme, rest = located(place)
+    return f"{_HADOOPS.get(scheme, scheme)}://{rest}"
 
 
 def _joined(ours: Mapping[str, str], users: Mapping[str, str]) -> dict[str, str]:

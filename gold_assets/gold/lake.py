@@ -20,7 +20,7 @@ from gold_assets.silver.pin import Silver, pin_silver
 
 logger = logging.getLogger(__name__)
 
-_UNADDRESSABLE = re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}")
+_UNADDRESSABLE = {"path": re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}"), "URI": re.compile(r"[\[\]^|?#]")}
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,11 @@ class Lake:
 
     def __post_init__(self) -> None:
         for place in filter(None, (self.silver, *self.places.values(), self.published)):
-            if "://" not in place and (found := _UNADDRESSABLE.search(place)):
+            kind = "URI" if "://" in place else "path"
+            if found := _UNADDRESSABLE[kind].search(place):
                 raise UserError(
-                    f"The path {place} holds {found[0]}, which delta-rs cannot address or takes for something else: "
-                    "choose a path without it."
+                    f"The {kind} {place} holds {found[0]}, which delta-rs cannot address or takes for something else: "
+                    f"choose a {kind} without it."
                 )
         if missing := [table.name for table in self.tables if table.name not in self.places]:
             raise UserError(

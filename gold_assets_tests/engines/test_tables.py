@@ -151,11 +151,11 @@ def test_a_place_that_cannot_be_written_is_an_os_error_or_a_delta_error(lake: La
 
 
 def test_a_path_with_blanks_and_signs_is_one_place_for_every_reader(tmp_path: Path, engine: Engine) -> None:
-    lake = lake_in(tmp_path / "a lake é+ü")
+    lake = lake_in(tmp_path / "a 100% lake é+ü")
     write_silver(lake, [high_risk_row(), row(amount=None)])
     refresh(lake, engine, [MONDAY])
     assert_gold_is_true(lake)
-    assert [place.name for place in tmp_path.iterdir()] == ["a lake é+ü"]
+    assert [place.name for place in tmp_path.iterdir()] == ["a 100% lake é+ü"]
 
 
 @pytest.mark.parametrize(

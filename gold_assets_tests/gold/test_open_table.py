@@ -304,9 +304,11 @@ def test_a_path_may_have_any_letter(tmp_path: Path, engine: Engine, name: str) -
 
 
 @pytest.mark.parametrize("name", ["100%20", "[b]", "a|b", "a^b"])
-def test_a_path_that_delta_rs_would_not_find_again_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_place_that_delta_rs_would_not_find_again_is_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="delta-rs cannot address"):
         lake_in(tmp_path / name)
+    with pytest.raises(UserError, match="delta-rs cannot address"):
+        Lake(f"s3://bucket/{name.replace('100%20', 'a#b?')}/silver", lake_in(tmp_path).places)
 
 
 def test_a_relative_path_is_fine(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

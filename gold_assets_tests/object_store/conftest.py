@@ -10,6 +10,9 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 from gold_assets_tests.object_store.s3_server import S3Server, executable
 
+ODD_KEY = "my 100% lake é+ü"
+"""A key of an object store, of signs that a URI escapes, or might."""
+
 _numbers = itertools.count()
 
 
@@ -39,8 +42,8 @@ def lake(s3: S3Server) -> Lake:
     return new_lake(s3)
 
 
-def new_lake(server: S3Server) -> Lake:
-    """Places in a new bucket for Silver and the tables made from it, with nothing there."""
-    bucket = server.make_bucket(f"lake-{next(_numbers)}")
-    places = {table.name: f"{bucket}/gold/{table.name}" for table in TABLES}
-    return Lake(f"{bucket}/silver", places, published=f"{bucket}/published")
+def new_lake(server: S3Server, key: str = "lake") -> Lake:
+    """Places under a key of a new bucket for Silver and the tables made from it, with nothing there."""
+    root = f"{server.make_bucket(f'lake-{next(_numbers)}')}/{key}"
+    places = {table.name: f"{root}/gold/{table.name}" for table in TABLES}
+    return Lake(f"{root}/silver", places, published=f"{root}/published")

@@ -27,7 +27,7 @@ from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES, USER_SPEND_SUMMARY
 from gold_assets_tests.automation.daemon import Daemon
 from gold_assets_tests.corruptions import good_lake
-from gold_assets_tests.object_store.conftest import new_lake
+from gold_assets_tests.object_store.conftest import ODD_KEY, new_lake
 from gold_assets_tests.object_store.s3_server import S3Server
 from gold_assets_tests.silver.test_any_silver import (
     Step,
@@ -136,7 +136,10 @@ def test_a_silver_of_any_layout_that_delta_rs_refuses_is_followed_and_checked(
     assert red(lake) == {"silver_transactions:dates_in_window"}
 
 
-def test_maintenance_keeps_the_content_and_deletes_what_nobody_needs(lake: Lake, engine: Engine, s3: S3Server) -> None:
+def test_under_a_key_that_uris_escape_maintenance_keeps_the_content_and_deletes_what_nobody_needs(
+    engine: Engine, s3: S3Server
+) -> None:
+    lake = new_lake(s3, ODD_KEY)
     for name in ("ann", "bob", "eve"):
         write_silver(lake, [high_risk_row(user_id=name, event_date=date) for date in THREE_DAYS] + [row(user_id=" ")])
         refresh(lake, engine, THREE_DAYS)

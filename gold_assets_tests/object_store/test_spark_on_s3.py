@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from gold_assets_tests.conftest import SMALL_TABLES
 from gold_assets_tests.engines.processes import clean_environment
+from gold_assets_tests.object_store.conftest import ODD_KEY
 from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
 from gold_assets_tests.project import lake_at
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.s3]
 
 
 def test_write_to_gold_and_maintenance_keep_gold_true_on_s3(s3: S3Server, tmp_path: Path) -> None:
-    root = s3.make_bucket("spark")
+    root = f"{s3.make_bucket('spark')}/{ODD_KEY}"
     lake = lake_at(root)
     inherited = {name: value for name, value in clean_environment().items() if not name.startswith("DAGSTER_")}
 
