@@ -234,9 +234,7 @@ def _silver_version(
     for table in inspection.lake.tables:
         gold = inspection.gold(table)
         assert gold is not None
-        for date, source in made_from(
-            gold, asked if table.is_quarantine else asked - {None}, most_commits=MOST_COMMITS
-        ).items():
+        for date, source in made_from(gold, asked if table.is_quarantine else asked - {None}).items():
             if source.silver_table_id != silver.table_id:
                 return None, f"{date} of {table.name} was made from another Silver table"
             made[table.name, date] = source.silver_version

@@ -103,6 +103,26 @@ class DeltaLog:
         except FileNotFoundError:
             return -1
 
+    def kept_from(self, expired_before: dt.datetime) -> int | None:
+        """The oldest version that is left to open when delta-rs has cleaned the log of what is older; None where it would take nothing.
+
+        It keeps each commit that is younger, and what is needed to open it: the newest checkpoint up to it and what follows that.
+        """
+        commits: dict[int, dt.datetime] = {}
+        checkpoints: set[int] = set()
+        for entry in self._files.get_file_info(pafs.FileSelector("_delta_log")):
+            if (found := re.fullmatch(r"(\d{20})\.(json|checkpoint\..*parquet)", entry.base_name)) is None:
+                continue
+            if found[2] == "json":
+                commits[int(found[1])] = entry.mtime
+            else:
+                checkpoints.add(int(found[1]))
+        young = min(
+            (version for version, at in commits.items() if at >= expired_before), default=max(commits, default=0)
+        )
+        kept_from = max((version for version in checkpoints if version <= young), default=-1)
+        return kept_from if any(version < kept_from for version in commits) else None
+
     def commits_backwards(self, version: int) -> Iterator[Commit]:
         """From ``version`` down to 0, or to where log clean-up has cut the log."""
         while version >= 0:

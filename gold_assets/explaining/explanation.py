@@ -2,8 +2,10 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from deltalake import DeltaTable
 
@@ -21,7 +23,6 @@ from gold_assets.explaining.question import ROWS_SHOWN, Question, question_of
 from gold_assets.explaining.rows import Rows
 from gold_assets.gold.declaration import KeysTwin, Table
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.plan import MOST_COMMITS
 from gold_assets.gold.provenance import MadeFrom, made_from
 from gold_assets.gold.publication import Publications
 from gold_assets.silver.pin import Silver
@@ -134,10 +135,12 @@ def _held(question: Question, gold: DeltaTable) -> Held:
 
 
 def _made(gold: DeltaTable, date: dt.date | None) -> Made | None:
-    source = made_from(gold, [date], most_commits=MOST_COMMITS).get(date)
+    source = made_from(gold, [date]).get(date)
     if source is None:
         return None
-    info = DeltaLog(gold).commit(source.table_version).info
+    info: Mapping[str, Any] = {}
+    with suppress(FileNotFoundError):  # what the date was made from is known for longer than its commit
+        info = DeltaLog(gold).commit(source.table_version).info
     return Made(source, CommitInfo.of(source.table_version, info))
 
 

@@ -27,7 +27,7 @@ from gold_assets.gold.addition import MOST_APPENDED, AppendedRows, added
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.open_table import declared_fields
 from gold_assets.gold.plan import Planner, Step
-from gold_assets.gold.provenance import Stamp
+from gold_assets.gold.provenance import COMMITS_A_SUMMARY, Stamp, sum_up
 from gold_assets.silver.changes import FileChange
 from gold_assets.silver.pin import Silver
 
@@ -99,7 +99,7 @@ class Target:
             self.delta.update_incremental()  # a commit is checked against those since the version it began from
             stamp = self._stamp(steps, None in steps)
             made = self._in_order(self.table.of(rows.filter(where), broken_dates))
-            self.engine.replace(self.delta, made, where, stamp.user_metadata())
+            self.engine.replace(self.delta, made, where, self._user_metadata(stamp))
             return _Attempt(steps, stamp)
 
         return self._written(self._committed(commit_once), started)
@@ -136,11 +136,11 @@ class Target:
         if isinstance(self.table.addition, AppendedRows) and appended <= MOST_APPENDED:
             stamp = self._stamp(steps, holds_null, appended)
             rows_before = FileDates(self.delta).rows()
-            self.engine.append(self.delta, new, where, stamp.user_metadata())
+            self.engine.append(self.delta, new, where, self._user_metadata(stamp))
             return _Attempt(steps, stamp, rows_before)
         before = self.engine.read(self.delta, RowsOn(_dated(steps), None in steps))
         stamp = self._stamp(steps, holds_null)
-        self.engine.replace(self.delta, added(self.table, before, new), where, stamp.user_metadata())
+        self.engine.replace(self.delta, added(self.table, before, new), where, self._user_metadata(stamp))
         return _Attempt(steps, stamp)
 
     def _stamp(self, steps: Steps, holds_null: bool, appended: int = 0) -> Stamp:
@@ -160,6 +160,11 @@ class Target:
             appended=appended,
             by=self.by,
         )
+
+    def _user_metadata(self, stamp: Stamp) -> str:
+        """What the commit says: the stamp, and now and then what those before it said of all dates."""
+        is_due = (stamp.on_version + 1) % COMMITS_A_SUMMARY == 0
+        return stamp.user_metadata(sum_up(self.delta) if is_due else None)
 
     def _in_order(self, rows: DataFrame) -> DataFrame:
         """The rows in the table's order of columns. What only the table has, because Silver lost it, is NULL."""

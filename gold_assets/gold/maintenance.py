@@ -25,10 +25,10 @@ from gold_assets.delta.query import as_table
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.open_table import RETENTION_HOURS
+from gold_assets.gold.open_table import RETENTION_HOURS, keep_log
 from gold_assets.gold.provenance import STAMP
 from gold_assets.gold.publication import Publication, Publications
-from gold_assets.gold.vacuum import needed_publications
+from gold_assets.gold.vacuum import clean_log, needed_publications
 from gold_assets.gold.vacuum import vacuum as vacuum_table
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Maintained:
         deleted: the files that VACUUM deleted, by their paths below the table.
         bytes_freed: their size.
         retention_hours: how far back VACUUM kept the files of older versions.
-        held_back: which older files it kept as well, since the newest publication needs them; empty where it needs none.
+        held_back: which older files or commits were kept as well, since a publication needs them; empty where none were.
         seconds: how long all of that took.
     """
 
@@ -110,7 +110,7 @@ def maintain(
         retention_hours: below 168 only with ``allow_short_retention``, since readers and time travel lose their files.
         dry_run: change nothing; the result says what would be ordered and deleted.
 
-    A table whose log has grown gets a checkpoint, and the log's expired entries are removed. Raises ``UserError`` before
+    A table whose log has grown gets a checkpoint, and of the log is removed what has expired and no publication needs. Raises ``UserError`` before
     anything is done where the retention is too short. A table that fails does not stop the others: at the end
     ``MaintenanceFailed`` names each.
     """
@@ -131,7 +131,7 @@ def maintain(
         retention_hours=retention_hours,
         dry_run=dry_run,
         today=today or dt.datetime.now(dt.timezone.utc).date(),
-        publications=needed_publications(lake.published) if vacuum else (),
+        publications=needed_publications(lake.published),
     )
     done: dict[str, Maintained] = {}
     failed: dict[str, str] = {}
@@ -179,6 +179,8 @@ def dates_out_of_order(table: DeltaTable, zorder_by: Sequence[str]) -> set[dt.da
 
 def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Asked) -> Maintained:
     started = time.perf_counter()
+    if not asked.dry_run:
+        keep_log(table.name, delta_table)
     before = _live_files(delta_table)
     with_files = sorted(_dated(before))
     ordered: list[dt.date] = []
@@ -195,10 +197,12 @@ def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Ask
         retention_hours, deleted, held_back = vacuum_table(
             table.name, delta_table, asked.retention_hours, asked.publications, stamp, dry_run=asked.dry_run
         )
+    if not asked.dry_run:
+        held_back = " ".join(filter(None, (held_back, clean_log(table.name, delta_table, asked.publications))))
+        if delta_table.version() - DeltaLog(delta_table).last_checkpoint() >= _COMMITS_A_CHECKPOINT:
+            delta_table.create_checkpoint()  # whoever opens the table reads the newest and the commits after it
     if held_back:
         logger.warning("%s: %s", table.name, held_back)
-    if not asked.dry_run:
-        _look_after_log(delta_table)
     after = _live_files(delta_table)
     maintained = Maintained(
         files_before=sum(map(len, before.values())),
@@ -259,13 +263,6 @@ def _stamp(table: Table, delta_table: DeltaTable, out_of_order: Collection[dt.da
         "out_of_order": [[str(first), str(last)] for first, last in contiguous(out_of_order)],
     }
     return json.dumps({STAMP: {"maintenance": stamp}})
-
-
-def _look_after_log(delta_table: DeltaTable) -> None:
-    """Whoever opens the table reads its last checkpoint and the commits after it: keep those few."""
-    if delta_table.version() - DeltaLog(delta_table).last_checkpoint() >= _COMMITS_A_CHECKPOINT:
-        delta_table.create_checkpoint()
-        delta_table.cleanup_metadata()
 
 
 def _live_files(delta_table: DeltaTable) -> dict[dt.date | None, list[int]]:

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.fs as pafs
-from deltalake import DeltaTable, Field, Schema
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake import DeltaTable, Field, PostCommitHookProperties, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.schema import ArrayType, PrimitiveType
 
+from gold_assets.delta.commit_races import CommitConflict, until_committed
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.types import type_name
@@ -24,6 +25,9 @@ RETENTION_HOURS = 168
 LOG_RETENTION = "delta.logRetentionDuration"
 LOG_RETENTION_HOURS = 720
 """Thirty days: how far back the log tells what happened."""
+
+LOG_CLEANUP = "delta.enableExpiredLogCleanup"
+"""Whether a writer cleans the log beside its commit. Ours must not: maintenance does, which knows what is still needed."""
 
 
 def open_or_create(
@@ -84,6 +88,7 @@ def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
             configuration={
                 FILE_RETENTION: f"interval {RETENTION_HOURS} hours",
                 LOG_RETENTION: f"interval {LOG_RETENTION_HOURS} hours",
+                LOG_CLEANUP: "false",
             },
         )
     except (DeltaError, OSError) as error:
@@ -93,6 +98,24 @@ def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
             f"{table.name} cannot be created at {uri} ({reason(error)}): "
             f"make the place writable or set {table.path_setting} to another path."
         ) from error
+
+
+def keep_log(name: str, delta_table: DeltaTable) -> None:
+    """See that no commit to the table ``name`` cleans its log, which one that another version made may do."""
+
+    def commit_once() -> None:
+        if delta_table.metadata().configuration.get(LOG_CLEANUP, "true").lower() == "false":
+            return
+        try:
+            delta_table.alter.set_table_properties(
+                {LOG_CLEANUP: "false"},
+                post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
+            )
+        except CommitFailedError as error:
+            delta_table.update_incremental()
+            raise CommitConflict(str(error)) from error
+
+    until_committed(name, delta_table.table_uri, commit_once)
 
 
 def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) -> DeltaTable:
@@ -105,6 +128,7 @@ def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) ->
                 f"{table.name} at {delta_table.table_uri} cannot take Silver's columns "
                 f"{', '.join(field.name for field in gained)} ({reason(error)}): mend that and run again."
             ) from error
+    keep_log(table.name, delta_table)
     return delta_table
 
 

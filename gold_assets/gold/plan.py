@@ -61,7 +61,7 @@ class Planner:
 
     def steps(self, table: Table, target: DeltaTable, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
         """What there is to do for each of the ``dates`` of the table as it is loaded."""
-        made = made_from(target, dates, most_commits=MOST_COMMITS)
+        made = made_from(target, dates)
         return {date: self._step(table, made.get(date), date) for date in dates}
 
     def is_still_true(self, undated: Step, patched: Collection[Step]) -> bool:

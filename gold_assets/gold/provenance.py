@@ -1,20 +1,34 @@
-"""Which Silver version each date of a table was made from, and how: stamped on its commits, read from the table's log."""
+"""Which Silver version each date of a table was made from, and how: stamped on its commits, read from the table's log.
+
+Log clean-up takes commits, and what a date was made from must be known for as long as the date is there. So every now and then a
+commit carries a summary: what each date was made from, up to a version of the table. Whoever reads the log backwards stops at the
+newest summary.
+"""
 
 import dataclasses
 import datetime as dt
-import itertools
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from deltalake import DeltaTable
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
+from gold_assets.delta.commit_races import CommitConflict, until_committed
 from gold_assets.delta.dates import contiguous, days
 from gold_assets.delta.log import Commit, DeltaLog
 
-STAMP = "gold_assets"
+STAMP, _SUMMARY = "gold_assets", "summary"
 """The key in a commit's ``userMetadata`` under which a refresh says what it did."""
+
+COMMITS_A_SUMMARY = 100
+"""The refresh that makes each hundredth version carries a summary, so that nobody reads much further back."""
+
+Made = dict[dt.date | None, "MadeFrom"]
+"""By date the Silver that its rows were made from; the rows without a date are date None."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +87,24 @@ class Stamp:
     appended: int = 0
     by: str = ""
 
-    def user_metadata(self) -> str:
-        runs = [[str(first), str(last)] for first, last in contiguous(self.dates)]
-        return json.dumps({STAMP: {**dataclasses.asdict(self), "dates": runs}})
+    def user_metadata(self, summary: "Summary | None" = None) -> str:
+        """Of the refresh's commit, which may carry a summary of those before."""
+        said = {**dataclasses.asdict(self), "dates": _runs(self.dates)}
+        return json.dumps({STAMP: said if summary is None else {**said, _SUMMARY: summary.as_json()}})
 
     @classmethod
     def of(cls, commit: Commit) -> "Stamp | None":
-        """The stamp of a commit, None where it is no refresh's."""
-        said = commit.user_metadata.get(STAMP)
-        if not isinstance(said, dict) or "silver_version" not in said:
+        """The stamp of a commit, None where it is no refresh's, or none that can be read: then the commit is somebody else's."""
+        said = _said(commit)
+        if "silver_version" not in said:
             return None
-        dates = {date for run in said["dates"] for date in days(*map(dt.date.fromisoformat, run))}
         # Earlier releases say less; what a later one says besides means nothing here.
         told = {field.name: said[field.name] for field in dataclasses.fields(cls) if field.name in said}
-        return cls(**{"silver_commit": "", "renamed": {}, "on_version": commit.version - 1, **told, "dates": dates})
+        try:
+            told["dates"] = _dates(said["dates"])
+            return cls(**{"silver_commit": "", "renamed": {}, "on_version": commit.version - 1, **told})
+        except (KeyError, TypeError, ValueError):
+            return None
 
     @property
     def covers(self) -> Collection[dt.date | None]:
@@ -108,31 +126,127 @@ class Stamp:
         )
 
 
-def made_from(
-    table: DeltaTable, dates: Collection[dt.date | None], *, most_commits: int | None = None
-) -> dict[dt.date | None, MadeFrom]:
+@dataclass(frozen=True)
+class Summary:
+    """What the dates of a table were made from, as its version ``version`` tells; a later commit carries it.
+
+    Where another writer committed between the two, that is read from the log.
+    """
+
+    version: int
+    made: Mapping[dt.date | None, MadeFrom]
+
+    def as_json(self) -> dict[str, Any]:
+        """By the refresh, its dates as runs."""
+        dates: dict[str, list[dt.date | None]] = {}
+        for date, made in self.made.items():
+            dates.setdefault(json.dumps(dataclasses.asdict(made)), []).append(date)
+        made_alike = [
+            {**json.loads(made), "dates": _runs(date for date in alike if date is not None), "and_null": None in alike}
+            for made, alike in dates.items()
+        ]
+        return {"version": self.version, "made": made_alike}
+
+    @classmethod
+    def of(cls, commit: Commit) -> "Summary | None":
+        """The summary that a commit carries, None where it carries none that can be read."""
+        said: Any = _said(commit).get(_SUMMARY)
+        made: Made = {}
+        try:
+            for alike in said["made"]:
+                told = {field.name: alike[field.name] for field in dataclasses.fields(MadeFrom) if field.name in alike}
+                dates = {*_dates(alike["dates"]), *([None] if alike["and_null"] else [])}
+                made |= dict.fromkeys(dates, MadeFrom(**told))
+            return cls(int(said["version"]), made)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+def made_from(table: DeltaTable, dates: Collection[dt.date | None]) -> Made:
     """For each of the ``dates`` the Silver that the last refresh of it read; the rows without a date are date None.
 
-    A date that was never refreshed is not there, nor one whose refresh log clean-up has taken from the log, or that lies more
-    than ``most_commits`` back. Reads the log backwards and no further than needed.
+    A date that was never refreshed is not there, nor one whose refresh the log tells no more. Reads the log backwards, to the
+    newest summary and no further than needed.
     """
-    missing = set(dates)
-    found: dict[dt.date | None, MadeFrom] = {}
+    return _read(table, set(dates))[0]
+
+
+def sum_up(table: DeltaTable) -> Summary:
+    """What all dates of the table at its version were made from."""
+    return Summary(table.version(), _read(table, None)[0])
+
+
+def keep_what_the_log_tells(name: str, table: DeltaTable, since: int) -> None:
+    """See that what is known of the table ``name`` is told by its versions from ``since`` on, where need be by a commit more.
+
+    That commit changes no row and no property, so that no refresh conflicts with it.
+    """
+
+    def commit_once() -> None:
+        table.update_incremental()
+        made, back_to = _read(table, None)
+        if back_to >= since:
+            return
+        say(table, Summary(table.version(), made))
+
+    until_committed(name, table.table_uri, commit_once)
+
+
+def say(table: DeltaTable, summary: Summary) -> None:
+    """One commit that carries the summary and nothing else. Raises ``CommitConflict`` where another writer was faster."""
+    said = json.dumps({STAMP: {_SUMMARY: summary.as_json()}})
+    try:
+        write_deltalake(
+            table,
+            pa.schema(table.schema().to_arrow()).empty_table(),
+            mode="append",
+            commit_properties=CommitProperties(custom_metadata={"userMetadata": said}),
+        )
+    except CommitFailedError as error:
+        raise CommitConflict(str(error)) from error
+    table.update_incremental()
+
+
+def _read(table: DeltaTable, dates: set[dt.date | None] | None) -> tuple[Made, int]:
+    """What the log tells of the ``dates``, by default of all; and the oldest version that was read for it.
+
+    A restore takes back the commits after its version, and their summaries.
+    """
+    log = DeltaLog(table)
+    found: Made = {}
     changed: dict[dt.date | None, int] = {}
-    for commit in itertools.islice(_history(table), most_commits):
-        if not missing:
+    summary: Summary | None = None
+    version = back_to = table.version()
+    while version >= 0 and (dates is None or not dates <= found.keys()):
+        if summary is not None and version <= summary.version:
+            if version == summary.version:
+                for date, made in summary.made.items():
+                    if date not in found and (dates is None or date in dates):
+                        found[date] = dataclasses.replace(made, overwritten_in=changed.get(date, made.overwritten_in))
+                break
+            summary = None
+        try:
+            commit = log.commit(version)
+        except FileNotFoundError:
             break
+        back_to = min(back_to, version)
+        if commit.info.get("operation") == "RESTORE":
+            restored = (commit.info.get("operationParameters") or {}).get("version")
+            if restored is None:
+                break  # to a moment: which version that was is not told
+            version = int(restored)
+            continue
         stamp = Stamp.of(commit)
         if stamp is None:
-            for date in _changed_dates(commit):
-                changed.setdefault(date, commit.version)
-            continue
-        if made := missing & set(stamp.covers):
-            beside = _changed_beside(table, stamp, commit.version)
-            for date in made:
-                found[date] = stamp.made(commit.version, changed.get(date, beside.get(date)))
-            missing -= made
-    return found
+            for date in changed_dates(commit):
+                changed.setdefault(date, version)
+        elif new := {date for date in stamp.covers if date not in found and (dates is None or date in dates)}:
+            beside = _changed_beside(table, stamp, version)
+            for date in new:
+                found[date] = stamp.made(version, changed.get(date, beside.get(date)))
+        summary = summary or Summary.of(commit)
+        version -= 1
+    return found, back_to
 
 
 def _changed_beside(table: DeltaTable, stamp: Stamp, version: int) -> dict[dt.date | None, int]:
@@ -140,28 +254,23 @@ def _changed_beside(table: DeltaTable, stamp: Stamp, version: int) -> dict[dt.da
     changed: dict[dt.date | None, int] = {}
     for between in range(stamp.on_version + 1, version):
         with suppress(FileNotFoundError):
-            changed |= dict.fromkeys(_changed_dates(DeltaLog(table).commit(between)), between)
+            changed |= dict.fromkeys(changed_dates(DeltaLog(table).commit(between)), between)
     return changed
 
 
-def _changed_dates(commit: Commit) -> set[dt.date | None]:
+def changed_dates(commit: Commit) -> set[dt.date | None]:
+    """The dates of which a commit changed rows, whoever made it."""
     return {file.day for file in (*commit.adds, *commit.removes) if file.data_change}
 
 
-def _history(table: DeltaTable) -> Iterator[Commit]:
-    """The commits whose outcome the table still holds, newest first: a restore takes back those after its version."""
-    log = DeltaLog(table)
-    version = table.version()
-    while version >= 0:
-        try:
-            commit = log.commit(version)
-        except FileNotFoundError:
-            return
-        if commit.info.get("operation") == "RESTORE":
-            restored = (commit.info.get("operationParameters") or {}).get("version")
-            if restored is None:
-                return  # to a moment: which version that was is not told
-            version = int(restored)
-            continue
-        yield commit
-        version -= 1
+def _said(commit: Commit) -> dict[str, Any]:
+    said = commit.user_metadata.get(STAMP)
+    return said if isinstance(said, dict) else {}
+
+
+def _runs(dates: Iterable[dt.date]) -> list[list[str]]:
+    return [[str(first), str(last)] for first, last in contiguous(set(dates))]
+
+
+def _dates(runs: Iterable[Iterable[str]]) -> set[dt.date]:
+    return {date for run in runs for date in days(*map(dt.date.fromisoformat, run))}

@@ -1,30 +1,32 @@
-"""VACUUM that keeps what readers go by."""
+"""VACUUM and log clean-up that keep what readers go by."""
 
 import datetime as dt
 import itertools
-import math
 import re
 from collections.abc import Sequence
 
 import pyarrow.fs as pafs
 from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.delta_rs_internals import files_of
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.gold.open_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
+from gold_assets.gold.provenance import keep_what_the_log_tells
 from gold_assets.gold.publication import Publication, Publications
 
 _HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week": 168}
 
 
 def needed_publications(uri: str | None) -> list[Publication]:
-    """Of those in the table at ``uri``: the last week's, and in any case the newest; the newest first."""
+    """Of those in the table at ``uri``: the newest, and the last week's others; the newest first."""
     if uri is None:
         return []
     publications = Publications(uri)
     recent = publications.since(dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=RETENTION_HOURS))
     newest = publications.newest()
-    return recent or ([newest] if newest else [])
+    return [newest, *(each for each in recent if each != newest)] if newest else []
 
 
 def vacuum(
@@ -39,16 +41,15 @@ def vacuum(
     """Delete the files of the table ``name`` that no version of the last ``hours``, and none that is published, needs.
 
     Returns the retention, which the table's own property raises; the size of each file that was, or would be, deleted by its path
-    below the table; and, where the newest of the ``publications`` needs older files, that in a sentence.
+    below the table; and, where the newest of the ``publications`` needs older files, or one cannot be opened, that in a sentence.
+    Raises ``UserError`` before it deletes anything where another Delta table lies below this one.
     """
+    stored = _stored_files(delta_table)
     if hours >= RETENTION_HOURS:
         hours = max(hours, _hours(delta_table, FILE_RETENTION, RETENTION_HOURS))
         if not dry_run:
             _raise_retention(delta_table, hours)
     keep, held_back = _published_versions(name, delta_table, publications, hours)
-    if held_back and not dry_run:
-        _keep_log(delta_table, publications[0])
-    stored = _stored_files(delta_table)
     # By delta-rs on every engine: Spark's VACUUM keeps no versions.
     paths = delta_table.vacuum(
         hours,
@@ -65,18 +66,51 @@ def vacuum(
     return hours, {path: size for path, size in stored.items() if path not in left}, held_back
 
 
+def clean_log(name: str, delta_table: DeltaTable, publications: Sequence[Publication]) -> str:
+    """Take what has expired from the log of the table ``name``, but nothing that tells what a date was made from.
+
+    Where one of the ``publications`` would lose its version, nothing is taken; returns that in a sentence, else an empty one.
+    """
+    hours = _hours(delta_table, LOG_RETENTION, LOG_RETENTION_HOURS)
+    kept_from = DeltaLog(delta_table).kept_from(dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=hours))
+    if kept_from is None:
+        return ""
+    lost = [version for version in _published(name, delta_table, publications) if version < kept_from]
+    if needed := [version for version in lost if _can_be_opened(delta_table, version)]:
+        return (
+            f"The log of {name} is not cleaned, for readers still go by version {min(needed)}, which would be lost: see published_gold, "
+            "mend what holds it back, and run again."
+        )
+    keep_what_the_log_tells(name, delta_table, kept_from)
+    delta_table.cleanup_metadata()
+    return ""
+
+
+def _published(name: str, delta_table: DeltaTable, publications: Sequence[Publication]) -> dict[int, Publication]:
+    """By the version of the table that it names, the newest of the publications that do."""
+    return {
+        publication.tables[name].version: publication
+        for publication in reversed(publications)
+        if name in publication.tables and publication.tables[name].id == str(delta_table.metadata().id)
+    }
+
+
+def _can_be_opened(delta_table: DeltaTable, version: int) -> bool:
+    try:
+        DeltaTable(delta_table.table_uri, version=version)
+    except (DeltaError, OSError):
+        return False
+    return True
+
+
 def _published_versions(
     name: str, delta_table: DeltaTable, publications: Sequence[Publication], hours: int
 ) -> tuple[list[int], str]:
     """The versions that publications of the last week need, and the newest, of which files may be older than the retention.
 
-    And where it is the newest that needs them, that in a sentence: nothing could be published for so long.
+    And where it is the newest that needs them, or one cannot be opened, that in a sentence.
     """
-    published = {
-        publication.tables[name].version: publication
-        for publication in reversed(publications)
-        if name in publication.tables and publication.tables[name].id == str(delta_table.metadata().id)
-    }
+    published = _published(name, delta_table, publications)
     cutoff = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=hours)).timestamp() * 1000
     log = DeltaLog(delta_table)
 
@@ -88,22 +122,21 @@ def _published_versions(
         except FileNotFoundError:
             return True
 
-    keep = list(itertools.takewhile(was_replaced_before, sorted(published)))
-    newest = max(published, default=-1)
-    if newest not in keep or hours < RETENTION_HOURS:
-        return keep, ""
-    since = published[newest].at
-    return keep, (
-        f"VACUUM keeps the files of version {newest}, which readers still go by: nothing has been published since "
-        f"{since:%Y-%m-%d %H:%M} UTC. See published_gold, mend what holds it back, and run again."
-    )
-
-
-def _keep_log(delta_table: DeltaTable, newest: Publication) -> None:
-    """Let the log tell of the newest publication's version for a week more, however old that is."""
-    hours = math.ceil((dt.datetime.now(dt.timezone.utc) - newest.at).total_seconds() / 3600)
-    if _hours(delta_table, LOG_RETENTION, LOG_RETENTION_HOURS) < hours + RETENTION_HOURS:
-        delta_table.alter.set_table_properties({LOG_RETENTION: f"interval {2 * hours + RETENTION_HOURS} hours"})
+    needed = list(itertools.takewhile(was_replaced_before, sorted(published)))
+    keep = [version for version in needed if _can_be_opened(delta_table, version)]
+    sentences = []
+    if lost := sorted(set(needed) - set(keep)):
+        sentences.append(
+            f"Version {lost[-1]} of {name}, which is published, cannot be opened any more, so VACUUM keeps nothing for it: publish again, "
+            "with gold checks --publish."
+        )
+    newest = publications[0] if publications else None
+    if newest is not None and hours >= RETENTION_HOURS and any(published[version] is newest for version in keep):
+        sentences.append(
+            f"VACUUM keeps the files of version {newest.tables[name].version}, which readers still go by: nothing has been published since "
+            f"{newest.at:%Y-%m-%d %H:%M} UTC. See published_gold, mend what holds it back, and run again."
+        )
+    return keep, " ".join(sentences)
 
 
 def _raise_retention(delta_table: DeltaTable, hours: int) -> None:
@@ -125,9 +158,19 @@ def _hours(delta_table: DeltaTable, name: str, default: int) -> int:
 
 
 def _stored_files(delta_table: DeltaTable) -> dict[str, int]:
-    """The sizes of all data files in the table's place by path, those of older versions and of nobody included."""
-    return {
-        entry.path: entry.size
-        for entry in files_of(delta_table).get_file_info(pafs.FileSelector("", recursive=True))
-        if entry.type == pafs.FileType.File and not any(part[0] in "._" for part in entry.path.split("/"))
-    }
+    """The sizes of all data files in the table's place by path, those of older versions and of nobody included.
+
+    Raises ``UserError`` where another Delta table lies below.
+    """
+    stored: dict[str, int] = {}
+    for entry in files_of(delta_table).get_file_info(pafs.FileSelector("", recursive=True)):
+        parts = entry.path.strip("/").split("/")
+        if "_delta_log" in parts[1:]:
+            below = "/".join(parts[: parts.index("_delta_log", 1)])
+            raise UserError(
+                f"A Delta table lies at {below} below {delta_table.table_uri}, whose VACUUM would delete it, and nothing was deleted: move "
+                "one of the two to a place of its own."
+            )
+        if entry.type == pafs.FileType.File and not any(part[0] in "._" for part in parts):
+            stored[entry.path] = entry.size
+    return stored

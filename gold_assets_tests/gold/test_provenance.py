@@ -1,19 +1,25 @@
 """Which Silver a date was made from, and what the checks make of it when that is old, unknown or gone."""
 
 import datetime as dt
+import os
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.checks.catalogue import all_checks, run
 from gold_assets.checks.findings import Finding, Limits
 from gold_assets.checks.inspection import Inspection
+from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.provenance import made_from
+from gold_assets.gold.maintenance import maintain
+from gold_assets.gold.open_table import LOG_CLEANUP
+from gold_assets.gold.provenance import COMMITS_A_SUMMARY, MadeFrom, Summary, made_from, say, sum_up
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import USER_SPEND_SUMMARY
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
@@ -138,3 +144,140 @@ def test_every_check_passes_on_gold_that_this_engine_made(gold: Lake, engine: En
     refresh(gold, engine, DATES)
     inspection = Inspection(gold, DATES, Limits(MONDAY, WEDNESDAY, quarantined_share=1.0))
     assert [finding for finding in run(all_checks(gold.tables), inspection) if not finding.passed] == []
+
+
+def all_made(lake: Lake, table: str = SPEND) -> Mapping[dt.date | None, MadeFrom]:
+    return made_from(DeltaTable(lake.places[table]), {*DATES, None})
+
+
+def let_a_month_pass(lake: Lake) -> None:
+    """Let all that the logs of the tables hold be older than they keep it."""
+    long_ago = time.time() - 32 * 86_400
+    for place in lake.places.values():
+        for entry in (Path(place) / "_delta_log").iterdir():
+            os.utime(entry, (long_ago, long_ago))
+
+
+def commits_of(lake: Lake, table: str = SPEND) -> list[int]:
+    return sorted(int(commit.name[:20]) for commit in (Path(lake.places[table]) / "_delta_log").glob("*.json"))
+
+
+def many_refreshes_on_tuesday(lake: Lake, engine: Engine, times: int) -> None:
+    for _ in range(times):
+        late_on_tuesday(lake)
+        refresh(lake, engine, [TUESDAY], tables=[USER_SPEND_SUMMARY])
+
+
+def nothing_more(lake: Lake) -> None:
+    """A commit of somebody else that changes no row."""
+    table = DeltaTable(lake.places[SPEND])
+    write_deltalake(table, pa.schema(table.schema().to_arrow()).empty_table(), mode="append")
+
+
+def test_what_a_date_was_made_from_outlives_the_clean_up_of_its_log(gold: Lake, engine: Engine) -> None:
+    before = all_made(gold)
+    DeltaTable(gold.places[SPEND]).create_checkpoint()
+    let_a_month_pass(gold)
+    many_refreshes_on_tuesday(gold, engine, 1)
+    newest = all_made(gold)[TUESDAY]
+    DeltaTable(gold.places[SPEND]).create_checkpoint()
+    maintain(gold, engine, zorder=False)
+    assert commits_of(gold)[0] > 0
+    assert all_made(gold) == {**before, TUESDAY: newest}
+    assert passed(gold, "one_silver_version") == [True, False, True]
+
+
+def test_no_writer_but_maintenance_cleans_the_log(gold: Lake, engine: Engine) -> None:
+    """delta-rs and Spark clean it with each checkpoint otherwise."""
+    table = DeltaTable(gold.places[SPEND])
+    table.alter.set_table_properties({"delta.checkpointInterval": "2"})
+    table.create_checkpoint()
+    let_a_month_pass(gold)
+    for _ in range(3):
+        nothing_more(gold)
+    refresh(gold, engine, [MONDAY], tables=[USER_SPEND_SUMMARY])
+    refresh(gold, engine, [MONDAY], tables=[USER_SPEND_SUMMARY])
+    assert DeltaLog(table).last_checkpoint() > table.version()
+    assert commits_of(gold)[0] == 0
+    maintain(gold, engine, zorder=False)
+    assert commits_of(gold)[0] > 0
+
+
+def test_a_table_of_the_version_before_is_cleaned_by_no_writer_once_it_is_opened(gold: Lake, engine: Engine) -> None:
+    table = DeltaTable(gold.places[SPEND])
+    table.alter.set_table_properties({LOG_CLEANUP: "true"})
+    refresh(gold, engine, [MONDAY], tables=[USER_SPEND_SUMMARY])
+    assert DeltaTable(gold.places[SPEND]).metadata().configuration[LOG_CLEANUP] == "false"
+    assert len(commits_of(gold)) == table.version() + 3  # the property, and the refresh
+
+
+@pytest.mark.sail
+def test_the_log_is_read_back_to_the_newest_summary_and_no_further(
+    gold: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Path(gold.places[SPEND]) / "_delta_log"
+    for version in range(DeltaTable(gold.places[SPEND]).version() + 1, COMMITS_A_SUMMARY):
+        (log / f"{version:020}.json").write_text('{"commitInfo": {}}')
+    many_refreshes_on_tuesday(gold, engine, 2)
+    read: list[int] = []
+    commit = DeltaLog.commit
+    monkeypatch.setattr(DeltaLog, "commit", lambda log, version: read.append(version) or commit(log, version))
+    made = all_made(gold)
+    assert {date: source.silver_version for date, source in made.items()} == {MONDAY: 0, TUESDAY: 2, WEDNESDAY: 0}
+    assert min(read) == COMMITS_A_SUMMARY
+
+
+@pytest.mark.sail
+def test_a_summary_says_up_to_which_version_it_is_true(gold: Lake, engine: Engine) -> None:
+    table = DeltaTable(gold.places[SPEND])
+    summary = sum_up(table)
+    many_refreshes_on_tuesday(gold, engine, 1)  # between the reading and the commit
+    DeltaTable(gold.places[SPEND]).delete(f"event_date = DATE '{WEDNESDAY}'")
+    refreshed = all_made(gold)
+    say(DeltaTable(gold.places[SPEND]), summary)
+    assert all_made(gold) == refreshed
+    assert refreshed[TUESDAY].silver_version == 1
+    assert refreshed[WEDNESDAY].overwritten_in == table.version() + 2
+    summary = sum_up(DeltaTable(gold.places[SPEND]))
+    say(DeltaTable(gold.places[SPEND]), summary)
+    assert all_made(gold) == refreshed
+
+
+@pytest.mark.sail
+def test_a_restore_takes_back_the_summaries_after_its_version(gold: Lake, engine: Engine) -> None:
+    first = all_made(gold)
+    table = DeltaTable(gold.places[SPEND])
+    many_refreshes_on_tuesday(gold, engine, 1)
+    say(DeltaTable(gold.places[SPEND]), sum_up(DeltaTable(gold.places[SPEND])))
+    second = all_made(gold)
+    restored = DeltaTable(gold.places[SPEND])
+    restored.restore(table.version())
+    assert all_made(gold) == first
+    say(DeltaTable(gold.places[SPEND]), sum_up(DeltaTable(gold.places[SPEND])))
+    assert all_made(gold) == first
+    restored = DeltaTable(gold.places[SPEND])
+    restored.restore(table.version() + 2)
+    assert all_made(gold) == second
+
+
+@pytest.mark.sail
+def test_a_summary_holds_rows_without_a_date_and_all_that_a_stamp_does(gold: Lake, engine: Engine) -> None:
+    late_on_tuesday(gold)
+    refresh(gold, engine, [TUESDAY], how="patch", by="a run")
+    for table in gold.tables:
+        delta_table = DeltaTable(gold.places[table.name])
+        made = all_made(gold, table.name)
+        assert made[TUESDAY].patches == 1 and made[TUESDAY].by == "a run" and (None in made) is table.is_quarantine
+        say(delta_table, sum_up(delta_table))
+        assert Summary.of(DeltaLog(delta_table).commit(delta_table.version())) is not None
+        assert all_made(gold, table.name) == made
+
+
+@pytest.mark.sail
+def test_a_stamp_that_cannot_be_read_is_somebody_else_s_commit(gold: Lake) -> None:
+    table = DeltaTable(gold.places[SPEND])
+    commit = Path(gold.places[SPEND]) / "_delta_log" / f"{table.version():020}.json"
+    stamped = commit.read_text().replace(f'[[\\"{MONDAY}\\"', f'[[\\"{MONDAY}T00:00:00\\"')
+    assert stamped != commit.read_text()
+    commit.write_text(stamped)
+    assert made_from(DeltaTable(gold.places[SPEND]), DATES) == {}
