@@ -171,6 +171,7 @@ class Watch:
             return None
         silver = self._lake.pin()
         if silver.table_id != state.table_id or silver.version < state.applied:
+            self._lake.refuse_another_silver(silver)
             state.table_id, state.applied = silver.table_id, -1
         first, last = self._window
         tables = [self._lake.open(table) for table in self._lake.tables]

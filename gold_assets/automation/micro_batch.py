@@ -150,6 +150,8 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
         if DeltaTable.is_deltatable(lake.silver):
             raise
         return _skip(cursor, f"There is no Silver table at {lake.silver} yet.")
+    if cursor.table_id != silver.table_id:
+        lake.refuse_another_silver(silver)
     if cursor.table_id != silver.table_id or _was_put_back(silver, cursor):
         cursor = Cursor(table_id=silver.table_id)
     held = {date for date in silver.dates() if date is not None}

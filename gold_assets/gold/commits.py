@@ -21,6 +21,7 @@ from gold_assets.delta.dates import RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import Commit, DeltaLog
+from gold_assets.delta.places import absolute
 from gold_assets.delta.sql import SPARK
 from gold_assets.engines import Engine
 from gold_assets.gold.addition import MOST_APPENDED, AppendedRows, added
@@ -159,6 +160,7 @@ class Target:
             patches=1 + max(step.patches for step in made) if made else 0,
             appended=appended,
             by=self.by,
+            silver_uri=absolute(self.silver.uri),
         )
 
     def _user_metadata(self, stamp: Stamp) -> str:

@@ -4,6 +4,7 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
@@ -12,9 +13,11 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.delta.places import refuse_overlaps
+from gold_assets.delta.places import refuse_overlaps, resolved
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.open_table import check_partitioning
+from gold_assets.gold.provenance import newest_made
+from gold_assets.gold.publication import Publications
 from gold_assets.gold.tables import TABLES
 from gold_assets.silver.pin import Silver, pin_silver
 
@@ -84,6 +87,30 @@ class Lake:
             ) from error
         check_partitioning(table, place, opened)
         return opened
+
+    def refuse_another_silver(self, silver: Silver, opened: Mapping[str, DeltaTable | None] | None = None) -> None:
+        """Raise ``UserError`` where the tables, as they are ``opened`` by name, were made from another Silver, in another place.
+
+        Another table in the same place is a Silver that was made anew, and the same table in another place a lake that was moved.
+        """
+        opened = {table.name: self.open(table) for table in self.tables} if opened is None else opened
+        with ThreadPoolExecutor(max_workers=max(len(opened), 1)) as pool:
+            made = pool.map(lambda gold: None if gold is None else newest_made(gold), opened.values())
+        for name, newest in zip(opened, made, strict=True):
+            if newest is None or newest.silver_table_id == silver.table_id:
+                continue
+            made_from = newest.silver_uri or self._published_silver(newest.silver_table_id)
+            if made_from and resolved(made_from) != resolved(silver.uri):
+                raise UserError(
+                    f"{name} at {self.places[name]} was made from Silver at {made_from}, and Silver is now another table, at "
+                    f"{silver.uri}, whose rows are not added to it: set GOLD_LAKE_ROOT to another place for what is made from that, or "
+                    f"move the folders of {', '.join(self.places)} away and materialize all dates."
+                )
+
+    def _published_silver(self, table_id: str) -> str:
+        """Where the Silver table with this id is, as the newest publication says; empty where it names another one."""
+        newest = Publications(self.published).newest() if self.published else None
+        return newest.silver_uri if newest is not None and newest.silver_table_id == table_id else ""
 
     def named(self, names: Collection[str]) -> tuple[Table, ...]:
         """The tables with these names, in the order of ``tables``. Raises ``UserError`` for a name that is none of theirs."""

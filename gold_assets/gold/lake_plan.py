@@ -158,6 +158,7 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     """
     opened = {table.name: lake.open(table) for table in lake.tables}
     silver = lake.pin()
+    lake.refuse_another_silver(silver, opened)
     known = silver.dates().union(*(FileDates(gold).dates() for gold in opened.values() if gold is not None))
     on = sorted(date for date in known.intersection(dates) if date is not None)
     planner = Planner(silver)

@@ -1,6 +1,6 @@
 """Creating, opening and evolving the tables that refresh writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.fs as pafs
@@ -31,16 +31,21 @@ LOG_CLEANUP = "delta.enableExpiredLogCleanup"
 
 
 def open_or_create(
-    tables: Sequence[Table], places: Mapping[str, str], silver_fields: Sequence[Field]
+    tables: Sequence[Table],
+    places: Mapping[str, str],
+    silver_fields: Sequence[Field],
+    accept: Callable[[Mapping[str, DeltaTable | None]], None] = lambda found: None,
 ) -> dict[str, DeltaTable]:
     """The Delta tables by name, each with a column for every one that Silver lends it.
 
     Creates a table with its schema where nothing is there, and adds the columns that Silver has gained. Raises
-    ``UserError`` where a place holds something else, or a column of another type, before it changes any of them.
+    ``UserError`` where a place holds something else, or a column of another type, before it changes any of them; ``accept`` may refuse
+    what is there until then.
     """
     fields = {table.name: declared_fields(table, silver_fields) for table in tables}
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(lambda table: _open(table, places[table.name], fields[table.name]), tables))
+    accept({table.name: there for table, there in zip(tables, found, strict=True)})
     return {
         table.name: _with_columns(
             table, there or _create(table, places[table.name], fields[table.name]), fields[table.name]

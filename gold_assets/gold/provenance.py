@@ -45,6 +45,7 @@ class MadeFrom:
         appended: how many of the newest of those left the files that were there.
         overwritten_in: the version in which somebody else changed the date's rows, after the refresh or beside it.
         by: who asked for the refresh, empty where it did not say.
+        silver_uri: the place of the Silver table, empty where an earlier release did not say.
     """
 
     silver_table_id: str
@@ -58,6 +59,7 @@ class MadeFrom:
     appended: int = 0
     overwritten_in: int | None = None
     by: str = ""
+    silver_uri: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Stamp:
 
     Attributes:
         refresh_id: unlike any other's.
-        silver_version, silver_table_id, silver_commit, code_version, renamed, patches, appended, by: as ``MadeFrom`` has them.
+        silver_version, silver_table_id, silver_commit, code_version, renamed, patches, appended, by, silver_uri: as ``MadeFrom`` has
+            them.
         since: the Silver version that the rows before were made from, where they were added to.
         on_version: the table's version that the refresh began from.
         dates: those whose rows it made, of which the above is true.
@@ -86,6 +89,7 @@ class Stamp:
     patches: int = 0
     appended: int = 0
     by: str = ""
+    silver_uri: str = ""
 
     def user_metadata(self, summary: "Summary | None" = None) -> str:
         """Of the refresh's commit, which may carry a summary of those before."""
@@ -123,6 +127,7 @@ class Stamp:
             self.appended,
             overwritten_in,
             self.by,
+            self.silver_uri,
         )
 
 
@@ -247,6 +252,22 @@ def _read(table: DeltaTable, dates: set[dt.date | None] | None) -> tuple[Made, i
         summary = summary or Summary.of(commit)
         version -= 1
     return found, back_to
+
+
+def newest_made(table: DeltaTable) -> MadeFrom | None:
+    """The Silver that the newest refresh of the table read; None where its log tells of none."""
+    log, version = DeltaLog(table), table.version()
+    while version >= 0:
+        try:
+            commit = log.commit(version)
+        except FileNotFoundError:
+            return None
+        if (stamp := Stamp.of(commit)) is not None:
+            return stamp.made(version, None)
+        if (summary := Summary.of(commit)) is not None:
+            return max(summary.made.values(), key=lambda made: made.table_version, default=None)
+        version -= 1
+    return None
 
 
 def _changed_beside(table: DeltaTable, stamp: Stamp, version: int) -> dict[dt.date | None, int]:

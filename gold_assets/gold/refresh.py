@@ -68,7 +68,8 @@ def refresh(
     dates: a reader sees a date before or after. The tables are written side by side. Rows of Silver without a date belong to no
     date: whenever the quarantine is refreshed they are.
 
-    Raises ``UserError`` before anything is written where Silver or a table's place is not what it must be, and where a
+    Raises ``UserError`` before anything is written where Silver or a table's place is not what it must be, where a table was made from
+    another Silver in another place, and where a
     write fails; what was committed by then is whole, and the same refresh again completes it.
     """
     started = time.perf_counter()
@@ -91,7 +92,7 @@ def refresh(
     written: dict[str, Written] = {table.name: {} for table in tables}
 
     def open_all() -> list[Target]:
-        opened = open_or_create(tables, lake.places, silver.fields)
+        opened = open_or_create(tables, lake.places, silver.fields, partial(lake.refuse_another_silver, silver))
         return [Target(table, opened[table.name], silver, engine, by) for table in tables]
 
     with ThreadPoolExecutor(max_workers=1) as pool:

@@ -34,6 +34,11 @@ def made_lake(lake: Lake, engine: Engine) -> None:
     refresh(lake, engine, DATES)
 
 
+def remove(lake: Lake) -> None:
+    for place in (lake.silver, *lake.places.values()):
+        shutil.rmtree(place)
+
+
 @pytest.fixture
 def lake(copy_of: CopyOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """A lake in which every date is current, in which the command looks; Thursday is the last date of its window."""
@@ -140,7 +145,7 @@ def test_a_patch_reads_the_rows_of_the_added_files_and_a_recomputed_date_all_of_
 
 
 def test_a_file_of_several_dates_is_read_once(lake: Lake, engine: Engine) -> None:
-    shutil.rmtree(lake.silver)
+    remove(lake)
     write_silver(lake, [row(event_date=date) for date in DATES], partition_by=())
     refresh(lake, engine, DATES)
     write_silver(lake, [row(event_date=date, user_id="bob") for date in (MONDAY, TUESDAY, TUESDAY)])
@@ -182,8 +187,7 @@ def test_rows_without_a_date_are_planned_with_the_quarantine(lake: Lake, capsys:
 
 
 def test_rows_without_a_date_are_counted_in_files_of_dates_that_are_not_planned(lake: Lake) -> None:
-    shutil.rmtree(lake.silver)
-    shutil.rmtree(lake.places[QUARANTINE])
+    remove(lake)
     for rows in ([row(), row(event_date=None)], [row(event_date=THURSDAY)]):
         write_silver(lake, rows, partition_by=())
     assert to_do("--from", str(THURSDAY), "--table", QUARANTINE) == [

@@ -1,12 +1,16 @@
 """Which Silver a date was made from, and what the checks make of it when that is old, unknown or gone."""
 
+import dataclasses
 import datetime as dt
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -14,15 +18,19 @@ from deltalake import DeltaTable, write_deltalake
 from gold_assets.checks.catalogue import all_checks, run
 from gold_assets.checks.findings import Finding, Limits
 from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.publishing import publish
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.open_table import LOG_CLEANUP
 from gold_assets.gold.provenance import COMMITS_A_SUMMARY, MadeFrom, Summary, made_from, say, sum_up
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import USER_SPEND_SUMMARY
-from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.automation.daemon import Daemon
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, with_type, write_silver
 
 DATES = (MONDAY, TUESDAY, WEDNESDAY)
 SPEND = USER_SPEND_SUMMARY.name
@@ -136,6 +144,71 @@ def test_another_silver_in_the_same_place_is_not_the_one_that_gold_was_made_from
     assert not any(finding.passed for finding in found)
     assert "another Silver table" in found[0].summary
     assert passed(gold, "gold_follows", "silver_transactions") == [False]
+
+
+@pytest.fixture
+def elsewhere(gold: Lake, tmp_path: Path) -> Lake:
+    """The same Gold, and a Silver of other rows in another place."""
+    other = dataclasses.replace(gold, silver=str(tmp_path / "of_mine"))
+    write_silver(
+        other, [row(event_date=date, amount=9.0, note="mine") for date in DATES], schema=with_type("note", pa.string())
+    )
+    return other
+
+
+ANOTHER = r"was made from Silver at .*/silver, and Silver is now another table, at .*/of_mine, .*: set GOLD_LAKE_ROOT to another"
+
+
+def files_of(lake: Lake) -> list[Path]:
+    return sorted(file for place in lake.places.values() for file in Path(place).rglob("*"))
+
+
+def forget_places(lake: Lake) -> None:
+    """What an earlier release wrote: stamps that do not say where Silver is."""
+    for log in (file for file in files_of(lake) if file.match("_delta_log/*.json")):
+        log.write_text(re.sub(r', \\"silver_uri\\": \\"[^"]*\\"', "", log.read_text()))
+    assert not any("silver_uri" in file.read_text() for file in files_of(lake) if file.match("_delta_log/*.json"))
+
+
+@pytest.mark.parametrize("how", ["recompute", "patch"])
+def test_gold_that_was_made_from_another_silver_is_not_added_to(
+    elsewhere: Lake, engine: Engine, how: Literal["recompute", "patch"]
+) -> None:
+    before = files_of(elsewhere)
+    with pytest.raises(UserError, match=ANOTHER):
+        refresh(elsewhere, engine, [TUESDAY], how=how)
+    assert files_of(elsewhere) == before
+
+
+@pytest.mark.sail
+def test_the_plan_and_the_sensor_say_the_same_of_gold_that_was_made_from_another_silver(elsewhere: Lake) -> None:
+    with pytest.raises(UserError, match=ANOTHER):
+        lake_plan(elsewhere, elsewhere.tables, DATES)
+    with pytest.raises(UserError, match=ANOTHER):
+        Daemon(elsewhere, dg.DagsterInstance.ephemeral()).tick()
+
+
+@pytest.mark.sail
+def test_where_stamps_name_no_place_the_publication_tells_it(elsewhere: Lake, gold: Lake, engine: Engine) -> None:
+    forget_places(gold)
+    elsewhere.refuse_another_silver(elsewhere.pin())  # nobody knows
+    publish(gold, Limits(MONDAY, WEDNESDAY))
+    with pytest.raises(UserError, match=ANOTHER):
+        refresh(elsewhere, engine, [TUESDAY])
+
+
+@pytest.mark.sail
+def test_a_silver_that_was_made_anew_or_a_lake_that_was_moved_is_gone_on_with(
+    elsewhere: Lake, gold: Lake, engine: Engine
+) -> None:
+    shutil.rmtree(elsewhere.silver)
+    shutil.copytree(gold.silver, elsewhere.silver)
+    refresh(elsewhere, engine, [TUESDAY])
+    shutil.rmtree(elsewhere.silver)
+    write_silver(elsewhere, [row(event_date=date, amount=9.0) for date in DATES])
+    linked = dataclasses.replace(elsewhere, silver=f"{gold.silver}/../of_mine/")
+    refresh(linked, engine, [TUESDAY])
+    assert passed(linked, "reconciles") == [False, True, False]
 
 
 def test_every_check_passes_on_gold_that_this_engine_made(gold: Lake, engine: Engine) -> None:

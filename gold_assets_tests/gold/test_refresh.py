@@ -448,6 +448,7 @@ def test_each_commit_says_which_silver_it_is_made_from(lake: Lake, engine: Engin
         assert stamp == {
             "silver_version": 0,
             "silver_table_id": str(DeltaTable(lake.silver).metadata().id),
+            "silver_uri": lake.silver,
             "silver_commit": DeltaLog(lake.silver).fingerprint(0),
             "renamed": {},
             "on_version": 0,
