@@ -58,7 +58,7 @@ IS_CURRENT = dg.AssetCheckSpec(
 def is_current(lake: Lake, settings: Settings) -> dg.AssetCheckEvaluation:
     """Whether the publication is behind, and what holds it back."""
     assert lake.published is not None
-    publications = Publications(lake.published)
+    publications = Publications(lake.published, lake.places)
     newest, last = publications.newest(), publications.last_attempt()
     metadata = {} if newest is None else _metadata(lake, settings, newest)
     if newest is None:

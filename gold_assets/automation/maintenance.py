@@ -106,7 +106,8 @@ def _report(context: dg.OpExecutionContext, done: Mapping[str, Maintained]) -> N
 
 def _metadata(maintained: Maintained) -> dict[str, dg.MetadataValue]:
     """What the UI plots over time. A dry run's numbers have names of their own: they did not happen."""
-    held_back = {"held_back": dg.MetadataValue.text(maintained.held_back)} if maintained.held_back else {}
+    said = {"held_back": maintained.held_back, "not_ordered": maintained.not_ordered}
+    left_undone = {name: dg.MetadataValue.text(why) for name, why in said.items() if why}
     if maintained.dry_run:
         return {
             "would_order": dg.MetadataValue.text(_ranges(maintained.ordered)),
@@ -115,7 +116,7 @@ def _metadata(maintained: Maintained) -> dict[str, dg.MetadataValue]:
             "would_delete_files": dg.MetadataValue.int(len(maintained.deleted)),
             "would_free_bytes": dg.MetadataValue.int(maintained.bytes_freed),
             "retention_hours": dg.MetadataValue.int(maintained.retention_hours),
-            **held_back,
+            **left_undone,
             "seconds": dg.MetadataValue.float(round(maintained.seconds, 3)),
         }
     return {
@@ -129,7 +130,7 @@ def _metadata(maintained: Maintained) -> dict[str, dg.MetadataValue]:
         "files_deleted": dg.MetadataValue.int(len(maintained.deleted)),
         "bytes_freed": dg.MetadataValue.int(maintained.bytes_freed),
         "retention_hours": dg.MetadataValue.int(maintained.retention_hours),
-        **held_back,
+        **left_undone,
         "seconds": dg.MetadataValue.float(round(maintained.seconds, 3)),
     }
 

@@ -12,12 +12,12 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.words import count_of
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.plan import MOST_COMMITS
 from gold_assets.gold.provenance import made_from
-from gold_assets.gold.publication import Failure, Publication, Publications, PublishedTable
+from gold_assets.gold.publication import Failure, Publication, Publications
+from gold_assets.gold.published_table import PublishedTable
 from gold_assets.silver.changes import file_changes
 
 _REASONS_KEPT = 50
@@ -66,7 +66,7 @@ def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_i
     assert uri is not None
 
     def attempt() -> Outcome:
-        publications = Publications(uri)
+        publications = Publications(uri, lake.places)
         last = publications.last_attempt()
         current = publications.newest() if last is not None and last.failures else last
         at_hand = checked or Checked(Inspection(lake, [], limits), [])
@@ -137,7 +137,7 @@ def _is_older(inspection: Inspection, last: Publication) -> bool:
 def _tables(inspection: Inspection) -> dict[str, PublishedTable]:
     opened = {table.name: inspection.gold(table) for table in inspection.lake.tables}
     return {
-        name: PublishedTable(name, inspection.lake.places[name], str(gold.metadata().id), gold.version())
+        name: PublishedTable.of(name, inspection.lake.places[name], gold)
         for name, gold in opened.items()
         if gold is not None
     }
@@ -148,23 +148,8 @@ def _changes(inspection: Inspection, last: Publication | None) -> Changes:
     for table in inspection.lake.tables:
         gold, seen = inspection.gold(table), last.tables.get(table.name) if last else None
         assert gold is not None
-        if seen is None or seen.id != str(gold.metadata().id) or seen.version > gold.version():
-            changes[table.name] = None
-        else:
-            changes[table.name] = _changes_after(gold, seen.version)
+        changes[table.name] = None if seen is None else seen.changes(gold)
     return changes
-
-
-def _changes_after(gold: DeltaTable, version: int) -> Mapping[dt.date | None, int] | None:
-    log, counted = DeltaLog(gold), dict[dt.date | None, int]()
-    for later in range(version + 1, gold.version() + 1):
-        try:
-            commit = log.commit(later)
-        except FileNotFoundError:
-            return None
-        for date in {file.day for file in (*commit.adds, *commit.removes) if file.data_change}:
-            counted[date] = counted.get(date, 0) + 1
-    return counted
 
 
 def _dates(inspection: Inspection, changes: Changes) -> set[dt.date | None]:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.storage import located
 
 _URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _ONE_STORE = {"s3a": "s3", "s3n": "s3", "abfs": "abfss", "gcs": "gs"}
@@ -48,3 +49,21 @@ def refuse_overlaps(places: Mapping[str, str]) -> None:
                 f"{name} is {places[name]}, within {other}, {places[other]}, expected a place of its own for every table: "
                 f"set {other} to another path."
             )
+
+
+def seen_from(now: str, place: str, then: str) -> str:
+    """Where a place has come to with a table that was at ``then`` and is at ``now``; as it is where the two are in different stores."""
+    (root, path), (root_then, path_then), (root_now, path_now) = map(_root_and_path, (place, then, now))
+    if root != root_then or (root_now, path_now) == (root_then, path_then):
+        return place
+    moved = posixpath.normpath(posixpath.join(path_now, posixpath.relpath(path, path_then)))
+    return f"{root_now}{quote(moved)}" if root_now else moved
+
+
+def _root_and_path(place: str) -> tuple[str, str]:
+    """The store of a place, empty for this machine, and the path in it."""
+    scheme, path = located(place)
+    if scheme == "file":
+        return "", path
+    bucket, _, key = path.partition("/")
+    return f"{_ONE_STORE.get(scheme, scheme)}://{bucket}", f"/{key}"

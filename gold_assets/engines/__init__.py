@@ -19,6 +19,10 @@ class SliceBounds:
     dates: int = 92
 
 
+class CannotOrder(Exception):
+    """An engine that cannot cluster a table says why; the table stays as it is."""
+
+
 class Engine(Protocol):
     """Reads a Delta table at one version, replaces part of a table in one commit, and maintains its files."""
 
@@ -55,7 +59,7 @@ class Engine(Protocol):
         """Rewrite the files of ``dates``, compacted and clustered by the columns, in one commit stamped ``user_metadata``.
 
         Rewrites them each time it is asked to; content does not change. Raises ``CommitConflict`` where another writer
-        replaced one of the files first.
+        replaced one of the files first, ``CannotOrder`` where the engine cannot rewrite such a table.
         """
         ...
 

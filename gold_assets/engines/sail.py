@@ -32,7 +32,7 @@ from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.scratch import of_files, register
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.delta.storage import located
-from gold_assets.engines import SliceBounds
+from gold_assets.engines import CannotOrder, SliceBounds
 from gold_assets.engines.closed_door import close_door, connections_to, hang_up
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 from gold_assets.engines.pyspark_internals import call_when_gone
@@ -212,6 +212,8 @@ class SailEngine:
     def optimize(
         self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
     ) -> None:
+        if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+            raise CannotOrder("its columns are mapped, and delta-rs rewrites no such files: GOLD_ENGINE=spark does")
         try:
             table.optimize.z_order(
                 list(zorder_by),

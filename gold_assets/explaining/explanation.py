@@ -183,7 +183,7 @@ def _published(lake: Lake, question: Question) -> tuple[Held | None, dt.datetime
     """The rows in the published version, when that was; or why there are none."""
     if lake.published is None:
         return None, None, "the lake has no place for publications"
-    publication = Publications(lake.published).newest()
+    publication = Publications(lake.published, lake.places).newest()
     if publication is None or question.table.name not in publication.tables:
         return None, None, "nothing is published yet"
     try:

@@ -22,12 +22,12 @@ from gold_assets.delta.dates import EVENT_DATE, contiguous, days
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
-from gold_assets.engines import Engine
+from gold_assets.engines import CannotOrder, Engine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import RETENTION_HOURS, keep_log
 from gold_assets.gold.provenance import STAMP
-from gold_assets.gold.publication import Publication, Publications
+from gold_assets.gold.publication import Publication, Publications, move_on
 from gold_assets.gold.vacuum import clean_log, needed_publications
 from gold_assets.gold.vacuum import vacuum as vacuum_table
 
@@ -44,6 +44,7 @@ class Maintained:
     Attributes:
         files_before, files_after, bytes_before, bytes_after: of the table's newest version.
         ordered: the dates that were compacted and clustered.
+        not_ordered: why none could be, where the engine cannot do it to this table; else empty.
         skipped: the other dates that have files: in order already, today's or later, or not asked for.
         deleted: the files that VACUUM deleted, by their paths below the table.
         bytes_freed: their size.
@@ -57,6 +58,7 @@ class Maintained:
     bytes_before: int
     bytes_after: int
     ordered: tuple[dt.date, ...]
+    not_ordered: str
     skipped: tuple[dt.date, ...]
     deleted: tuple[str, ...]
     bytes_freed: int
@@ -131,7 +133,7 @@ def maintain(
         retention_hours=retention_hours,
         dry_run=dry_run,
         today=today or dt.datetime.now(dt.timezone.utc).date(),
-        publications=needed_publications(lake.published),
+        publications=needed_publications(lake),
     )
     done: dict[str, Maintained] = {}
     failed: dict[str, str] = {}
@@ -144,8 +146,10 @@ def maintain(
         except Exception as error:
             failed[table.name] = reason(error)
             logger.exception("The maintenance of %s failed", table.name)
-    if vacuum and not dry_run and lake.published is not None:
-        Publications(lake.published).vacuum()
+    if not dry_run and lake.published is not None:
+        move_on(lake.published, lake.places)
+        if vacuum:
+            Publications(lake.published).vacuum()
     if failed:
         what = "; ".join(f"{name} ({why})" for name, why in failed.items())
         raise MaintenanceFailed(
@@ -184,12 +188,17 @@ def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Ask
     before = _live_files(delta_table)
     with_files = sorted(_dated(before))
     ordered: list[dt.date] = []
+    not_ordered = ""
     if asked.zorder:
         due = dates_out_of_order(delta_table, table.zorder_by)
         ordered = [date for date in sorted(due) if date < asked.today and (asked.dates is None or date in asked.dates)]
         if not asked.dry_run:
-            for part in _commits(ordered, before):
-                _order(table, delta_table, engine, part)
+            try:
+                for part in _commits(ordered, before):
+                    _order(table, delta_table, engine, part)
+            except CannotOrder as why:
+                ordered, not_ordered = [], f"{table.name} is not ordered: {why}."
+                logger.warning("%s", not_ordered)
     deleted: dict[str, int] = {}
     retention_hours, held_back = asked.retention_hours, ""
     if asked.vacuum:
@@ -210,6 +219,7 @@ def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Ask
         bytes_before=sum(map(sum, before.values())),
         bytes_after=sum(map(sum, after.values())),
         ordered=tuple(ordered),
+        not_ordered=not_ordered,
         skipped=tuple(date for date in with_files if date not in set(ordered)),
         deleted=tuple(sorted(deleted)),
         bytes_freed=sum(deleted.values()),

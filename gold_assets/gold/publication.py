@@ -3,20 +3,26 @@
 Delta has no commit over several tables. A publication is a row of a small Delta table that names their versions; nothing is copied,
 and the rows of earlier ones stay, so that what was read on a day can be told. An attempt to publish that found a date
 wrong is a row too: the next attempt need not look again at what it found right.
+
+Rows are numbered, and the numbers order them: a clock may be wrong. A lake may be copied with its publications: its tables are where
+the lake says, and else where they were seen from the table of publications.
 """
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from gold_assets.delta.commit_races import CommitConflict
+from gold_assets.delta.commit_races import CommitConflict, until_committed
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.places import absolute, seen_from
 from gold_assets.delta.query import query
+from gold_assets.gold.published_table import PublishedTable
 
 _TIME = pa.timestamp("us", "UTC")
 SCHEMA = pa.schema(
@@ -34,9 +40,19 @@ SCHEMA = pa.schema(
         ("run_id", pa.string()),
         ("held_since", _TIME),
         ("failures", pa.list_(pa.struct({"event_date": pa.date32(), "check": pa.string(), "found": pa.string()}))),
+        ("number", pa.int64()),
+        ("published_uri", pa.string()),
+        ("files", pa.list_(pa.string())),
+        ("dates_behind", pa.list_(pa.date32())),
     ]
 )
-"""The columns of the table. A row with ``held_since`` is no publication, but an attempt that ``failures`` held back."""
+"""The columns of the table. A row with ``held_since`` is no publication, but an attempt that ``failures`` held back.
+
+``number`` orders the rows. ``published_uri`` is the place that the table itself had, beside which ``tables`` were.
+"""
+
+GAINED = ("number", "published_uri", "files", "dates_behind")
+"""The columns that a table of an earlier version lacks until it gets its next row, and its rows for good."""
 
 _COMMITS_A_FILE = 20
 """So many publications are rewritten as one file, and the log gets a checkpoint: whoever reads the newest opens few."""
@@ -49,32 +65,6 @@ _PROPERTIES = {
     "delta.logRetentionDuration": f"interval {LOG_KEPT_HOURS} hours",
     "delta.deletedFileRetentionDuration": f"interval {FILES_KEPT_HOURS} hours",
 }
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """A version of a table. ``id`` changes where the table is made anew."""
-
-    name: str
-    uri: str
-    id: str
-    version: int
-
-    def open(self) -> DeltaTable:
-        """The table at the version. Raises ``UserError``."""
-        try:
-            table = DeltaTable(self.uri, version=self.version)
-        except (DeltaError, OSError) as error:
-            raise UserError(
-                f"Version {self.version} of {self.name} at {self.uri}, which is published, cannot be opened ({reason(error)}): publish "
-                "again, with gold checks --publish."
-            ) from error
-        if str(table.metadata().id) != self.id:
-            raise UserError(
-                f"The table at {self.uri} is not the {self.name} that was published, but was made anew: publish again, with "
-                "gold checks --publish."
-            )
-        return table
 
 
 @dataclass(frozen=True)
@@ -100,6 +90,7 @@ class Publication:
         run_id: Dagster's, empty elsewhere.
         failures: what was found wrong; then it is no publication, but an attempt at one.
         held_since: when the first of such attempts was, of those since a publication.
+        dates_behind: those outside the window of partitions that lack rows of ``silver_version``, which nobody keeps true.
     """
 
     at: dt.datetime
@@ -112,6 +103,7 @@ class Publication:
     run_id: str
     failures: Sequence[Failure] = ()
     held_since: dt.datetime | None = None
+    dates_behind: Sequence[dt.date] = ()
 
     @property
     def versions(self) -> dict[str, int]:
@@ -121,7 +113,10 @@ class Publication:
         """As a row of ``SCHEMA``."""
         return {
             "published_at": self.at,
-            "tables": [vars(table) for table in self.tables.values()],
+            "tables": [
+                {"name": table.name, "uri": absolute(table.uri), "id": table.id, "version": table.version}
+                for table in self.tables.values()
+            ],
             "silver_uri": self.silver_uri,
             "silver_table_id": self.silver_table_id,
             "silver_version": self.silver_version,
@@ -133,14 +128,27 @@ class Publication:
                 {"event_date": failure.date, "check": failure.check, "found": failure.found}
                 for failure in self.failures
             ],
+            "files": [table.files for table in self.tables.values()],
+            "dates_behind": list(self.dates_behind),
         }
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> "Publication":
-        """What ``record`` wrote."""
+    def of(cls, record: Mapping[str, Any], uri: str, places: Mapping[str, str]) -> "Publication":
+        """What ``record`` wrote to the table of publications that is at ``uri`` now; its tables are at the ``places``, or beside it."""
+        then = record.get("published_uri") or uri
+        files = record.get("files") or [""] * len(record["tables"])
         return cls(
             at=record["published_at"],
-            tables={table["name"]: PublishedTable(**table) for table in record["tables"]},
+            tables={
+                table["name"]: PublishedTable(
+                    table["name"],
+                    places.get(table["name"]) or seen_from(uri, table["uri"], then),
+                    table["id"],
+                    table["version"],
+                    fingerprint,
+                )
+                for table, fingerprint in zip(record["tables"], files, strict=True)
+            },
             silver_uri=record["silver_uri"],
             silver_table_id=record["silver_table_id"],
             silver_version=record["silver_version"],
@@ -149,17 +157,21 @@ class Publication:
             run_id=record["run_id"],
             failures=[Failure(each["event_date"], each["check"], each["found"]) for each in record["failures"]],
             held_since=record["held_since"],
+            dates_behind=tuple(record.get("dates_behind") or ()),
         )
 
 
 class Publications:
     """The table of publications at ``uri``, as it is when it is opened; it may not be there yet.
 
+    The tables that it names are at the ``places`` of the lake, and where it names none, beside it as they were when it named them.
     Raises ``UserError`` where something else is there.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, places: Mapping[str, str] | None = None) -> None:
         self.uri = uri
+        self._places = places or {}
+        self._columns: set[str] = set(SCHEMA.names)
         self._table: DeltaTable | None = None
         try:
             self._table = DeltaTable(uri)
@@ -170,8 +182,8 @@ class Publications:
                 f"The table of publications at {uri} cannot be opened ({reason(error)}): see that the place is a Delta table and can be "
                 "read, or set GOLD_PUBLISHED_PATH to another path."
             ) from error
-        found = {field.name for field in self._table.schema().fields}
-        if missing := [name for name in SCHEMA.names if name not in found]:
+        self._columns = {field.name for field in self._table.schema().fields}
+        if missing := [name for name in SCHEMA.names if name not in self._columns and name not in GAINED]:
             raise UserError(
                 f"The Delta table at {uri} has no column {missing[0]}, expected the table of publications: set GOLD_PUBLISHED_PATH to "
                 "another path."
@@ -187,7 +199,7 @@ class Publications:
         return self._first("")
 
     def since(self, moment: dt.datetime) -> list[Publication]:
-        """The publications after a moment, the newest first."""
+        """The publications after a moment, by the clocks of those who published, the newest first."""
         return list(self._rows(f"WHERE held_since IS NULL AND published_at >= TIMESTAMP '{_utc(moment)}'"))
 
     def last(self, most: int) -> list[Publication]:
@@ -197,7 +209,8 @@ class Publications:
     def append(self, publication: Publication) -> None:
         """One commit with one row. Raises ``CommitConflict`` where somebody else has appended since this was opened."""
         version = -1 if self._table is None else self._table.version()
-        rows = pa.Table.from_pylist([publication.record()], schema=SCHEMA)
+        placed = {"number": version + 1, "published_uri": absolute(self.uri)}
+        rows = pa.Table.from_pylist([{**publication.record(), **placed}], schema=SCHEMA)
         # Appends do not conflict with each other. Transactions of one application do.
         once = CommitProperties(app_transactions=[Transaction("gold_assets", version + 1)])
         try:
@@ -206,7 +219,8 @@ class Publications:
                     self.uri, rows, mode="error", name="publications", configuration=_PROPERTIES, commit_properties=once
                 )
             else:
-                write_deltalake(self._table, rows, mode="append", commit_properties=once)
+                gained: Literal["merge"] | None = "merge" if set(SCHEMA.names) - self._columns else None
+                write_deltalake(self._table, rows, mode="append", schema_mode=gained, commit_properties=once)
         except (CommitFailedError, DeltaError) as error:
             if isinstance(error, CommitFailedError) or (self._table is None and DeltaTable.is_deltatable(self.uri)):
                 raise CommitConflict(str(error)) from error
@@ -233,9 +247,30 @@ class Publications:
 
     def _rows(self, where: str, limit: str = "") -> Iterator[Publication]:
         if self._table is not None:
-            sql = f"SELECT * FROM publications {where} ORDER BY published_at DESC {limit}"
-            yield from map(Publication.of, query(sql, publications=self._table))
+            by_number = "number DESC NULLS LAST, " if "number" in self._columns else ""
+            sql = f"SELECT * FROM publications {where} ORDER BY {by_number}published_at DESC {limit}"
+            for record in query(sql, publications=self._table):
+                yield Publication.of(record, self.uri, self._places)
 
 
 def _utc(moment: dt.datetime) -> str:
     return moment.astimezone(dt.timezone.utc).isoformat(sep=" ")
+
+
+def move_on(uri: str, places: Mapping[str, str]) -> None:
+    """Publish newer versions of the same rows, which maintenance leaves: a publication that nothing follows must not grow old.
+
+    Where the last attempt to publish was held back, the publication stays as it is. ``uri`` is the place of the table of publications.
+    """
+
+    def attempt() -> None:
+        publications = Publications(uri, places)
+        last = publications.last_attempt()
+        if last is None or last.failures:
+            return
+        tables = {name: table.moved_on() for name, table in last.tables.items()}
+        if tables != last.tables:
+            now = dt.datetime.now(dt.timezone.utc)
+            publications.append(dataclasses.replace(last, at=now, tables=tables, dates_verified=0, run_id=""))
+
+    until_committed("publications", uri, attempt)

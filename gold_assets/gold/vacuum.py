@@ -12,6 +12,7 @@ from deltalake.exceptions import DeltaError
 from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
+from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
 from gold_assets.gold.provenance import keep_what_the_log_tells
 from gold_assets.gold.publication import Publication, Publications
@@ -19,11 +20,11 @@ from gold_assets.gold.publication import Publication, Publications
 _HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week": 168}
 
 
-def needed_publications(uri: str | None) -> list[Publication]:
-    """Of those in the table at ``uri``: the newest, and the last week's others; the newest first."""
-    if uri is None:
+def needed_publications(lake: Lake) -> list[Publication]:
+    """Of the lake's publications the newest, and the last week's others; the newest first."""
+    if lake.published is None:
         return []
-    publications = Publications(uri)
+    publications = Publications(lake.published, lake.places)
     recent = publications.since(dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=RETENTION_HOURS))
     newest = publications.newest()
     return [newest, *(each for each in recent if each != newest)] if newest else []

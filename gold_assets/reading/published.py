@@ -131,7 +131,7 @@ def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" 
     if moment is None or not earliest:
         raise UserError(f"Nothing is published at {publications.uri} yet: materialize all tables, then {PUBLISH}.")
     raise UserError(
-        f"Nothing was published by {text_of(moment)}; the first publication was at {text_of(earliest[-1].at)}: ask for that moment or a "
+        f"Nothing was published by {text_of(moment)}; the first publication was at {text_of(min(each.at for each in earliest))}: ask for that moment or a "
         "later one."
     )
 
@@ -143,10 +143,11 @@ def publications_of(lake: "Lake | str | None") -> Publications:
 
         read_env_file()
         lake = load_settings().published_path
-    place = lake if isinstance(lake, str) else lake.published
-    if place is None:
+    if isinstance(lake, str):
+        return Publications(lake)
+    if lake.published is None:
         raise UserError("The lake has no place for publications: give it one, Lake(…, published=…).")
-    return Publications(place)
+    return Publications(lake.published, lake.places)
 
 
 def moment_of(given: dt.datetime | str) -> dt.datetime:

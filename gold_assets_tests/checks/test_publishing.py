@@ -1,23 +1,26 @@
 """Publications: they name versions that were verified, go on where the last attempt stopped, and wait for what is wrong."""
 
 import datetime as dt
+import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.checks.catalogue import all_checks, gold_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, Outcome, publish
 from gold_assets.delta.commit_races import CommitConflict
+from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.publication import Publications
+from gold_assets.gold.publication import GAINED, SCHEMA, Publications
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.corruptions import DATES, HIGH_RISK, ON_TUESDAY, QUARANTINE, SPEND, USAGE
@@ -224,6 +227,76 @@ def test_of_two_that_publish_at_once_the_second_begins_anew_and_goes_back_to_not
         second.append(newest)
     assert first.newest() != newest
     assert publish(lake, LIMITS, early).publication == newest
+
+
+@pytest.mark.parametrize("ahead", [dt.timedelta(hours=1), -dt.timedelta(minutes=2)])
+def test_the_tables_own_order_decides_which_publication_is_newest_and_no_clock(
+    lake: Lake, engine: Engine, ahead: dt.timedelta
+) -> None:
+    uri = str(lake.published)
+    first = Publications(uri).newest()
+    assert first is not None
+    Publications(uri).append(replace(first, at=first.at + ahead))  # by a process with such a clock
+    append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY])
+    second = publish(lake, LIMITS).publication
+    assert Publications(uri).newest() == Publications(uri).last_attempt() == second
+    assert [each.versions for each in Publications(uri).last(1)] == [newest_versions(lake)]
+    assert publish(lake, LIMITS).attempt is None
+
+
+def test_what_was_read_at_a_moment_is_the_last_publication_that_was_made_by_then(lake: Lake) -> None:
+    uri = str(lake.published)
+    now = Publications(uri).newest()
+    assert now is not None
+    for number, minutes in enumerate((10, 75, 12), start=1):  # the second by a clock that is an hour ahead
+        Publications(uri).append(replace(now, at=now.at + dt.timedelta(minutes=minutes), run_id=str(number)))
+    for minutes, run_id in {11: "1", 13: "3", 80: "3"}.items():
+        found = Publications(uri).newest(now.at + dt.timedelta(minutes=minutes))
+        assert found is not None and found.run_id == run_id
+
+
+def test_publications_of_the_version_before_come_first_by_their_time_and_are_read_as_they_are(
+    lake: Lake, engine: Engine
+) -> None:
+    uri = f"{lake.published}_before"
+    now = Publications(str(lake.published)).newest()
+    assert now is not None
+    for hours in (2, 1):  # written in no order
+        old = replace(now, at=now.at + dt.timedelta(hours=hours), run_id=f"in {hours} hours")
+        columns = [field for field in SCHEMA if field.name not in GAINED]
+        rows = pa.Table.from_pylist([old.record()], schema=pa.schema(columns))
+        write_deltalake(uri, rows, mode="append")
+    found = Publications(uri).newest()
+    assert found is not None and found.run_id == "in 2 hours"
+    append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY])
+    made = publish(replace(lake, published=uri), LIMITS).publication
+    assert Publications(uri).newest() == made
+    assert [each.run_id for each in Publications(uri).last(3)] == ["", "in 2 hours", "in 1 hours"]
+
+
+def test_a_table_whose_log_was_put_back_and_written_on_is_verified_as_a_whole(lake: Lake, engine: Engine) -> None:
+    place = Path(lake.places[SPEND])
+    backup = place.with_name("backup")
+    shutil.copytree(place, backup)
+    append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY])
+    published = publish(lake, LIMITS).publication
+    assert published is not None
+    shutil.rmtree(place)
+    shutil.copytree(backup, place)
+    gold = DeltaTable(place)
+    gold.update({"total_spend": "total_spend + 1"}, predicate=ON_TUESDAY)
+    assert gold.version() == published.versions[SPEND]
+    with pytest.raises(
+        UserError, match=f"of {SPEND} at .* is not the one that was published, for the table was put back"
+    ):
+        published.tables[SPEND].open()
+    held = publish(lake, LIMITS).attempt
+    assert held is not None and {failure.date for failure in held.failures} == {MONDAY, TUESDAY}
+    refresh(lake, engine, DATES)
+    must_publish(publish(lake, LIMITS))
 
 
 def test_nothing_is_published_before_all_tables_are_made(lake: Lake) -> None:

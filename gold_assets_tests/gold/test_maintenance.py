@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+import shutil
 import time
 from collections.abc import Collection, Sequence
 from decimal import Decimal
@@ -22,7 +23,7 @@ from gold_assets.engines import Engine
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, dates_out_of_order, maintain
-from gold_assets.gold.publication import Publication
+from gold_assets.gold.publication import Publication, Publications
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import USER_SPEND_SUMMARY
 from gold_assets_tests.conftest import CopyOf
@@ -30,7 +31,9 @@ from gold_assets_tests.small_silver import (
     MONDAY,
     TUESDAY,
     WEDNESDAY,
+    ask_readers_for,
     high_risk_row,
+    rename_columns,
     row,
     with_type,
     write_silver,
@@ -365,6 +368,104 @@ def test_a_short_retention_keeps_what_publications_of_the_last_week_need_and_not
     done = vacuum(gold, engine, retention_hours=0, allow_short_retention=True)
     assert [str(Path(gold.places[SPEND]) / path) for path in done.deleted] == [unpublished]
     assert first.tables[SPEND].open().to_pyarrow_table().num_rows == 300
+
+
+def let_logs_grow_old(lake: Lake) -> None:
+    """Let all that the tables' logs hold be older than it is kept."""
+    for place in lake.places.values():
+        for entry in (Path(place) / "_delta_log").iterdir():
+            os.utime(entry, (time.time() - A_MONTH_AGO,) * 2)
+
+
+@pytest.mark.sail
+def test_the_log_keeps_the_newest_publication_s_version_or_says_so_and_goes_on(gold: Lake, engine: Engine) -> None:
+    publication = published(gold)
+    refresh_again(gold, engine, MONDAY)
+    let_logs_grow_old(gold)
+    refresh_again(gold, engine, MONDAY)
+    spend(gold).create_checkpoint()
+    refresh_again(gold, engine, MONDAY)
+    spend(gold).create_checkpoint()
+    done = order(gold, engine)
+    assert f"The log of {SPEND} is not cleaned, for readers still go by version" in done.held_back
+    assert done.ordered == (MONDAY, TUESDAY, WEDNESDAY)
+    assert publication.tables[SPEND].open().to_pyarrow_table().num_rows == 300
+    published(gold)
+    forget_publications_but_the_newest(gold)
+    assert order(gold, engine).held_back == ""
+    assert not (Path(gold.places[SPEND]) / "_delta_log" / f"{0:020}.json").exists()
+
+
+def forget_publications_but_the_newest(lake: Lake) -> None:
+    """As a week does."""
+    newest = Publications(str(lake.published)).newest()
+    assert newest is not None
+    shutil.rmtree(str(lake.published))
+    Publications(str(lake.published)).append(newest)
+
+
+@pytest.mark.sail
+def test_vacuum_goes_on_where_a_published_version_cannot_be_opened_any_more_and_says_so(
+    gold: Lake, engine: Engine
+) -> None:
+    publication = published(gold)
+    refresh_again(gold, engine, MONDAY)
+    age_files(gold)
+    cut_log(gold, before=spend(gold).version())
+    done = vacuum(gold, engine)
+    assert len(done.deleted) == 1
+    assert f"Version {publication.versions[SPEND]} of {SPEND}, which is published, cannot be opened" in done.held_back
+
+
+@pytest.mark.sail
+def test_a_publication_moves_on_with_commits_that_change_no_row(gold: Lake, engine: Engine) -> None:
+    before = published(gold)
+    maintain(gold, engine, today=LATER)
+    after = Publications(str(gold.published), gold.places).newest()
+    assert after is not None
+    assert after.versions == {name: DeltaTable(uri).version() for name, uri in gold.places.items()} != before.versions
+    assert (after.silver_version, after.dates_verified) == (before.silver_version, 0)
+    refresh_again(gold, engine, MONDAY)
+    order(gold, engine)
+    unverified = Publications(str(gold.published), gold.places).newest()
+    assert unverified is not None and unverified.versions == after.versions
+
+
+@pytest.mark.sail
+def test_vacuum_deletes_nothing_where_another_table_lies_below(gold: Lake, engine: Engine) -> None:
+    below = Path(gold.places[SPEND]) / "another"
+    write_deltalake(below, rows_of(gold.places[SPEND]))
+    long_ago = time.time() - A_MONTH_AGO
+    before = set(Path(gold.places[SPEND]).rglob("*"))
+    for path in before:
+        os.utime(path, (long_ago, long_ago))
+    with pytest.raises(MaintenanceFailed, match=r"A Delta table lies at another below .*, and nothing was deleted"):
+        vacuum(gold, engine)
+    assert set(Path(gold.places[SPEND]).rglob("*")) >= before
+
+
+@pytest.mark.sail
+def test_a_table_that_cannot_be_ordered_is_vacuumed_and_says_why(gold: Lake, engine: Engine) -> None:
+    rename_columns(Path(gold.places[SPEND]), {})
+    write_half_a_file(gold)
+    done = maintain(gold, engine, today=LATER)
+    assert "its columns are mapped" in done[SPEND].not_ordered
+    assert (done[SPEND].ordered, len(done[SPEND].deleted)) == ((), 1)
+    assert done["high_risk_txns"].not_ordered == "" and len(done["high_risk_txns"].ordered) == 3
+
+
+@pytest.mark.sail
+def test_a_table_with_deletion_vectors_allowed_is_ordered(gold: Lake, engine: Engine) -> None:
+    ask_readers_for(Path(gold.places[SPEND]), "deletionVectors")
+    assert order(gold, engine).ordered == (MONDAY, TUESDAY, WEDNESDAY)
+    assert_content_is_true(gold)
+
+
+def write_half_a_file(lake: Lake) -> None:
+    """What a writer leaves that is killed, a month ago."""
+    path = Path(lake.places[SPEND], f"event_date={MONDAY}", "part-old.parquet")
+    path.write_bytes(b"half a file")
+    os.utime(path, (time.time() - A_MONTH_AGO,) * 2)
 
 
 def published(lake: Lake) -> Publication:

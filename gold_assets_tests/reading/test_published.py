@@ -1,6 +1,7 @@
 """``published()``: every way of reading answers from the publication, whatever the tables have become since."""
 
 import datetime as dt
+import shutil
 import sys
 from dataclasses import replace
 from decimal import Decimal
@@ -49,6 +50,29 @@ def test_all_ways_of_reading_answer_from_the_publication_and_not_from_newer_vers
     assert users(published(lake=lake).duckdb()) == ["ann", "new"]
     for at in (publication.at, publication.at.isoformat(), publication.at.replace(tzinfo=None).isoformat()):
         assert users(published(at, lake=lake.published).duckdb()) == ["ann"]
+
+
+@pytest.mark.parametrize("is_old_there", [True, False])
+def test_a_copied_lake_is_read_where_its_publications_are(
+    lake: Lake, publication: Publication, engine: Engine, tmp_path: Path, is_old_there: bool
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path, copy)
+    places = {name: str(copy / name) for name in lake.places}
+    of_copy = replace(lake, silver=str(copy / "silver"), places=places, published=str(copy / "published"))
+    if not is_old_there:
+        for place in lake.places.values():
+            shutil.rmtree(place)
+    for by in (of_copy, of_copy.published):
+        reader = published(lake=by)
+        assert {name: table.uri for name, table in reader.publication.tables.items()} == places
+        assert f"/copy/{SPEND}" in reader.delta(SPEND).table_uri and users(reader.duckdb()) == ["ann"]
+
+
+def test_another_table_in_a_published_one_s_place_is_one_sentence(lake: Lake, publication: Publication) -> None:
+    swapped = replace(lake, places={**lake.places, SPEND: lake.places[HIGH_RISK], HIGH_RISK: lake.places[SPEND]})
+    with pytest.raises(UserError, match=f"is not the {SPEND} that was published"):
+        published(lake=swapped).delta(SPEND)
 
 
 def test_a_range_of_dates_has_both_its_ends(lake: Lake, publication: Publication) -> None:

@@ -1,0 +1,91 @@
+"""A version of a table that is published: opened, and held against what the table is now."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.log import DeltaLog
+from gold_assets.gold.provenance import changed_dates
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A version of a table.
+
+    Attributes:
+        id: another one where the table is made anew.
+        files: a fingerprint of the newest files that came or went by then, another one where the table was put back to an older state
+            and written on; empty where that is not known.
+    """
+
+    name: str
+    uri: str
+    id: str
+    version: int
+    files: str = ""
+
+    @classmethod
+    def of(cls, name: str, uri: str, table: DeltaTable) -> "PublishedTable":
+        """The table as it is opened."""
+        return cls(name, uri, str(table.metadata().id), table.version(), _newest_files(table, table.version()))
+
+    def open(self) -> DeltaTable:
+        """The table at the version. Raises ``UserError``."""
+        try:
+            table = DeltaTable(self.uri, version=self.version)
+        except (DeltaError, OSError) as error:
+            raise UserError(
+                f"Version {self.version} of {self.name} at {self.uri}, which is published, cannot be opened ({reason(error)}): publish "
+                "again, with gold checks --publish."
+            ) from error
+        if str(table.metadata().id) != self.id:
+            raise UserError(
+                f"The table at {self.uri} is not the {self.name} that was published, but was made anew: publish again, with "
+                "gold checks --publish."
+            )
+        if self._was_put_back(table):
+            raise UserError(
+                f"Version {self.version} of {self.name} at {self.uri} is not the one that was published, for the table was put back to an "
+                "older state and written on: publish again, with gold checks --publish."
+            )
+        return table
+
+    def changes(self, table: DeltaTable) -> Mapping[dt.date | None, int] | None:
+        """How many commits to the table, up to the version that it is opened at, changed rows of each date after this one.
+
+        None where its log does not tell, and where this is no earlier version of it.
+        """
+        if self.id != str(table.metadata().id) or self.version > table.version() or self._was_put_back(table):
+            return None
+        log, counted = DeltaLog(table), dict[dt.date | None, int]()
+        for later in range(self.version + 1, table.version() + 1):
+            try:
+                commit = log.commit(later)
+            except FileNotFoundError:
+                return None
+            for date in changed_dates(commit):
+                counted[date] = counted.get(date, 0) + 1
+        return counted
+
+    def moved_on(self) -> "PublishedTable":
+        """The newest version of the table where only commits that change no row have come since, else this one."""
+        try:
+            table = DeltaTable(self.uri)
+        except (DeltaError, OSError):
+            return self
+        return PublishedTable.of(self.name, self.uri, table) if self.changes(table) == {} else self
+
+    def _was_put_back(self, table: DeltaTable) -> bool:
+        return bool(self.files) and _newest_files(table, self.version) not in ("", self.files)
+
+
+def _newest_files(table: DeltaTable, version: int) -> str:
+    for commit in DeltaLog(table).commits_backwards(version):
+        if files := sorted(f"{file.path} {file.rows}" for file in (*commit.adds, *commit.removes)):
+            return hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
+    return ""
