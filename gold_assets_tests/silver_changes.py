@@ -1,14 +1,16 @@
 """What others do to a Silver: each of these makes a change, which is a function of the lake."""
 
 import datetime as dt
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.gold.lake import Lake
-from gold_assets_tests.small_silver import SCHEMA, with_type, write_silver
+from gold_assets_tests.small_silver import SCHEMA, commit, rename_columns, with_type, write_silver
 
 Change = Callable[[Lake], object]
 Rows = Sequence[Mapping[str, Any]]
@@ -79,3 +81,30 @@ def vacuum(lake: Lake) -> None:
 
 def set_a_property(lake: Lake) -> None:
     DeltaTable(lake.silver).alter.set_table_properties({"delta.logRetentionDuration": "interval 9 days"})
+
+
+def swap_two_columns(rows: Rows) -> Change:
+    """Commits ``rows`` with a ``gross`` that is ten times the amount, and then one that renames each of the two to the other."""
+
+    def change(lake: Lake) -> None:
+        with_gross = [{**each, "gross": 10 * each["amount"]} for each in rows]
+        write_silver(lake, with_gross, schema=with_type("gross", pa.float64()))
+        rename_columns(Path(lake.silver), {"amount": "gross", "gross": "amount"})
+
+    return change
+
+
+def say_metadata_again(lake: Lake, of_user_id: Mapping[str, Any]) -> None:
+    """A commit of Silver's metadata as it is, but for what a feature keeps with the column user_id."""
+    table = DeltaTable(lake.silver)
+    schema = json.loads(table.schema().to_json())
+    [user_id] = [column for column in schema["fields"] if column["name"] == "user_id"]
+    user_id["metadata"] |= of_user_id
+    metadata = {
+        "id": str(table.metadata().id),
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": json.dumps(schema),
+        "partitionColumns": table.metadata().partition_columns,
+        "configuration": table.metadata().configuration,
+    }
+    commit(Path(lake.silver), {"metaData": metadata})

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +96,15 @@ def rename_columns(folder: Path, names: Mapping[str, str]) -> DeltaTable:
     """What ``ALTER TABLE … RENAME COLUMN`` leaves of a table: files, logs and partitions keep the old names."""
     table = DeltaTable(folder)
     schema = json.loads(table.schema().to_json())
-    for number, column in enumerate(schema["fields"], start=1):
-        column["metadata"] |= {
+    columns = list(_fields_in(schema))
+    for number, column in enumerate(columns, start=1):
+        column["metadata"] = {
             "delta.columnMapping.id": number,
             "delta.columnMapping.physicalName": column["name"],
-        }
+        } | column["metadata"]
+    for column in schema["fields"]:
         column["name"] = names.get(column["name"], column["name"])
-    mapping = {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": str(len(schema["fields"]))}
+    mapping = {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": str(len(columns))}
     metadata = table.metadata()
     renamed = {
         "id": str(metadata.id),
@@ -113,3 +115,13 @@ def rename_columns(folder: Path, names: Mapping[str, str]) -> DeltaTable:
     }
     commit(folder, {"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}}, {"metaData": renamed})
     return DeltaTable(folder)
+
+
+def _fields_in(type: Any) -> Iterator[dict[str, Any]]:
+    """The fields of structs in a type as Delta writes it, however deep."""
+    if isinstance(type, dict):
+        for part in ("elementType", "keyType", "valueType"):
+            yield from _fields_in(type.get(part))
+        for column in type.get("fields", []):
+            yield column
+            yield from _fields_in(column["type"])

@@ -10,7 +10,7 @@ from gold_assets.config import Settings
 from gold_assets.dagster_internals import DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
-from gold_assets.silver.changes import SilverChanges, silver_changes
+from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.contract import SILVER_COLUMNS
 
 SILVER = dg.AssetKey("silver_transactions")
@@ -32,14 +32,14 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
     def silver_transactions(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
         with one_sentence_failures():
             silver = lakehouse.lake(settings.tables).pin()
-            changes = silver_changes(silver)
-            known = {*changes.last, *silver.dates()}
+            changes = SilverChanges(silver)
+            known = changes.dates_after(-1) | silver.dates()
         within = set(partitions.get_partition_keys())
         dates = [date for date in known if date is not None and str(date) in within]
         return dg.DataVersionsByPartition(
             {
                 str(date): version
-                for date, version in new_data_versions(context.instance, silver.table_id, changes, dates)
+                for date, version in new_data_versions(context.instance, silver.table_id, changes, -1, dates)
             }
         )
 
@@ -47,19 +47,22 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
 
 
 def new_data_versions(
-    instance: dg.DagsterInstance, table_id: str, changes: SilverChanges, dates: Iterable[dt.date]
+    instance: dg.DagsterInstance, table_id: str, changes: SilverChanges, after: int, dates: Iterable[dt.date]
 ) -> list[tuple[dt.date, str]]:
     """The data version of each of the ``dates`` that was not observed at it before, in order of date.
 
-    A date's data version names the newest commit that changed its rows, and the Silver table, whose versions begin
-    anew when it is made anew: ``41@3f0c9a1e``. An OPTIMIZE changes no rows, so it changes no data version. Where the log no
-    longer tells when a date changed, an earlier observation stands; without one it is the oldest version known.
+    A date's data version names the newest commit after version ``after`` that changed its rows, and the Silver table, whose
+    versions begin anew when it is made anew: ``41@3f0c9a1e``. An OPTIMIZE changes no rows, so it changes no data version. Where
+    no such commit is known, an earlier observation stands; without one it is the oldest version that the log was read back to.
     """
     observed = _observed(instance, table_id)
+    oldest = changes.oldest_known(after)
     versions = []
     for date in sorted(dates):
         earlier = observed.get(str(date))
-        version = changes.last.get(date, changes.since if earlier is None else -1)
+        version = changes.last_after(date, after)
+        if version is None:
+            version = oldest if earlier is None else -1
         if version > (-1 if earlier is None else earlier):
             versions.append((date, f"{version}@{table_id[:8]}"))
     return versions

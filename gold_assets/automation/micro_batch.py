@@ -34,7 +34,7 @@ from gold_assets.partitions import (
     window_of,
 )
 from gold_assets.resources import Lakehouse
-from gold_assets.silver.changes import SilverChanges, silver_changes
+from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 TABLE_TAG = "gold_assets/silver_table"
@@ -43,9 +43,6 @@ ATTEMPT_TAG = "gold_assets/attempt"
 
 MOST_RUNS = 4
 """A window's dates are asked for in no more runs than this, each with a range of dates, of which it leaves the untouched alone."""
-
-_MOST_COMMITS = 2_000
-"""A window of more commits than a tick has time to read touches every date."""
 
 _LOST_AFTER = 300
 """Seconds after which a run that was created and not even launched never will be."""
@@ -175,17 +172,19 @@ def _look_at_log(
     outside: str,
 ) -> dg.SensorResult:
     entered = {date for date in held if cursor.window and not _within(date, cursor.window)}
-    changes = silver_changes(silver, after=cursor.applied, most_commits=_MOST_COMMITS)
-    touched = {date for date in changes.last if date is not None} | entered
-    if cursor.applied < 0 or not changes.complete:
+    changes = SilverChanges(silver)
+    changed = changes.dates_after(cursor.applied)
+    touched = {date for date in changed if date is not None} | entered
+    every_date = changes.every_date_after(cursor.applied)
+    if cursor.applied < 0 or every_date:
         touched |= held | gold_dates(lake)
-    if cursor.applied >= 0 and changes.gap:
-        context.log.info(f"Every date is asked for, because {changes.gap}.")
+    if cursor.applied >= 0 and every_date:
+        context.log.info(f"Every date is asked for, because {every_date}.")
     if cursor.applied < 0:
         touched -= _made_before(context.instance, lake, silver, touched)
     dates = sorted(date for date in touched if _within(date, window))
-    observations = _observations(context.instance, silver, changes, dates)
-    if not dates and None in changes.last:
+    observations = _observations(context.instance, silver, changes, cursor.applied, dates)
+    if not dates and (None in changed or every_date):
         # Rows without a date belong to no partition. They reach the quarantine with any date that is refreshed.
         dates = [max((date for date in held if _within(date, window)), default=window[1])]
     if not dates:
@@ -311,11 +310,11 @@ def _skip(cursor: Cursor, reason: str, outside: str = "") -> dg.SensorResult:
 
 
 def _observations(
-    instance: dg.DagsterInstance, silver: Silver, changes: SilverChanges, dates: Collection[dt.date]
+    instance: dg.DagsterInstance, silver: Silver, changes: SilverChanges, after: int, dates: Collection[dt.date]
 ) -> list[dg.AssetObservation]:
     return [
         dg.AssetObservation(SILVER, partition=str(date), tags={DATA_VERSION_TAG: version})
-        for date, version in (new_data_versions(instance, silver.table_id, changes, dates) if dates else [])
+        for date, version in (new_data_versions(instance, silver.table_id, changes, after, dates) if dates else [])
     ]
 
 

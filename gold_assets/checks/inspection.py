@@ -21,10 +21,9 @@ from gold_assets.delta.query import Unreadable
 from gold_assets.engines import SliceBounds
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.plan import MOST_COMMITS
 from gold_assets.gold.provenance import MadeFrom, made_from
 from gold_assets.gold.refresh import slices_of
-from gold_assets.silver.changes import FileChanges, SilverChanges, file_changes, silver_changes
+from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 _SLICE = SliceBounds(rows=4_000_000)
@@ -67,7 +66,7 @@ class Inspection:
         self._tables = opened or {table.name: lake.open(table) for table in lake.tables}
         self._silver_versions: dict[int, Silver] = {}
         self._reconciled: dict[str, dict[dt.date | None, Reconciled]] = defaultdict(dict)
-        self._file_changes: dict[tuple[int, int], FileChanges] = {}
+        self._changes: dict[int, SilverChanges] = {}
         self._counts: dict[tuple[int, dt.date | None], SilverCounts] = {}
 
     @cached_property
@@ -77,7 +76,7 @@ class Inspection:
     def on(self, dates: Collection[dt.date]) -> "Inspection":
         """The same lake at the same moment, of which other dates are looked at, each as a whole."""
         other = Inspection(self.lake, dates, self.limits, opened=self._tables)
-        other.silver = self.silver
+        other.silver, other.silver_changes = self.silver, self.silver_changes
         return other
 
     @cached_property
@@ -106,14 +105,8 @@ class Inspection:
 
     @cached_property
     def silver_changes(self) -> SilverChanges:
-        """Silver's changes since the oldest version that a date was made from."""
-        versions = [
-            source.silver_version
-            for sources in self.made_from.values()
-            for source in sources.values()
-            if source.silver_table_id == self.silver.table_id
-        ]
-        return silver_changes(self.silver, after=min(versions, default=self.silver.version))
+        """What the commits of Silver, up to its newest version, have changed."""
+        return SilverChanges(self.silver)
 
     def basis(self, table: Table, date: dt.date | None) -> Basis:
         """Silver's newest version where it still holds the rows that the date was made from, else the version it was made from.
@@ -190,7 +183,7 @@ class Inspection:
         for together in by_commit.values():
             made = self.made_from[table.name][together[0]]
             silver = self._silver_at(made.silver_version)
-            patch = None if silver is None else patch_of(gold, made, together, silver, self._changes_after)
+            patch = None if silver is None else patch_of(gold, made, together, silver, self._changes_of(silver))
             if patch is not None:
                 with suppress(Unreadable):
                     reconciled |= self._compare_patch(table, patch, together)
@@ -279,12 +272,13 @@ class Inspection:
     def _rows_by_date(self) -> Mapping[dt.date | None, int | None]:
         return self.silver.rows_by_date(self.dates)
 
-    def _changes_after(self, silver: Silver, version: int) -> FileChanges:
-        """What Silver's log tells since ``version``, read once for all tables."""
-        if (silver.version, version) not in self._file_changes:
-            changes = file_changes(silver, version, most_commits=MOST_COMMITS)
-            self._file_changes[silver.version, version] = changes
-        return self._file_changes[silver.version, version]
+    def _changes_of(self, silver: Silver) -> SilverChanges:
+        """What its commits have changed up to the version that it is pinned at, read once for all tables."""
+        if silver.version == self.silver.version:
+            return self.silver_changes
+        if silver.version not in self._changes:
+            self._changes[silver.version] = SilverChanges(silver)
+        return self._changes[silver.version]
 
     def _silver_at(self, version: int) -> Silver | None:
         if version == self.silver.version:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from gold_assets.delta.file_dates import FileDates, UnknownDate
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.scratch import of_files
 from gold_assets.gold.provenance import MadeFrom, Stamp
-from gold_assets.silver.changes import FileChanges
+from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 
@@ -36,20 +36,20 @@ def patch_of(
     made: MadeFrom,
     dates: Collection[dt.date | None],
     silver: Silver,
-    changes_after: Callable[[Silver, int], FileChanges],
+    changes: SilverChanges,
 ) -> Patch | None:
     """What the commit that ``made`` tells of did to the ``dates``; None where the logs do not tell, or tell of anything else.
 
-    ``silver`` is at the version that it says.
+    ``silver`` is at the version that it says, up to which there are its ``changes``.
     """
     try:
         log = DeltaLog(gold)
         stamp = Stamp.of(log.commit(made.table_version))
         if stamp is None or stamp.since is None or stamp.refresh_id != made.refresh_id:
             return None
-        changes = changes_after(silver, stamp.since)
-        new = {file.path: file for date in dates for file in changes.after(stamp.since, date)}
-        if changes.since > stamp.since or not all(file.is_add and not file.has_vector for file in new.values()):
+        new = {file.path: file for date in dates for file in changes.files_after(date, stamp.since)}
+        only_added = all(file.is_add and not file.has_vector for file in new.values())
+        if not only_added or changes.every_date_after(stamp.since):
             return None
         of_gold = FileDates(gold)
         written: list[dict[str, Any]] = []

@@ -14,11 +14,9 @@ from gold_assets.delta.dates import dates_text
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.words import count_of
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.plan import MOST_COMMITS
 from gold_assets.gold.provenance import made_from
 from gold_assets.gold.publication import Failure, Publication, Publications
 from gold_assets.gold.published_table import PublishedTable
-from gold_assets.silver.changes import file_changes
 
 _REASONS_KEPT = 50
 _LETTERS_KEPT = 300
@@ -209,6 +207,7 @@ def _silver_version(
         and last.silver_table_id == silver.table_id
         and last.silver_version <= silver.version
         and all(counted is not None for counted in changes.values())
+        and not inspection.silver_changes.every_date_after(last.silver_version)
     )
     asked = (
         set(dates)
@@ -224,22 +223,22 @@ def _silver_version(
                 return None, f"{date} of {table.name} was made from another Silver table"
             made[table.name, date] = source.silver_version
     since = last.silver_version if goes_on and last is not None and last.silver_version is not None else silver.version
-    history = file_changes(silver, min([since, *made.values()]), most_commits=MOST_COMMITS)
-    if history.gap:
-        return None, history.gap
+    of_silver = inspection.silver_changes
+    if gap := of_silver.gap_after(min([since, *made.values()])):
+        return None, gap
     newest = silver.version
     for (_, date), version in made.items():
-        if later := history.after(version, date):
-            newest = min(newest, later[-1].version - 1)
+        if (later := of_silver.first_after(date, version)) is not None:
+            newest = min(newest, later - 1)
     if goes_on:
         first, end = inspection.limits.first_date, inspection.limits.end
-        for date in history.files.keys() - asked:
-            if (date is None or first <= date <= end) and (later := history.after(since, date)):
-                newest = min(newest, later[-1].version - 1)
+        for date in of_silver.dates_after(since) - asked:
+            if (date is None or first <= date <= end) and (later := of_silver.first_after(date, since)) is not None:
+                newest = min(newest, later - 1)
     ahead = {
         date
         for (_, date), version in made.items()
-        if any(newest < change.version <= version for change in history.files.get(date, ()))
+        if (later := of_silver.first_after(date, newest)) is not None and later <= version
     }
     if ahead or (goes_on and newest < since):
         return None, f"some dates lack Silver's version {newest + 1}, others have a later one: {dates_text(ahead, 5)}"

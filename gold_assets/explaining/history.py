@@ -14,10 +14,12 @@ from gold_assets.delta.query import View
 from gold_assets.explaining.commits import CommitInfo
 from gold_assets.explaining.question import Question
 from gold_assets.explaining.rows import MOST_ROWS, Rows, TooManyRows, came_and_went, rows_in_files
-from gold_assets.gold.plan import MOST_COMMITS
 from gold_assets.gold.provenance import Stamp
-from gold_assets.silver.changes import FileChange, file_changes
+from gold_assets.silver.changes import FileChange, SilverChanges
 from gold_assets.silver.pin import Silver
+
+_MOST_COMMITS = 2_000
+"""How far back the table's log is read."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
     """Silver's commits after a version that touched the date, oldest first; and why they go back no further, where they do not."""
     if after >= silver.version:
         return [], ""
-    changes = file_changes(silver, after, most_commits=MOST_COMMITS)
-    by_version: dict[int, list[FileChange]] = {}
-    for change in reversed(changes.after(after, question.date)):
+    changes = SilverChanges(silver)
+    everywhere = changes.everywhere_after(after)
+    by_version: dict[int, list[FileChange]] = {version: [] for version in everywhere}
+    for change in reversed(changes.files_after(question.date, after)):
         by_version.setdefault(change.version, []).append(change)
     files = [change for version in by_version.values() for change in version]
 
@@ -136,11 +139,11 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
             CommitInfo.of(version, _info(log, version)),
             counted.of([file for file in of_version if file.is_add]),
             counted.of([file for file in of_version if not file.is_add]),
-            *_moved(of_version, rows),
-            unknown,
+            *(_moved(of_version, rows) if version not in everywhere else (None, None)),
+            everywhere.get(version, unknown),
         )
-        for version, of_version in by_version.items()
-    ], (changes.gap if changes.since > after else "")
+        for version, of_version in sorted(by_version.items())
+    ], changes.gap_after(after)
 
 
 def _moved(files: Sequence[FileChange], rows: Mapping[int, Rows | None]) -> tuple[Rows | None, Rows | None]:
@@ -221,7 +224,7 @@ def _commits_of(gold: DeltaTable, date: dt.date | None) -> tuple[list[_Written],
     """The commits of the table that touched the date, newest first; and why they go back no further, where they do not."""
     log, dates = DeltaLog(gold), FileDates(gold)
     commits: list[_Written] = []
-    oldest = max(gold.version() - MOST_COMMITS, -1)
+    oldest = max(gold.version() - _MOST_COMMITS, -1)
 
     def read(version: int) -> _Written | FileNotFoundError | None:
         try:
@@ -234,7 +237,7 @@ def _commits_of(gold: DeltaTable, date: dt.date | None) -> tuple[list[_Written],
             return commits, f"the table's log no longer has version {version}"
         if commit is not None:
             commits.append(commit)
-    return commits, f"only the table's newest {MOST_COMMITS} commits are looked at" if oldest >= 0 else ""
+    return commits, f"only the table's newest {_MOST_COMMITS} commits are looked at" if oldest >= 0 else ""
 
 
 def _read(log: DeltaLog, dates: FileDates, version: int, date: dt.date | None) -> _Written | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from deltalake import DeltaTable
 
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import DeltaLog
-from gold_assets.gold.plan import MOST_COMMITS
 from gold_assets.gold.provenance import MadeFrom, made_from
-from gold_assets.silver.changes import file_changes
+from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 
@@ -34,18 +34,23 @@ def lag(
 ) -> Lag | None:
     """What the tables, as they are opened, lack of Silver's commits after version ``after``, on the dates from ``first`` to ``last``.
 
-    None where nothing. No more than the newest 2,000 commits are looked at.
+    None where nothing.
     """
-    changes = file_changes(silver, after, most_commits=MOST_COMMITS)
-    touched = {date for date in changes.files if date is not None and first <= date <= last}
+    tables = list(tables)
+    changes = SilverChanges(silver)
+    changed = changes.dates_after(after)
+    if changes.everywhere_after(after):
+        changed = changed.union(*(FileDates(table).dates() for table in tables if table is not None))
+    touched = {date for date in changed if date is not None and first <= date <= last}
     if not touched:
         return None
     missing: dict[dt.date, int] = {}
     for table in tables:
         made = {} if table is None else made_from(table, touched)
         for date in touched:
-            if newer := changes.after(_silver_version(made.get(date), silver), date):
-                missing[date] = min(newer[-1].version, missing.get(date, newer[-1].version))
+            oldest = changes.first_after(date, max(after, _silver_version(made.get(date), silver)))
+            if oldest is not None:
+                missing[date] = min(oldest, missing.get(date, oldest))
     if not missing:
         return None
     version = min(missing.values())

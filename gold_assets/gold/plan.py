@@ -2,7 +2,6 @@
 
 import datetime as dt
 import functools
-import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -19,11 +18,8 @@ from gold_assets.delta.words import count_of
 from gold_assets.gold.addition import MOST_PATCHES
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.provenance import MadeFrom, made_from
-from gold_assets.silver.changes import FileChange, FileChanges, file_changes
+from gold_assets.silver.changes import FileChange, SilverChanges
 from gold_assets.silver.pin import Silver
-
-MOST_COMMITS = 2_000
-"""How far back the logs are read: beyond, computing a date again is as quick."""
 
 How = Literal["current", "patched", "recomputed"]
 
@@ -56,8 +52,7 @@ class Planner:
 
     def __init__(self, silver: Silver) -> None:
         self._silver = silver
-        self._reading = threading.Lock()
-        self._changes: FileChanges | None = None
+        self._changes = SilverChanges(silver)
 
     def steps(self, table: Table, target: DeltaTable, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
         """What there is to do for each of the ``dates`` of the table as it is loaded."""
@@ -71,7 +66,7 @@ class Planner:
             undated.how == "current"
             and undated.made is not None
             and undated.made.silver_version <= self._silver.version
-            and not self._changes_after(since).after(since, None)
+            and self._changes.changed_after(None, since) is False
         )
 
     def _step(self, table: Table, made: MadeFrom | None, date: dt.date | None) -> Step:
@@ -81,12 +76,11 @@ class Planner:
             return Step("recomputed", reason, made)
         if made.silver_version >= self._silver.version:
             return Step("current", f"made from version {made.silver_version}", made)
-        changes = self._changes_after(made.silver_version)
-        if changes.since > made.silver_version:
-            return Step("recomputed", f"made from version {made.silver_version} of Silver, and {changes.gap}", made)
-        if redefined := [version for version in changes.redefined if version > made.silver_version]:
-            return Step("recomputed", f"columns or properties changed in version {min(redefined)}", made)
-        files = changes.after(made.silver_version, date)
+        if gap := self._changes.gap_after(made.silver_version):
+            return Step("recomputed", f"made from version {made.silver_version} of Silver, and {gap}", made)
+        if reason := self._changes.every_date_after(made.silver_version):
+            return Step("recomputed", reason, made)
+        files = self._changes.files_after(date, made.silver_version)
         if not files:
             return Step("current", f"made from version {made.silver_version}, unchanged since", made)
         if reason := self._not_only_added(files, made.silver_version):
@@ -132,12 +126,6 @@ class Planner:
         if _count_in(paths, earlier):
             return "files were added that were there"
         return ""
-
-    def _changes_after(self, version: int) -> FileChanges:
-        with self._reading:
-            if self._changes is None or (self._changes.since > version and not self._changes.gap):
-                self._changes = file_changes(self._silver, version, most_commits=MOST_COMMITS)
-            return self._changes
 
     @functools.cached_property
     def _commit_of(self) -> Callable[[int], str | None]:

@@ -38,7 +38,7 @@ from gold_assets.gold.tables import (
     QUARANTINED_TXNS,
     USER_SPEND_SUMMARY,
 )
-from gold_assets.silver.changes import SilverChanges, silver_changes
+from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ class Batch:
     Attributes:
         id: Spark's number of the batch; it starts over with a new checkpoint.
         silver: Silver at the version that the batch was refreshed from.
-        changes: what Silver's log tells of the commits since the batch before; ``changes.after`` is -1 for a new checkpoint.
+        after: the version of Silver up to which the batch before had come; -1 for a new checkpoint.
+        changes: what Silver's log tells of its commits.
         dates: the dates that were brought to that version, in order; those that held its rows already among them.
         refreshed: what refresh wrote.
         rows: Silver's rows on these dates; None where a file of Silver has no statistics.
@@ -66,6 +67,7 @@ class Batch:
 
     id: int
     silver: Silver
+    after: int
     changes: SilverChanges
     dates: tuple[dt.date, ...]
     refreshed: Refreshed
@@ -360,8 +362,8 @@ class _Batches:
         if begun is not None and begun.table_id != silver.table_id:
             raise UserError(_is_another_table(self.checkpoint, self.lake))
         after = -1 if before is None else before.next_version - 1
-        changes = silver_changes(silver, after)
-        touched = self._touched(silver, changes)
+        changes = SilverChanges(silver)
+        touched = self._touched(silver, changes, after)
         if not touched:
             logger.info("Batch %d: Silver versions %d to %d changed no date", batch_id, after + 1, silver.version)
             return
@@ -378,6 +380,7 @@ class _Batches:
         batch = Batch(
             id=batch_id,
             silver=silver,
+            after=after,
             changes=changes,
             dates=tuple(dates),
             refreshed=refreshed,
@@ -398,14 +401,14 @@ class _Batches:
         self._on_refreshed(batch)
         self.dates |= set(dates)
 
-    def _touched(self, silver: Silver, changes: SilverChanges) -> set[dt.date | None]:
+    def _touched(self, silver: Silver, changes: SilverChanges, after: int) -> set[dt.date | None]:
         """The dates that a batch has to refresh, None among them where rows without a date were touched."""
-        if changes.after < 0:
-            # Also what only a table made from Silver still has.
-            return {None, *silver.dates(), *gold_dates(self.lake)}
-        if not changes.complete:
+        if after >= 0 and changes.gap_after(after):
             raise UserError(_is_cut(self.checkpoint, self.lake))
-        return set(changes.last)
+        if after < 0 or changes.everywhere_after(after):
+            # Also what only a table made from Silver still has.
+            return {None, *silver.dates(), *gold_dates(self.lake), *changes.dates_after(after)}
+        return changes.dates_after(after)
 
 
 def _rows(refreshed: Refreshed, dates: Iterable[dt.date]) -> int | None:

@@ -1,65 +1,32 @@
-"""Which dates of Silver have changed, when, and by which files: read from its log, without an engine."""
+"""What the commits of Silver have changed: by which files, on which dates, and what rows mean; read from its log, without an engine."""
 
+import bisect
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+import json
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
 
-from gold_assets.delta.file_dates import FileDates, UnknownDate
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from gold_assets.delta.file_dates import UnknownDate
 from gold_assets.delta.log import DeltaLog, rows_told, side_by_side
 from gold_assets.silver.pin import Silver
 
+_NOT_KEPT = {"stats", "tags"}
+"""Of an add or a remove: most of what it is, and nothing that reading its file needs."""
 
-@dataclass(frozen=True)
-class SilverChanges:
-    """Which dates changed after version ``after``, up to version ``to``.
+_NEAR = 8
+"""So many commits are looked through before the table is opened as it was."""
 
-    Attributes:
-        last: by date, the newest version that changed its rows; rows without a date are date None.
-        since: the log was read back to here. A date that is not in ``last`` has not changed after ``since``.
-        gap: why it was read no further, where it was not read back to ``after``.
-    """
-
-    after: int
-    to: int
-    since: int
-    last: Mapping[dt.date | None, int]
-    gap: str = ""
-
-    @property
-    def complete(self) -> bool:
-        """False where log clean-up has taken a part of the window: then any date may have changed."""
-        return self.since <= self.after
-
-    def changed_after(self, date: dt.date | None, version: int) -> bool | None:
-        """Whether the date's rows changed after ``version``; None where the log was not read back to it."""
-        if self.last.get(date, -1) > version:
-            return True
-        return False if version >= self.since else None
+_CHAR_TYPE = "__CHAR_VARCHAR_TYPE_STRING"
+_PHYSICAL_NAME = "delta.columnMapping.physicalName"
 
 
-def silver_changes(silver: Silver, after: int = -1, *, most_commits: int | None = None) -> SilverChanges:
-    """Read the log of ``silver`` from its version back to ``after``; -1 is before the first commit.
-
-    A commit touches the dates of the files that it adds and removes. Reading ends early where log clean-up has cut the log,
-    where neither the log nor the file tells the dates of one, and after ``most_commits``. Only add and remove actions that change data count: appends, updates, deletes, deletion vectors,
-    restores, and rows that move to another date do; OPTIMIZE, VACUUM and checkpoints do not.
-    """
-    to = silver.version
-    stop = after if most_commits is None else max(after, to - most_commits)
-    last: dict[dt.date | None, int] = {}
-    since = to
-    for version, dates in _backwards(silver, stop, _changed_dates):
-        if isinstance(dates, str):
-            return SilverChanges(after, to, since, last, dates)
-        for date in dates:
-            last.setdefault(date, version)
-        since = version - 1
-    gap = "" if since <= after else f"only the newest {most_commits} commits are looked at"
-    return SilverChanges(after, to, since, last, gap)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileChange:
     """A file that a commit of Silver added or removed, as its log says.
 
@@ -84,80 +51,218 @@ class FileChange:
         return self.action.get("deletionVector") is not None
 
 
-@dataclass(frozen=True)
-class FileChanges:
-    """What Silver's commits after version ``since`` did to the files of each date.
+class SilverChanges:
+    """What the commits of Silver changed, up to a version of it: the one answer, for whoever asks what has changed since.
 
-    Attributes:
-        files: by date, the files that were added and removed, newest first.
-        redefined: the versions that changed Silver's columns, properties or protocol.
-        gap: why the log was read no further back, where it was not read as far as asked.
+    A commit changes the dates of the files that it adds and removes. Only add and remove actions that change data count:
+    appends, updates, deletes, deletion vectors, restores, and rows that move to another date do; OPTIMIZE, VACUUM and
+    checkpoints do not. A commit changes every date where a column is renamed, dropped, of another type, or taken from
+    elsewhere in the files, where Silver is partitioned by other columns, and where nothing tells which dates are in one of its files. New columns,
+    properties, constraints, comments and the high-water mark of an IDENTITY column change none.
+
+    The log is read backwards, each commit once, as far as the questions need. It is read no further than log clean-up has cut
+    it: what changed before is not known then.
     """
 
-    since: int
-    files: Mapping[dt.date | None, list[FileChange]]
-    redefined: Collection[int]
-    gap: str = ""
+    def __init__(self, silver: Silver, to: int | None = None) -> None:
+        """Up to version ``to``, by default that at which Silver is pinned."""
+        self.to = silver.version if to is None else to
+        self._silver = silver
+        self._log = DeltaLog(silver.table)
+        self._reading = threading.Lock()
+        self._since = self.to
+        """Read back to here."""
+        self._ends = ""
+        """Why no further, where it can be read no further."""
+        self._files: dict[dt.date | None, list[FileChange]] = {}
+        """By date, newest first."""
+        self._everywhere: dict[int, str] = {}
+        self._metadata: tuple[int, _Meaning] | None = None
+        """The oldest that was read whose version is not yet held against the one before."""
 
-    def after(self, version: int, date: dt.date | None) -> list[FileChange]:
+    def gap_after(self, version: int) -> str:
+        """Why it is not known what has changed since ``version``; empty where it is."""
+        self._read_to(version)
+        return self._ends if self._since > version else ""
+
+    def oldest_known(self, version: int) -> int:
+        """``version``, or the one that log clean-up has cut the log back to, if that is newer."""
+        self._read_to(version)
+        return max(version, self._since if self._ends else version)
+
+    def every_date_after(self, version: int) -> str:
+        """Why the rows of any date may have changed since ``version``; empty where only those of ``dates_after`` have."""
+        return self.gap_after(version) or next(iter(self.everywhere_after(version).values()), "")
+
+    def everywhere_after(self, version: int) -> Mapping[int, str]:
+        """The versions after ``version`` that changed, or may have changed, the rows of every date, newest first; and why."""
+        self._read_to(version)
+        return {at: self._everywhere[at] for at in sorted(self._everywhere, reverse=True) if at > version}
+
+    def dates_after(self, version: int) -> set[dt.date | None]:
+        """The dates of the files that were added or removed after ``version``; rows without a date are date None."""
+        self._read_to(version)
+        return {date for date, files in self._files.items() if files[0].version > version}
+
+    def files_after(self, date: dt.date | None, version: int) -> Sequence[FileChange]:
         """The date's files that were added and removed after ``version``, newest first."""
-        return [file for file in self.files.get(date, ()) if file.version > version]
+        self._read_to(version)
+        return self._known_files(date, version)
 
+    def changed_after(self, date: dt.date | None, version: int) -> bool | None:
+        """Whether the date's rows changed after ``version``; None where the log does not reach back to it."""
+        if self.last_after(date, version) is not None:
+            return True
+        return None if self.gap_after(version) else False
 
-def file_changes(silver: Silver, after: int, *, most_commits: int) -> FileChanges:
-    """Read the log of ``silver`` from its version back to ``after``, or as far as ``silver_changes`` would."""
-    stop = max(after, silver.version - most_commits)
-    files: dict[dt.date | None, list[FileChange]] = {}
-    redefined: list[int] = []
-    since = silver.version
-    for version, read in _backwards(silver, stop, _changed_files):
-        if isinstance(read, str):
-            return FileChanges(since, files, redefined, read)
-        changes, redefines = read
-        if redefines:
-            redefined.append(version)
-        for dates, change in changes:
-            for date in dates:
-                files.setdefault(date, []).append(change)
-        since = version - 1
-    gap = "" if since <= after else f"only its newest {most_commits} commits are looked at"
-    return FileChanges(since, files, redefined, gap)
+    def last_after(self, date: dt.date | None, version: int) -> int | None:
+        """The newest version after ``version`` that changed the date's rows; None where none is known."""
+        files = self.files_after(date, version)
+        return max([*self.everywhere_after(version), *(file.version for file in files[:1])], default=None)
 
+    def first_after(self, date: dt.date | None, version: int) -> int | None:
+        """The oldest version after ``version`` that changed the date's rows; None where none is known."""
+        files = self.files_after(date, version)
+        return min([*self.everywhere_after(version), *(file.version for file in files[-1:])], default=None)
 
-_Read = TypeVar("_Read")
+    def _known_files(self, date: dt.date | None, version: int) -> Sequence[FileChange]:
+        files = self._files.get(date, [])
+        return files[: bisect.bisect_left(files, -version, key=lambda file: -file.version)]
 
+    def _read_to(self, version: int) -> None:
+        if version >= self._since:
+            return
+        with self._reading:
+            if not self._ends:
+                for at, commit in side_by_side(self._read, self._since, version):
+                    if isinstance(commit, str):
+                        self._ends = commit
+                        break
+                    self._take(at, commit)
+                    self._since = at - 1
+            self._compare_with_what_was_before()
 
-def _backwards(
-    silver: Silver, stop: int, read: Callable[[DeltaLog, FileDates, int], _Read]
-) -> Iterator[tuple[int, _Read | str]]:
-    """What ``read`` makes of each commit from Silver's version down to the one after ``stop``, or why that is not known."""
-    log = DeltaLog(silver.table)
-
-    def read_one(version: int) -> _Read | str:
+    def _read(self, version: int) -> "_Commit | str":
+        """What the commit says, or why that is not known."""
+        commit = _Commit()
         try:
-            return read(log, silver.file_dates, version)
+            for action in self._log.actions(version):
+                if "metaData" in action:
+                    commit.metadata = _Meaning.of(action["metaData"])
+                file = action.get("add") or action.get("remove")
+                if file is None or not file.get("dataChange", True):
+                    continue
+                kept = {name: value for name, value in file.items() if name not in _NOT_KEPT}
+                try:
+                    dates = self._silver.file_dates.of_action(file)
+                except UnknownDate as unknown:
+                    commit.of_unknown_date = str(unknown)
+                    continue
+                commit.files.append((dates, FileChange(version, "add" in action, kept, rows_told(file))))
         except FileNotFoundError:
             return f"the log no longer has version {version}"
-        except UnknownDate as unknown:
-            return f"neither the log nor the file tells which dates {unknown} holds, which version {version} added or removed"
+        return commit
 
-    yield from side_by_side(read_one, silver.version, stop)
+    def _take(self, version: int, commit: "_Commit") -> None:
+        for dates, change in commit.files:
+            for date in dates:
+                self._files.setdefault(date, []).append(change)
+        if (path := commit.of_unknown_date) is not None:
+            self._everywhere[version] = (
+                f"neither the log nor the file tells which dates {path} holds, which version {version} added or removed"
+            )
+        if commit.metadata is not None:
+            self._compare(commit.metadata)
+            self._metadata = version, commit.metadata
+
+    def _compare(self, before: "_Meaning") -> None:
+        """Hold the oldest metadata that was read against what was in force before it."""
+        if self._metadata is None:
+            return
+        version, after = self._metadata
+        self._metadata = None
+        if what := before.changed_by(after):
+            self._everywhere[version] = f"version {version} {what}"
+
+    def _compare_with_what_was_before(self) -> None:
+        if self._metadata is None or self._metadata[0] == 0:
+            return
+        version, _ = self._metadata
+        # Whoever writes metadata with each commit, as an IDENTITY column does, has done so just before.
+        for _, metadata in side_by_side(self._read_metadata, version - 1, max(version - 1 - _NEAR, -1)):
+            if metadata is not None:
+                self._compare(metadata)
+                return
+        try:
+            before = DeltaTable(self._silver.uri, version=version - 1)
+        except (DeltaError, OSError):
+            self._metadata = None
+            self._everywhere[version] = (
+                f"version {version} may have renamed columns or changed their types: the one before cannot be opened any more"
+            )
+            return
+        self._compare(_Meaning.in_force(before))
+
+    def _read_metadata(self, version: int) -> "_Meaning | None":
+        with suppress(FileNotFoundError):
+            for action in self._log.actions(version):
+                if "metaData" in action:
+                    return _Meaning.of(action["metaData"])
+        return None
 
 
-def _changed_dates(log: DeltaLog, files: FileDates, version: int) -> Collection[dt.date | None]:
-    return {date for file in log.changed_files(version) for date in files.of_action(file)}
+@dataclass
+class _Commit:
+    """What one says: its files that change data, with the dates they may hold; and one whose dates nothing tells."""
+
+    files: list[tuple[Collection[dt.date | None], FileChange]] = field(default_factory=list)
+    metadata: "_Meaning | None" = None
+    of_unknown_date: str | None = None
 
 
-def _changed_files(
-    log: DeltaLog, files: FileDates, version: int
-) -> tuple[list[tuple[Collection[dt.date | None], FileChange]], bool]:
-    """The files with the dates they may hold, and whether the commit redefines the table."""
-    changes: list[tuple[Collection[dt.date | None], FileChange]] = []
-    redefines = False
-    for action in log.actions(version):
-        redefines |= "metaData" in action or "protocol" in action
-        file = action.get("add") or action.get("remove")
-        if file is not None and file.get("dataChange", True):
-            kept = {name: value for name, value in file.items() if name not in ("stats", "tags")}
-            changes.append((files.of_action(file), FileChange(version, "add" in action, kept, rows_told(file))))
-    return changes, redefines
+@dataclass(frozen=True)
+class _Meaning:
+    """What the log says of how rows are to be read: a schema as Delta writes it, and the columns of the partitions."""
+
+    schema: Mapping[str, Any]
+    partitioned_by: Sequence[str]
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> "_Meaning":
+        return cls(json.loads(metadata["schemaString"]), metadata.get("partitionColumns") or [])
+
+    @classmethod
+    def in_force(cls, table: DeltaTable) -> "_Meaning":
+        return cls(json.loads(table.schema().to_json()), table.metadata().partition_columns)
+
+    def changed_by(self, after: "_Meaning") -> str:
+        """What ``after`` changes of rows that are there, in a few words; empty where nothing."""
+        if changed := _changed(self.schema, after.schema):
+            return changed
+        return "" if list(self.partitioned_by) == list(after.partitioned_by) else "partitioned Silver by other columns"
+
+
+def _changed(before: Any, after: Any, within: str = "") -> str:
+    """What becomes of a value that was written by one type and is read by another, in a few words; empty where nothing does."""
+    if not isinstance(before, dict) or not isinstance(after, dict) or before["type"] != after["type"]:
+        return "" if before == after else f"gave the column {within} another type"
+    if before["type"] != "struct":
+        parts = ("elementType",) if before["type"] == "array" else ("keyType", "valueType")
+        return next(filter(None, (_changed(before[part], after[part], within) for part in parts)), "")
+    fields = {column["name"]: column for column in after["fields"]}
+    for column in before["fields"]:
+        name = f"{within}.{column['name']}" if within else column["name"]
+        if column["name"] not in fields:
+            return f"renamed or dropped the column {name}"
+        now = fields[column["name"]]
+        if _physical_name(column) != _physical_name(now):
+            return f"put another column in the place of {name}"
+        if column["metadata"].get(_CHAR_TYPE) != now["metadata"].get(_CHAR_TYPE):
+            return f"gave the column {name} another type"
+        if changed := _changed(column["type"], now["type"], name):
+            return changed
+    return ""
+
+
+def _physical_name(column: Mapping[str, Any]) -> str:
+    return str(column["metadata"].get(_PHYSICAL_NAME, column["name"]))

@@ -16,6 +16,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.automation.daemon import WINDOW, Daemon, micro_batch
+from gold_assets_tests.silver_changes import swap_two_columns
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, commit, row, with_type, write_silver
 
 FAILED, CANCELED = DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED
@@ -469,6 +470,18 @@ def test_where_nothing_tells_the_dates_of_a_removed_file_every_date_is_asked_for
     idle.tick()
     assert idle.asked_for() == [(MON, TUE)]
     assert "because neither the log nor the file tells which dates x.parquet holds, which version 1 " in idle.log.text
+
+
+def test_columns_of_silver_that_take_each_others_names_ask_for_every_date_that_silver_or_gold_holds(
+    idle: Daemon,
+) -> None:
+    write_silver(Lake(idle.lake.places["high_risk_txns"], {}, tables=()), [row(event_date=WEDNESDAY)])
+    swap_two_columns([row()])(idle.lake)
+    idle.tick()
+    assert idle.asked_for() == [(MON, WED)]
+    assert "Every date is asked for, because version 2 put another column in the place of amount." in idle.log.text
+    table = DeltaTable(idle.lake.silver).metadata().id[:8]
+    assert {idle.data_version(date) for date in (MONDAY, TUESDAY, WEDNESDAY)} == {f"2@{table}"}
 
 
 def test_a_silver_without_partitions_is_asked_for_by_the_dates_of_its_files(daemon: Daemon) -> None:

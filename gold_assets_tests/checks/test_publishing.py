@@ -24,6 +24,7 @@ from gold_assets.gold.publication import GAINED, SCHEMA, Publications
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.corruptions import DATES, HIGH_RISK, ON_TUESDAY, QUARANTINE, SPEND, USAGE
+from gold_assets_tests.silver_changes import swap_two_columns
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 
 pytestmark = pytest.mark.sail
@@ -88,6 +89,19 @@ def test_what_is_wrong_with_silver_alone_publishes_nothing_anew(lake: Lake) -> N
         "dates_in_window"
     ]
     assert publish(lake, LIMITS, Checked(inspection, findings)).attempt is None
+
+
+def test_a_publication_has_no_version_of_silver_whose_columns_took_each_others_names_before_every_date_has_it(
+    lake: Lake, engine: Engine
+) -> None:
+    swap_two_columns([row()])(lake)
+    refresh(lake, engine, [MONDAY])
+    outcome = publish(lake, LIMITS)
+    assert outcome.publication is not None and outcome.publication.silver_version is None
+    assert "some dates lack Silver's version 4, others have a later one: 2024-01-01" in outcome.publication.reason
+    refresh(lake, engine, DATES)
+    outcome = publish(lake, LIMITS)
+    assert outcome.publication is not None and outcome.publication.silver_version == 4
 
 
 @pytest.mark.parametrize("how", ["patch", "recompute"])

@@ -14,7 +14,7 @@ from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
-from gold_assets.silver.changes import silver_changes
+from gold_assets.silver.changes import SilverChanges
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.engines.processes import OtherProcess, engine_process
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
@@ -104,4 +104,4 @@ def test_both_engines_leave_the_same_rows_of_any_silver_and_they_are_true(
         engine.session.sql(f"DELETE FROM delta.`{lake.silver}` WHERE product_id = 'cup'")
     refresh_on_both(folder, engine, sail, [MONDAY, TUESDAY, WEDNESDAY])
     assert_gold_is_true(lake)
-    assert set(silver_changes(lake.pin()).last) == {row["event_date"] for row in rows}
+    assert SilverChanges(lake.pin()).dates_after(-1) == {row["event_date"] for row in rows}

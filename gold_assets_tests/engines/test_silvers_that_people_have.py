@@ -16,7 +16,7 @@ from gold_assets.delta.dates import days
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.silver.changes import silver_changes
+from gold_assets.silver.changes import SilverChanges
 from gold_assets_tests.automation.daemon import Daemon
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.engines.processes import OtherProcess, engine_process
@@ -245,8 +245,9 @@ def test_any_silver_is_refreshed_followed_and_checked(
     daemon.tick()
     assert not daemon.asked_for()
     for version, touched in owner.touched.items():
-        changes = silver_changes(here.pin(version), after=version - 1)
-        assert (set(changes.last), changes.gap) == (touched, ""), f"version {version}"
+        changes = SilverChanges(here.pin(version))
+        found = changes.dates_after(version - 1), changes.every_date_after(version - 1)
+        assert found == (touched, ""), f"version {version}"
     refresh(here, engine, days(MONDAY, THURSDAY))
     assert owner.differences(here) == []
     assert red_checks(here) == []

@@ -153,6 +153,13 @@ def test_a_row_that_silver_has_and_gold_has_not_yet_is_said_to_wait(lake: Lake) 
     assert waiting.came and waiting.came[0]["user_id"] == "new"
 
 
+def test_a_commit_that_renamed_columns_is_among_those_that_changed_a_row(lake: Lake, engine: Engine) -> None:
+    silver_changes.swap_two_columns([row(user_id="eve")])(lake)
+    waiting = of(lake, "user_id=ann").history.waiting
+    assert [commit.info.version for commit in waiting] == [3, 4]
+    assert waiting[-1].unknown == "version 4 put another column in the place of amount"
+
+
 def test_a_row_that_went_has_its_history(lake: Lake, engine: Engine) -> None:
     silver_changes.delete(MONDAY, "user_id = 'ann'")(lake)
     refresh(lake, engine, [MONDAY])

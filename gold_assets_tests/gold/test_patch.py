@@ -24,6 +24,7 @@ from gold_assets.gold.refresh import Refreshed, refresh
 from gold_assets.gold.tables import PRODUCT_USAGE_METRICS
 from gold_assets_tests.conftest import ENGINE, CopyOf, lake_in
 from gold_assets_tests.gold.test_refresh import Wrapped, refreshed_two_days, rows_of_each_kind, versions_of
+from gold_assets_tests.silver_changes import say_metadata_again, swap_two_columns
 from gold_assets_tests.small_silver import (
     MONDAY,
     SILVER_WITH_DELETION_VECTORS,
@@ -269,17 +270,33 @@ def test_added_files_that_were_compacted_since_are_recomputed(lake: Lake, engine
 
 
 @pytest.mark.sail
-def test_changed_properties_of_silver_recompute(lake: Lake, engine: Engine) -> None:
+def test_properties_and_metadata_that_change_no_row_are_patched_over(lake: Lake, engine: Engine) -> None:
     grow(lake)
     silver(lake).alter.set_table_properties({"delta.logRetentionDuration": "interval 9 days"})
-    assert said(lake, engine) == "recomputed: columns or properties changed in version 2"
+    assert said(lake, engine) == "patched: 1 file added in version 1"
 
 
 @pytest.mark.sail
-def test_a_new_column_of_silver_recomputes(lake: Lake, engine: Engine) -> None:
+def test_a_new_column_of_silver_is_patched_over(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [high_risk_row(note="x"), row()], schema=with_type("note", pa.string()))
-    assert said(lake, engine, table=RISK) == "recomputed: columns or properties changed in version 1"
+    assert said(lake, engine, table=RISK) == "patched: 1 file added in version 1"
     assert said(lake, engine, TUESDAY, RISK).startswith("current")
+
+
+def test_columns_of_silver_that_take_each_others_names_recompute_every_date(lake: Lake, engine: Engine) -> None:
+    swap_two_columns([row(amount=1.0)])(lake)
+    steps = patch(lake, engine).dates[SPEND]
+    why = "recomputed: version 2 put another column in the place of amount"
+    assert [str(steps[date].step) for date in BOTH] == [why, why]
+
+
+@pytest.mark.sail
+def test_a_silver_that_says_what_its_columns_are_with_each_commit_is_patched(lake: Lake, engine: Engine) -> None:
+    """As one does that has an IDENTITY column."""
+    for number in range(1, 4):
+        grow(lake)
+        say_metadata_again(lake, {"delta.identity.highWaterMark": number})
+        assert said(lake, engine) == f"patched: 1 file added in version {2 * number - 1}"
 
 
 @pytest.mark.sail

@@ -30,6 +30,7 @@ from gold_assets.gold.provenance import COMMITS_A_SUMMARY, MadeFrom, Summary, ma
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import USER_SPEND_SUMMARY
 from gold_assets_tests.automation.daemon import Daemon
+from gold_assets_tests.silver_changes import swap_two_columns
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, with_type, write_silver
 
 DATES = (MONDAY, TUESDAY, WEDNESDAY)
@@ -105,6 +106,16 @@ def test_gold_behind_silver_is_true_to_the_version_it_was_made_from(gold: Lake) 
     assert [found["event_date"] for found in follows.rows] == [TUESDAY]
     DeltaTable(gold.places[SPEND]).delete("event_date = DATE '2024-01-02'")
     assert passed(gold, "reconciles") == [True, False, True]
+
+
+def test_gold_is_behind_a_silver_whose_columns_took_each_others_names(gold: Lake, engine: Engine) -> None:
+    swap_two_columns([row()])(gold)
+    refresh(gold, engine, [TUESDAY])
+    [follows] = findings(gold, "gold_follows", "silver_transactions")
+    assert [found["event_date"] for found in follows.rows] == [MONDAY, WEDNESDAY]
+    assert passed(gold, "reconciles") == [True, True, True], "each is true to the version that it was made from"
+    refresh(gold, engine, DATES, tables=[USER_SPEND_SUMMARY])
+    assert passed(gold, "one_silver_version") == [False, True, False]
 
 
 def test_where_that_version_is_gone_only_equality_with_the_newest_passes(gold: Lake) -> None:

@@ -191,7 +191,7 @@ def test_a_batch_refreshes_the_touched_dates_alone_and_tells_what_it_did(drained
     write_silver(drained.lake, [row(amount=None, event_date=WEDNESDAY)])
     assert drained.drain() == {TUESDAY, WEDNESDAY}
     last = drained.batches[-1]
-    assert (last.id, last.changes.after, last.refreshed.silver_version) == (1, 0, 2)
+    assert (last.id, last.after, last.refreshed.silver_version) == (1, 0, 2)
     assert last.dates == (TUESDAY, WEDNESDAY)
     assert last.rows == 5
     assert last.quarantined_rows == 1
@@ -368,7 +368,7 @@ def test_a_stream_at_an_interval_follows_silver_until_it_is_stopped(stream: Stre
 
     stream.batches = Change()
     stream.drain(interval="1 second", stop=stop)
-    assert [batch.changes.after for batch in stream.batches] == [-1, 0, 1, 2]
+    assert [batch.after for batch in stream.batches] == [-1, 0, 1, 2]
     assert_gold_is_true(stream.lake)
     before = stream.versions()
     assert stream.drain() == set()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.silver.changes import silver_changes
+from gold_assets.silver.changes import SilverChanges
 from gold_assets_tests.conftest import few_rows, lake_in
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, rename_columns, row, with_type, write_silver
 from gold_assets_tests.truth import QUARANTINE, assert_gold_is_true, rows_of
@@ -126,7 +126,7 @@ def test_gold_equals_the_truth_for_any_silver(
         assert {date: each.rows for date, each in written.items()} == {date: real[date] for date in DATES}
     silver = Counter(rows_of(lake.silver)["event_date"].to_pylist())
     assert lake.pin().rows_by_date() == silver
-    assert set(silver_changes(lake.pin()).last) == set(silver)
+    assert SilverChanges(lake.pin()).dates_after(-1) == set(silver)
 
 
 @settings(max_examples=EXAMPLES // 2)
@@ -271,10 +271,11 @@ def _catch_up(
     lake: Lake, engine: Engine, made_from: int, told: set[dt.date | None], replayed: set[dt.date | None]
 ) -> int:
     silver = lake.pin()
-    changes = silver_changes(silver, after=made_from)
-    assert changes.complete
+    changes = SilverChanges(silver)
+    assert not changes.every_date_after(made_from)
+    changed = changes.dates_after(made_from)
     if "event_date" in silver.table.metadata().partition_columns:
-        assert changes.last.keys() <= told, "dates are recomputed that nothing has touched"
-    refresh(lake, engine, {date for date in (*changes.last, *replayed) if date is not None}, how="patch")
+        assert changed <= told, "dates are recomputed that nothing has touched"
+    refresh(lake, engine, {date for date in changed | replayed if date is not None}, how="patch")
     assert_gold_is_true(lake)
     return silver.version
