@@ -1,9 +1,12 @@
 """A commit race lost to another writer, tried again a bounded number of times."""
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
+from deltalake.exceptions import CommitFailedError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from gold_assets.delta.errors import UserError, reason
@@ -12,11 +15,27 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 8
 
+_RACE = re.compile(
+    "Failed to commit transaction|[Cc]oncurrent transaction|changed since last commit|committing existing table version"
+)
+"""What delta-rs says of a commit that another made impossible. It fails in the same way where the table allows no such commit."""
+
 _Done = TypeVar("_Done")
 
 
 class CommitConflict(Exception):
     """Another writer committed first; nothing was written. Compute again and try again."""
+
+
+@contextmanager
+def races_told() -> Iterator[None]:
+    """Raise ``CommitConflict`` where delta-rs lost a race in the block; whatever else it fails with is no race."""
+    try:
+        yield
+    except CommitFailedError as error:
+        if _RACE.search(str(error)):
+            raise CommitConflict(str(error)) from error
+        raise
 
 
 def until_committed(name: str, uri: str, attempt: Callable[[], _Done]) -> _Done:

@@ -1,6 +1,8 @@
 """What a user can put right: one sentence that says what was found, what was expected and what to do."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from gold_assets.delta import storage
 
@@ -12,8 +14,8 @@ class UserError(Exception):
 def reason(error: Exception) -> str:
     """What a library says of a failure, on one line, to stand inside a sentence."""
     text = storage.without_secrets(str(error))
-    if (of_a_store := storage.explanation(text)) is not None:
-        return of_a_store
+    if (known := _known(text)) is not None and known.what:
+        return known.what
     lines = [line.strip().removeprefix(": ") for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("An error occurred while calling")]  # py4j, of any failure
     if not lines:
@@ -21,3 +23,87 @@ def reason(error: Exception) -> str:
     said = lines[0].rstrip(".!")
     cause = re.search(r'message: "([^"]+)"', text)  # delta-rs, of what the operating system answered
     return said if cause is None or cause[1] in said else f"{said}: {cause[1]}"
+
+
+def remedy(error: Exception, otherwise: str) -> str:
+    """What to do about a failure, to end a sentence with: what mends its cause where its text tells it, else ``otherwise``."""
+    known = _known(str(error))
+    if known is not None:
+        return known.to_do
+    return remedy(error.__cause__, otherwise) if isinstance(error.__cause__, Exception) else otherwise
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A failure that a library's text tells: in our words, where it has no good ones, and what mends it."""
+
+    what: str
+    to_do: str
+
+
+def _known(text: str) -> _Known | None:
+    for pattern, tell in _TOLD.items():
+        if found := re.search(pattern, text):
+            return tell(found)
+    of_a_store = storage.explanation(text)
+    return None if of_a_store is None else _Known(*of_a_store)
+
+
+def _gone(path: str) -> _Known:
+    return _Known(
+        f"the file {path} is not there",
+        "run again, for a VACUUM may have taken it meanwhile; where the table's newest version names it too, put it back or take it "
+        "out of the table's log (FSCK REPAIR TABLE of Spark on Databricks, DeltaTable.repair() of deltalake)",
+    )
+
+
+def _unknown_features(names: str) -> _Known:
+    listed = [re.sub(r'Unknown\("(.*)"\)', r"\1", name) for name in names.split(", ")]
+    features = ", ".join(
+        _AS_DELTA_NAMES.get(name, re.sub("Preview$", "-preview", name[:1].lower() + name[1:])) for name in listed
+    )
+    return _Known(
+        f"it asks for the table feature {features}, which delta-rs does not know",
+        "drop the feature from the table, use a copy of it without the feature, or upgrade deltalake",
+    )
+
+
+_AS_DELTA_NAMES = {
+    "ClusteredTable": "clustering",
+    "catalog-managed table": "catalogManaged, or catalogOwned-preview as it was called before",
+}
+"""Table features that delta-rs calls otherwise."""
+
+_TOLD: dict[str, Callable[[re.Match[str]], _Known]] = {
+    r"found gap: .*?\bversion: (\d+).*-> .*?\bversion: (\d+)": lambda found: _Known(
+        f"its log has version {found[1]} and version {found[2]} and none between them",
+        "put the commits that are missing in _delta_log back, or make the table anew",
+    ),
+    r"No table metadata or protocol found in delta log": lambda found: _Known(
+        "its log does not begin with a whole table",
+        "put the commits or the checkpoint that are missing in _delta_log back, or make the table anew",
+    ),
+    r"LogSegment end version (\d+) not the same as": lambda found: _Known(
+        f"its newest version is {found[1]}", "ask for a version that it has"
+    ),
+    r"Feature '([^']+)' is not supported|Unsupported table features required: \[(.*)\]|(catalog-managed table)": (
+        lambda found: _unknown_features(found[1] or found[2] or found[3])
+    ),
+    r"Delta table is append-only|DELTA_CANNOT_MODIFY_APPEND_ONLY": lambda found: _Known(
+        "the table's property delta.appendOnly is set, and a refresh replaces rows",
+        "set the property to false (ALTER TABLE … SET TBLPROPERTIES ('delta.appendOnly' = 'false'))",
+    ),
+    r"Column mapping is not supported for write operation": lambda found: _Known(
+        "the table has column mapping (delta.columnMapping.mode), with which delta-rs does not do this",
+        "set GOLD_ENGINE=spark, or take column mapping from the table (ALTER TABLE … SET TBLPROPERTIES "
+        "('delta.columnMapping.mode' = 'none'))",
+    ),
+    r"Object at location (.+?) not found|Encountered error while reading file (\S.*?)\. File does not exist": (
+        lambda found: _gone(found[1] or found[2])
+    ),
+    r"Permission denied|Read-only file system": lambda found: _Known("", "let this process read and write there"),
+    r"No space left on device": lambda found: _Known(
+        "the disk is full", "make room on the disks of the lake and of the temporary files, which TMPDIR places"
+    ),
+}
+"""By what a library's text says. Texts of delta-rs, of the Delta kernel in it, and of Spark."""

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.scratch import register
 
 _PARTITIONS = 4
@@ -49,9 +49,8 @@ def query_table(sql: str, **tables: DeltaTable | View) -> pa.Table:
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
         read = [table.table if isinstance(table, View) else table for table in tables.values()]
         places = " and ".join(table.table_uri for table in read)
-        raise Unreadable(
-            f"Rows of {places} cannot be read ({reason(error)}): see that the files are there and whole, then run again."
-        ) from error
+        otherwise = "see that the files are there and whole, then run again"
+        raise Unreadable(f"Rows of {places} cannot be read ({reason(error)}): {remedy(error, otherwise)}.") from error
 
 
 def as_table(stream: Any) -> pa.Table:

@@ -59,10 +59,14 @@ _NO_CREDENTIALS = re.compile(
 """A machine of the cloud asks that address for its role, when no other credentials were found."""
 
 
-def explanation(text: str) -> str | None:
-    """What a store's client says of a failure, in a few words that can stand inside a sentence; None where it is not a store's."""
+def explanation(text: str) -> tuple[str, str] | None:
+    """What a store's client says of a failure, in a few words that can stand inside a sentence, and what to do about it.
+
+    None where it is not a store's.
+    """
     if _NO_CREDENTIALS.search(text):
-        return "there are no credentials for the store in the environment, in a profile or in a role of this machine"
+        found = "there are no credentials for the store in the environment, in a profile or in a role of this machine"
+        return found, "give this process some"
     request = re.search(r"Error performing (\w+) (\S+?)[?\s]", text)
     if request is None:
         return None
@@ -71,18 +75,19 @@ def explanation(text: str) -> str | None:
     status = re.search(r"\b([45]\d\d) [A-Z]\w+", text)
     answer = code[1] if code else status[0] if status else ""
     if answer == "NoSuchBucket":
-        return f"the store has no such bucket: NoSuchBucket at {url}"
+        return f"the store has no such bucket: NoSuchBucket at {url}", "correct the place, or make the bucket"
     if answer in _WRONG_CREDENTIALS:
-        return f"the store takes the credentials for wrong: {answer}"
+        return f"the store takes the credentials for wrong: {answer}", "correct the credentials"
     if answer in _OLD_CREDENTIALS:
-        return f"the credentials for the store have expired: {answer}"
+        return f"the credentials for the store have expired: {answer}", "renew them"
     if status and status[1] in ("401", "403"):
-        return f"the credentials have no permission for {method} {url}: {answer}"
+        return f"the credentials have no permission for {method} {url}: {answer}", "give them the permission"
     if answer == "NotImplemented" and method == "PUT":
-        return "the store refuses a conditional put (If-None-Match), without which commits could overwrite each other"
+        found = "the store refuses a conditional put (If-None-Match), without which commits could overwrite each other"
+        return found, "keep the lake in a store that has it"
     if answer:
-        return f"the store answered {method} {url} with {answer}"
+        return f"the store answered {method} {url} with {answer}", "see that the store is well, then run again"
     if "URL scheme is not allowed" in text:
-        return f"{url} has no TLS, which AWS_ALLOW_HTTP=true would allow"
+        return f"{url} has no TLS, which AWS_ALLOW_HTTP=true would allow", "set it, or give an address with TLS"
     cause = [line.strip(" \u21b3") for line in re.sub("\x1b\\[\\d+m", "", text).splitlines() if line.strip()][-1]
-    return f"the store does not answer at {url}: {cause}"
+    return f"the store does not answer at {url}: {cause}", "see that it can be reached from here"

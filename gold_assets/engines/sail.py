@@ -20,11 +20,10 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from gold_assets.delta.commit_races import CommitConflict
+from gold_assets.delta.commit_races import races_told
 from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates, has_files_elsewhere
@@ -197,7 +196,7 @@ class SailEngine:
             except PySparkException as error:
                 raise OSError(f"computing the rows into {scratch}: {reason(error)}") from error
             dataset = ds.dataset(computed, schema=pa.schema(table.schema().to_arrow()), format=_ARROW)
-            try:
+            with races_told():
                 write_deltalake(
                     table,
                     dataset.scanner().to_reader(),
@@ -206,15 +205,13 @@ class SailEngine:
                     ),
                     **how,
                 )
-            except CommitFailedError as error:
-                raise CommitConflict(str(error)) from error
 
     def optimize(
         self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
     ) -> None:
         if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
             raise CannotOrder("its columns are mapped, and delta-rs rewrites no such files: GOLD_ENGINE=spark does")
-        try:
+        with races_told():
             table.optimize.z_order(
                 list(zorder_by),
                 partition_filters=[(EVENT_DATE, "in", sorted(dates))],
@@ -224,8 +221,6 @@ class SailEngine:
                 writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=ROWS_A_ROW_GROUP),
                 commit_properties=CommitProperties(custom_metadata={"userMetadata": user_metadata}),
             )
-        except CommitFailedError as error:
-            raise CommitConflict(str(error)) from error
 
     def close(self) -> None:
         with self._starting:

@@ -18,7 +18,7 @@ from pyspark.sql.types import StructType
 
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import RowsOn, predicate
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import Commit, DeltaLog
 from gold_assets.delta.places import absolute
@@ -75,9 +75,12 @@ class NewRows:
         key = frozenset(by_path)
         with self._reading:
             if key not in self._read:
-                self._read[key] = self._silver.read(
-                    self._engine, self._dates, and_null=True, files=list(by_path.values())
-                )
+                try:
+                    self._read[key] = self._silver.read(
+                        self._engine, self._dates, and_null=True, files=list(by_path.values())
+                    )
+                except FAILURES as error:
+                    raise self._silver.cannot_be_read(error) from error
             return self._read[key]
 
 
@@ -188,8 +191,8 @@ class Target:
             return until_committed(self.table.name, self.delta.table_uri, attempt)
         except FAILURES as error:
             raise UserError(
-                f"{self.table.name} could not be written to {self.delta.table_uri} ({reason(error)}): mend that and run again; "
-                "readers still see the version before."
+                f"{self.table.name} could not be written to {self.delta.table_uri} ({reason(error)}): {remedy(error, 'mend that')}, then "
+                "run again; readers still see the version before."
             ) from error
 
     def _written(self, attempt: "_Attempt", started: float) -> Written:

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.places import refuse_overlaps, resolved
 from gold_assets.gold.declaration import Table
@@ -78,12 +78,17 @@ class Lake:
         try:
             opened = DeltaTable(place, version=version)
         except TableNotFoundError:
+            if version is not None and DeltaTable.is_deltatable(place):
+                raise UserError(
+                    f"{table.name} at {place} cannot be opened at version {version}, of which log clean-up has taken what makes "
+                    "it: ask for a newer version."
+                ) from None
             return None
         except (DeltaError, OSError) as error:
             at = "" if version is None else f" at version {version}"
+            otherwise = "see that the place is a Delta table, that its log is whole and that this process may read it"
             raise UserError(
-                f"{table.name} at {place} cannot be opened{at} ({reason(error)}): see that the place is a Delta table, that its log "
-                "is whole and that this process may read it."
+                f"{table.name} at {place} cannot be opened{at} ({reason(error)}): {remedy(error, otherwise)}."
             ) from error
         check_partitioning(table, place, opened)
         return opened

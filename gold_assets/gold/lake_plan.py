@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.dates import contiguous, dates_text, days
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.words import count_of
 from gold_assets.gold.declaration import Table
@@ -188,7 +188,7 @@ def _steps(
 def _unreadable(table: Table, uri: str, error: Exception) -> UserError:
     return UserError(
         f"What there is to do for {table.name} at {uri} cannot be told from its log and Silver's ({reason(error)}): "
-        "see that the place is a Delta table, that both logs are whole and that this process may read them."
+        f"{remedy(error, 'see that the place is a Delta table, that both logs are whole and that this process may read them')}."
     )
 
 

@@ -11,7 +11,7 @@ from deltalake.schema import ArrayType, PrimitiveType
 
 from gold_assets.delta.commit_races import CommitConflict, until_committed
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.types import type_name
 from gold_assets.gold.declaration import Table
 from gold_assets.silver.contract import Column
@@ -76,7 +76,7 @@ def _open(table: Table, uri: str, fields: list[Field]) -> DeltaTable | None:
     except (DeltaError, OSError) as error:
         raise UserError(
             f"The place of {table.name}, {uri}, cannot be opened as a Delta table ({reason(error)}): "
-            f"clear it or set {table.path_setting} to another path."
+            f"{remedy(error, 'clear it')}, or set {table.path_setting} to another path."
         ) from error
     _check_is_the_table(table, uri, delta_table, fields)
     return delta_table
@@ -101,7 +101,7 @@ def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
             return made  # by another writer, in the same moment
         raise UserError(
             f"{table.name} cannot be created at {uri} ({reason(error)}): "
-            f"make the place writable or set {table.path_setting} to another path."
+            f"{remedy(error, 'make the place writable')}, or set {table.path_setting} to another path."
         ) from error
 
 
@@ -131,7 +131,8 @@ def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) ->
         except (DeltaError, OSError) as error:
             raise UserError(
                 f"{table.name} at {delta_table.table_uri} cannot take Silver's columns "
-                f"{', '.join(field.name for field in gained)} ({reason(error)}): mend that and run again."
+                f"{', '.join(field.name for field in gained)} ({reason(error)}): {remedy(error, 'mend that')}, "
+                "then run again."
             ) from error
     keep_log(table.name, delta_table)
     return delta_table

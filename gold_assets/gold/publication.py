@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from gold_assets.delta.commit_races import CommitConflict, until_committed
+from gold_assets.delta.commit_races import CommitConflict, races_told, until_committed
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.places import absolute, seen_from
 from gold_assets.delta.query import query
@@ -214,15 +214,21 @@ class Publications:
         # Appends do not conflict with each other. Transactions of one application do.
         once = CommitProperties(app_transactions=[Transaction("gold_assets", version + 1)])
         try:
-            if self._table is None:
-                write_deltalake(
-                    self.uri, rows, mode="error", name="publications", configuration=_PROPERTIES, commit_properties=once
-                )
-            else:
-                gained: Literal["merge"] | None = "merge" if set(SCHEMA.names) - self._columns else None
-                write_deltalake(self._table, rows, mode="append", schema_mode=gained, commit_properties=once)
-        except (CommitFailedError, DeltaError) as error:
-            if isinstance(error, CommitFailedError) or (self._table is None and DeltaTable.is_deltatable(self.uri)):
+            with races_told():
+                if self._table is None:
+                    write_deltalake(
+                        self.uri,
+                        rows,
+                        mode="error",
+                        name="publications",
+                        configuration=_PROPERTIES,
+                        commit_properties=once,
+                    )
+                else:
+                    gained: Literal["merge"] | None = "merge" if set(SCHEMA.names) - self._columns else None
+                    write_deltalake(self._table, rows, mode="append", schema_mode=gained, commit_properties=once)
+        except DeltaError as error:
+            if self._table is None and DeltaTable.is_deltatable(self.uri):
                 raise CommitConflict(str(error)) from error
             raise self._unwritable(error) from error
         except OSError as error:

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from pyspark.sql import DataFrame
 
 from gold_assets.delta.dates import dates_text
-from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine, SliceBounds
 from gold_assets.gold.commits import FAILURES, NewRows, Steps, Target, Written, WrittenDate
@@ -214,7 +213,4 @@ def _read_slice(silver: Silver, engine: Engine, dates: list[dt.date], *, and_nul
         rows = silver.read(engine, dates, and_null=and_null)
         return _Slice(and_null, rows, contract.broken_dates(rows) if dates else {None})
     except FAILURES as error:
-        raise UserError(
-            f"Silver at {silver.uri} cannot be read at version {silver.version} ({reason(error)}): "
-            "check that its files are there, that this process may read them, and that the disk of temporary files has room."
-        ) from error
+        raise silver.cannot_be_read(error) from error

@@ -1,7 +1,6 @@
 """Silver, pinned at one version and held against the contract before anything is read."""
 
 import datetime as dt
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,15 +12,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gold_assets.delta.dates import EVENT_DATE, RowsOn
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates, UnknownDate
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import View
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.engines import Engine
 from gold_assets.silver.columns import SilverColumns, known_columns
-
-_UNKNOWN_FEATURE = re.compile(r"Feature '(\w+)' is not supported|catalog-managed table")
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,13 @@ class Silver:
             "which dates it holds: see that the file is there and whole, and that this process may read it."
         )
 
+    def cannot_be_read(self, error: Exception) -> UserError:
+        """The sentence about rows that an engine could not read."""
+        otherwise = "check that its files are there and whole, and that this process may read them"
+        return UserError(
+            f"Silver at {self.uri} cannot be read at version {self.version} ({reason(error)}): {remedy(error, otherwise)}."
+        )
+
     def read(
         self,
         engine: Engine,
@@ -126,21 +130,20 @@ def pin_silver(
     try:
         table = DeltaTable(uri, version=version)
     except TableNotFoundError:
+        if version is not None and DeltaTable.is_deltatable(uri):
+            raise UserError(
+                f"Silver at {uri} cannot be read at version {version}, of which log clean-up has taken what makes it: ask for "
+                "a newer version."
+            ) from None
         raise UserError(
             f"There is no Delta table at {uri}, where Silver is expected: "
             "set GOLD_SOURCE_PATH to your Silver table, or build the demo's with make demo."
         ) from None
     except (DeltaError, OSError) as error:
-        if feature := _UNKNOWN_FEATURE.search(str(error)):
-            raise UserError(
-                f"Silver at {uri} asks its readers for the table feature {feature[1] or 'catalogManaged'}, which delta-rs, by "
-                "which every engine gets its version, does not know: drop the feature, follow a copy of the table without it, "
-                "or upgrade deltalake."
-            ) from error
         asked = "its newest version" if version is None else f"version {version}"
+        otherwise = "check that this process may read it, that the version exists and that its log is whole"
         raise UserError(
-            f"Silver at {uri} cannot be read at {asked} ({reason(error)}): "
-            "check that this process may read it, that the version exists and that its log is whole."
+            f"Silver at {uri} cannot be read at {asked} ({reason(error)}): {remedy(error, otherwise)}."
         ) from error
     columns = known_columns(uri, table.schema().fields, given or {}, reserved)
     return Silver(uri, table, table.version(), str(table.metadata().id), columns)

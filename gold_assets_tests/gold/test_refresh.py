@@ -30,6 +30,7 @@ from gold_assets_tests.small_silver import (
     SILVER_WITH_DELETION_VECTORS,
     TUESDAY,
     WEDNESDAY,
+    commit,
     high_risk_row,
     row,
     with_type,
@@ -540,6 +541,33 @@ def test_a_race_that_is_always_lost_ends_in_one_sentence_and_changes_nothing(
         refresh(two_days, Wrapped(engine, lose), [MONDAY])
     assert tries == dict.fromkeys(two_days.places, 3)
     assert versions_of(two_days) == before
+
+
+APPEND_ONLY = "the table's property delta.appendOnly is set, and a refresh replaces rows): set the property to false"
+IN_COMMIT_TIMESTAMP = (
+    "it asks for the table feature inCommitTimestamp, which delta-rs does not know): drop the feature from the table"
+)
+
+
+@pytest.mark.parametrize(
+    "sentence", [APPEND_ONLY, pytest.param(IN_COMMIT_TIMESTAMP, marks=pytest.mark.sail)], ids=["property", "feature"]
+)
+def test_what_the_table_itself_does_not_allow_is_no_race_and_not_tried_again(
+    two_days: Lake, engine: Engine, sentence: str
+) -> None:
+    place = two_days.places["user_spend_summary"]
+    if sentence == APPEND_ONLY:
+        DeltaTable(place).alter.set_table_properties({"delta.appendOnly": "true"})
+    else:
+        versions = {"minReaderVersion": 1, "minWriterVersion": 7}
+        commit(Path(place), {"protocol": {**versions, "writerFeatures": ["inCommitTimestamp"]}})
+    before = versions_of(two_days)["user_spend_summary"]
+    tries: Counter[str] = Counter()
+    with pytest.raises(UserError) as error:
+        refresh(two_days, Wrapped(engine, lambda table: tries.update([str(table.metadata().name)])), [MONDAY])
+    assert sentence in str(error.value) and "user_spend_summary could not be written" in str(error.value)
+    assert tries == dict.fromkeys(two_days.places, 1)
+    assert versions_of(two_days)["user_spend_summary"] == before
 
 
 def test_a_refresh_that_another_overtakes_ends_true(two_days: Lake, engine: Engine) -> None:

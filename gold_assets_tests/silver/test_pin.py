@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import math
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets_tests.conftest import new_engine
+from gold_assets_tests.conftest import few_rows, new_engine
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,
@@ -102,13 +103,54 @@ def test_a_wrong_type_is_named_with_what_was_found_and_expected(
     assert expected in error_of_refresh(lake, engine)
 
 
-@pytest.mark.parametrize("feature", ["ofAYearToCome", "catalogManaged"])
+@pytest.mark.sail
+@pytest.mark.parametrize(
+    "feature", ["ofAYearToCome", "catalogManaged", "catalogOwned-preview", "redirectReaderWriter-preview"]
+)
 def test_a_silver_that_needs_what_no_reader_here_knows_is_one_sentence(
     lake: Lake, engine: Engine, feature: str
 ) -> None:
     write_silver(lake, [row()])
     ask_readers_for(Path(lake.silver), feature)
-    assert f"asks its readers for the table feature {feature}, which delta-rs" in error_of_refresh(lake, engine)
+    assert _names_the_feature(error_of_refresh(lake, engine), feature)
+
+
+@pytest.mark.sail
+def test_a_silver_that_is_refused_at_reading_only_is_the_same_sentence(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row()])
+    ask_readers_for(Path(lake.silver), "variantShredding-preview")
+    with few_rows(engine, 100), pytest.raises(UserError) as error:
+        refresh(lake, engine, [MONDAY])
+    assert _names_the_feature(str(error.value), "variantShredding-preview")
+
+
+def _names_the_feature(sentence: str, feature: str) -> bool:
+    found, to_do = sentence.split("): ")
+    return f"{feature}" in found and "which delta-rs does not know" in found and to_do.startswith("drop the feature")
+
+
+@pytest.mark.sail
+def test_a_log_with_a_gap_is_one_sentence_that_names_what_is_missing(lake: Lake) -> None:
+    for _ in range(4):
+        write_silver(lake, [row()])
+    (Path(lake.silver) / "_delta_log" / f"{2:020}.json").unlink()
+    with pytest.raises(UserError) as error:
+        lake.pin()
+    assert str(error.value) == (
+        f"Silver at {lake.silver} cannot be read at its newest version (its log has version 1 and version 3 and none between "
+        "them): put the commits that are missing in _delta_log back, or make the table anew."
+    )
+
+
+@pytest.mark.sail
+def test_a_version_that_log_clean_up_has_taken_is_not_a_table_that_is_missing(lake: Lake) -> None:
+    for _ in range(3):
+        write_silver(lake, [row()])
+    DeltaTable(lake.silver).create_checkpoint()
+    for version in range(2):
+        (Path(lake.silver) / "_delta_log" / f"{version:020}.json").unlink()
+    with pytest.raises(UserError, match=r"cannot be read at version 1, of which log clean-up .*: ask for a newer"):
+        lake.pin(1)
 
 
 def test_a_version_that_silver_never_had_is_one_sentence(lake: Lake, engine: Engine) -> None:
@@ -144,6 +186,9 @@ def test_a_silver_whose_files_are_gone_is_one_sentence_and_changes_no_gold(
     with pytest.raises(UserError, match=r"Silver at .* cannot be read at version 1") as error:
         refresh(lake, engine, [MONDAY])
     assert "\n" not in str(error.value)
+    found, to_do = str(error.value).split("): ")
+    assert re.search(r"the file \S+\.parquet is not there$", found)
+    assert to_do.startswith("run again, for a VACUUM may have taken it")
     assert {path: rows_of(path) for path in lake.places.values()} == before
 
 
