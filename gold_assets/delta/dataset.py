@@ -1,6 +1,8 @@
 """A Delta table as a dataset of Arrow, for libraries that read those: DuckDB, Polars and others."""
 
+import json
 import os
+from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -10,30 +12,21 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.delta.errors import UserError
-from gold_assets.delta.query import query_table
+from gold_assets.delta.query import as_table, query_table
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.delta.storage import located
-
-_MAPPING = "delta.columnMapping.mode"
 
 
 def dataset_of(table: DeltaTable) -> ds.Dataset:
     """The table, partitioned by event_date, at the version that it is opened at.
 
     Where a filter on event_date is handed down, the files of other dates are not opened. Not delta-rs's own dataset, which takes the log's
-    statistics for exact: they round decimals, and rows are lost by them. Raises ``UserError`` for a table of which
-    the files alone do not tell the rows. Of a store other than S3 the rows are in memory.
+    statistics for exact: they round decimals, and rows are lost by them. Of a store other than S3 the rows are in memory, and so they are
+    where the files alone do not tell them, by deletion vectors or by columns that have other names there.
     """
-    mapped = table.metadata().configuration.get(_MAPPING, "none") != "none"
-    if mapped or "deletionVectors" in (table.protocol().reader_features or ()):
-        raise UserError(
-            f"The Delta table at {table.table_uri} has {'mapped columns' if mapped else 'deletion vectors'}, which DuckDB cannot be given "
-            "as files of Arrow: read it as Arrow or by Spark, or let the table be made anew without them."
-        )
     schema = pa.schema(table.schema().to_arrow())
     files = _files(table)
-    if files is None:
+    if files is None or _has_deletion_vectors(table) or _has_other_names(json.loads(table.schema().to_json())):
         names = ", ".join(map(DATAFUSION.name, schema.names))
         return ds.dataset(query_table(f"SELECT {names} FROM stored", stored=table).cast(schema))
     format = ds.ParquetFileFormat()
@@ -49,6 +42,22 @@ def dataset_of(table: DeltaTable) -> ds.Dataset:
         for path, size, date in zip(*(column.to_pylist() for column in adds.columns), strict=True)
     ]
     return ds.FileSystemDataset(fragments, schema, format, files)
+
+
+def _has_deletion_vectors(table: DeltaTable) -> bool:
+    """Whether rows of some file are hidden; that the table may have deletion vectors does not say so."""
+    may_have = "deletionVectors" in (table.protocol().reader_features or ())
+    return may_have and as_table(table.deletion_vectors()).num_rows > 0
+
+
+def _has_other_names(schema: Any) -> bool:
+    """Whether a column or a field within one is called otherwise in the files, as column mapping allows."""
+    if isinstance(schema, list):
+        return any(map(_has_other_names, schema))
+    if not isinstance(schema, dict):
+        return False
+    in_files = schema.get("metadata", {}).get("delta.columnMapping.physicalName", schema.get("name"))
+    return in_files != schema.get("name") or any(map(_has_other_names, schema.values()))
 
 
 def _files(table: DeltaTable) -> pafs.FileSystem | None:

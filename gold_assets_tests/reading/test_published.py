@@ -3,6 +3,7 @@
 import datetime as dt
 import shutil
 import sys
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
@@ -22,7 +24,15 @@ from gold_assets.gold.publication import Publication
 from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.corruptions import DATES, HIGH_RISK, QUARANTINE, SPEND
 from gold_assets_tests.reading.lakes import add, publish_in, published_lake, users
-from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY
+from gold_assets_tests.small_silver import (
+    MONDAY,
+    SILVER_WITH_DELETION_VECTORS,
+    TUESDAY,
+    WEDNESDAY,
+    ask_readers_for,
+    rename_columns,
+)
+from gold_assets_tests.truth import rows_of
 
 pytestmark = pytest.mark.sail
 
@@ -105,6 +115,30 @@ def test_money_that_the_logs_statistics_round_is_found(tmp_path: Path) -> None:
     connection.register("t", dataset_of(DeltaTable(tmp_path)))
     found = connection.execute(f"SELECT event_date FROM t WHERE money = {exact} ORDER BY 1").fetchall()
     assert found == [(MONDAY,), (None,)]
+
+
+def test_a_table_is_read_by_what_is_in_its_files_and_not_by_its_properties(tmp_path: Path) -> None:
+    def rows_and_kind() -> tuple[list[tuple[object, ...]], type]:
+        dataset = dataset_of(DeltaTable(tmp_path))
+        connection = duckdb.connect()
+        connection.register("t", dataset)
+        return connection.execute("SELECT * FROM t ORDER BY 1").fetchall(), type(dataset)
+
+    dates = pa.array([MONDAY, TUESDAY], pa.date32())
+    write_deltalake(tmp_path, pa.table({"n": [1, 2], "event_date": dates}), partition_by=["event_date"])
+    for names in ({}, {"n": "m"}):  # mapped to themselves, and to another
+        rename_columns(tmp_path, names)
+        ask_readers_for(tmp_path, "columnMapping", "deletionVectors")
+        rows, kind = rows_and_kind()
+        assert rows == [(1, MONDAY), (2, TUESDAY)]
+        assert (kind is ds.FileSystemDataset) == (not names)
+    assert DeltaTable(tmp_path).schema().to_arrow().field(0).name == "m"
+
+
+def test_rows_that_deletion_vectors_hide_are_not_read() -> None:
+    table = DeltaTable(SILVER_WITH_DELETION_VECTORS)
+    read = dataset_of(table).to_table().to_pylist()
+    assert Counter(map(repr, read)) == Counter(map(repr, rows_of(str(SILVER_WITH_DELETION_VECTORS)).to_pylist()))
 
 
 def test_what_cannot_be_read_is_one_sentence(lake: Lake, publication: Publication, engine: Engine) -> None:
