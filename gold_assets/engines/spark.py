@@ -37,6 +37,8 @@ _SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # A refresh that finds nothing and leaves nothing is in the log too: a commit tells from which Silver version it is.
     "spark.databricks.delta.skipRecordingEmptyCommits": "false",
+    # A pinned version is read however old it is: whether VACUUM has taken its files, reading them finds out.
+    "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
     # Whole dates are replaced, so the files that go are known from the log, without a DELETE.
     "spark.databricks.delta.replaceWhere.dataColumns.enabled": "false",
 }

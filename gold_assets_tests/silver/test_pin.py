@@ -3,9 +3,11 @@
 import dataclasses
 import gc
 import math
+import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -207,8 +209,10 @@ def test_a_date_without_rows_ends_empty_and_is_a_success(lake: Lake, engine: Eng
     assert_gold_is_true(lake)
 
 
-def test_silver_is_read_at_the_version_that_was_asked_for(lake: Lake, engine: Engine) -> None:
+def test_silver_is_read_at_the_version_that_was_asked_for_however_old_it_is(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [row()])
+    month_ago = time.time() - 30 * 24 * 60 * 60  # beyond delta.deletedFileRetentionDuration, a week
+    os.utime(Path(lake.silver) / "_delta_log" / f"{0:020}.json", (month_ago, month_ago))
     write_silver(lake, [row(user_id="bob")])
     assert refresh(lake, engine, [MONDAY], silver_version=0).silver_version == 0
     assert_gold_is_true(lake, silver_version=0)
