@@ -9,7 +9,7 @@ from typing import TypeVar
 from deltalake.exceptions import CommitFailedError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, reason, remedy
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def races_told() -> Iterator[None]:
 def until_committed(name: str, uri: str, attempt: Callable[[], _Done]) -> _Done:
     """What ``attempt`` returns, called again, after a growing random pause, where it raises ``CommitConflict``.
 
-    Raises ``UserError`` where the table ``name`` at ``uri`` has lost ``ATTEMPTS`` races in a row.
+    Raises ``UserError`` where the table ``name`` at ``uri`` has lost ``ATTEMPTS`` races in a row, or allows no such commit.
     """
 
     def say_so(state: RetryCallState) -> None:
@@ -61,3 +61,8 @@ def until_committed(name: str, uri: str, attempt: Callable[[], _Done]) -> _Done:
             f"{name} at {uri} lost {ATTEMPTS} commit races in a row to other writers ({reason(conflict)}): "
             "let one process write Gold at a time, then run again; nothing was half-written."
         ) from conflict
+    except CommitFailedError as error:
+        raise UserError(
+            f"{name} could not be written to {uri} ({reason(error)}): {remedy(error, 'mend that')}, then run again; nothing was "
+            "half-written."
+        ) from error

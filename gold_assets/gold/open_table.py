@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.fs as pafs
 from deltalake import DeltaTable, Field, PostCommitHookProperties, Schema
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.schema import ArrayType, PrimitiveType
 
-from gold_assets.delta.commit_races import CommitConflict, until_committed
+from gold_assets.delta.commit_races import CommitConflict, races_told, until_committed
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.types import type_name
@@ -112,13 +112,14 @@ def keep_log(name: str, delta_table: DeltaTable) -> None:
         if delta_table.metadata().configuration.get(LOG_CLEANUP, "true").lower() == "false":
             return
         try:
-            delta_table.alter.set_table_properties(
-                {LOG_CLEANUP: "false"},
-                post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
-            )
-        except CommitFailedError as error:
+            with races_told():
+                delta_table.alter.set_table_properties(
+                    {LOG_CLEANUP: "false"},
+                    post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
+                )
+        except CommitConflict:
             delta_table.update_incremental()
-            raise CommitConflict(str(error)) from error
+            raise
 
     until_committed(name, delta_table.table_uri, commit_once)
 

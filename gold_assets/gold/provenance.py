@@ -15,9 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError
 
-from gold_assets.delta.commit_races import CommitConflict, until_committed
+from gold_assets.delta.commit_races import races_told, until_committed
 from gold_assets.delta.dates import contiguous, days
 from gold_assets.delta.log import Commit, DeltaLog
 
@@ -200,15 +199,13 @@ def keep_what_the_log_tells(name: str, table: DeltaTable, since: int) -> None:
 def say(table: DeltaTable, summary: Summary) -> None:
     """One commit that carries the summary and nothing else. Raises ``CommitConflict`` where another writer was faster."""
     said = json.dumps({STAMP: {_SUMMARY: summary.as_json()}})
-    try:
+    with races_told():
         write_deltalake(
             table,
             pa.schema(table.schema().to_arrow()).empty_table(),
             mode="append",
             commit_properties=CommitProperties(custom_metadata={"userMetadata": said}),
         )
-    except CommitFailedError as error:
-        raise CommitConflict(str(error)) from error
     table.update_incremental()
 
 
