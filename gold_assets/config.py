@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     fresh_by_hour: int = Field(default=6, ge=0, le=23)
     engine: Literal["sail", "spark"] = "sail"
     spark_master: str | None = None
-    spark_remote: str | None = None
+    spark_remote: SecretStr | None = None
     spark_conf: str | None = None
     spark_jars: str | None = None
     storage_options: SecretStr | None = None
@@ -172,6 +172,11 @@ def load_settings(tables: Sequence[Table] = TABLES) -> Settings:
             f"{setting} is {first['input']!r}, expected {_expected(first)}: correct it or unset it."
         ) from None
     storage.use(settings.store_options())
+    if settings.alert_webhook is not None:
+        storage.hide(settings.alert_webhook.get_secret_value())
+    for address in (settings.spark_remote, settings.alert_smtp):
+        if address is not None:
+            storage.hide_address(address.get_secret_value())
     return settings
 
 

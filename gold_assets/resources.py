@@ -1,5 +1,6 @@
 """What the assets run on: the lake's tables, and the engine that computes them."""
 
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gold_assets.config import Settings, is_catalog_name
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.storage import without_credentials, without_secrets
 from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.declaration import Table
@@ -19,6 +21,9 @@ from gold_assets.gold.lake import Lake
 
 GOLD_WRITERS_POOL = "gold_writers"
 """Whatever writes Gold takes the one slot of this pool."""
+
+_SPARK_REMOTES: dict[str, str] = {}
+"""The address of a Spark Connect server by what the UI may show of it: a resource's configuration is on a page, and the address has a token."""
 
 _LOCATIONS: dict[tuple[object, str], str] = {}
 """Where a catalog had a table when it was first asked for. A sensor's tick has no time to ask each time."""
@@ -41,6 +46,10 @@ class Lakehouse(dg.ConfigurableResource):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Lakehouse":
+        remote = None if settings.spark_remote is None else settings.spark_remote.get_secret_value()
+        shown = None if remote is None else without_credentials(remote)
+        if remote is not None and shown is not None:
+            _SPARK_REMOTES[shown] = remote
         return cls(
             silver=settings.lake.silver,
             places=dict(settings.lake.places),
@@ -49,7 +58,7 @@ class Lakehouse(dg.ConfigurableResource):
             checkpoint=settings.checkpoint_path,
             engine=settings.engine,
             spark_master=settings.spark_master,
-            spark_remote=settings.spark_remote,
+            spark_remote=shown,
             spark_conf=settings.spark_conf,
             spark_jars=settings.spark_jars,
         )
@@ -85,7 +94,7 @@ class Lakehouse(dg.ConfigurableResource):
 
         return SparkEngine(
             master=self.spark_master,
-            remote=self.spark_remote,
+            remote=None if self.spark_remote is None else _SPARK_REMOTES.get(self.spark_remote, self.spark_remote),
             conf_file=self.spark_conf,
             jars=self.spark_jars,
             places=[self.silver, *self.places.values(), *([self.checkpoint] if self.checkpoint else [])],
@@ -122,8 +131,13 @@ def _open_with_dagster(conf: dict[str, Any]) -> SparkSession:
 
 @contextmanager
 def one_sentence_failures() -> Iterator[None]:
-    """Let a step fail with the sentence of a ``UserError`` in place of its stack trace."""
+    """Let a step fail with the sentence of a ``UserError`` in place of its stack trace, and with no secret in what Dagster records."""
     try:
         yield
     except UserError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from None
+        raise dg.Failure(description=without_secrets(str(error)), allow_retries=False) from None
+    except Exception as error:
+        told = "".join(traceback.format_exception(error))
+        if (safe := without_secrets(told)) != told:
+            raise dg.Failure(description=safe) from None
+        raise

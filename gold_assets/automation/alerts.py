@@ -203,11 +203,13 @@ def _deliver(messenger: Messenger, unsent: Unsent, now: float) -> str:
                 sent += 1
             unsent.failures = 0
             return f"Told by {messenger.name}: {count_of(sent, 'message')}."
-        except OSError as error:
+        # Whatever it is, the others are told, and what was told is remembered. Only of an OSError is the text known to hold no secret.
+        except Exception as error:
+            why = str(error) if isinstance(error, OSError) else type(error).__name__
             unsent.failures += 1
             unsent.again_at = now + min(30 * 2**unsent.failures, _LONGEST_PAUSE)
             return (
-                f"{count_of(len(unsent.messages), 'message')} could not be told by {messenger.name} ({error}): correct its setting, or "
+                f"{count_of(len(unsent.messages), 'message')} could not be told by {messenger.name} ({why}): correct its setting, or "
                 f"see why it does not answer; the next attempt is in {unsent.again_at - now:.0f} s."
             )
     return (

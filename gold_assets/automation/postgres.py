@@ -12,6 +12,8 @@ from dagster_postgres.utils import create_pg_engine, get_token_provider_from_con
 from gold_assets.automation.check_states import RemembersCheckStates
 from gold_assets.automation.one_claim_at_a_time import OneClaimAtATime
 from gold_assets.dagster_internals import ConfigurableClassData
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.storage import hide
 
 _EVENTS_AT_ONCE = "100"
 
@@ -36,8 +38,10 @@ class StaysConnectedPostgresStorage(DagsterPostgresStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Any
     ) -> "StaysConnectedPostgresStorage":
+        address = pg_url_from_config(config_value)
+        _check(address)
         return cls(
-            pg_url_from_config(config_value),
+            address,
             config_value.get("should_autocreate_tables", True),
             inst_data=inst_data,
             token_provider=get_token_provider_from_config(config_value),
@@ -68,6 +72,22 @@ class _Events(OneClaimAtATime, RemembersCheckStates, PostgresEventLogStorage):
     def dispose(self) -> None:
         super().dispose()
         self._engine.dispose()
+
+
+def _check(address: str) -> None:
+    """Raise ``UserError`` where the address cannot be read, or a part of its password would count as the host, which errors name."""
+    try:
+        url = sa.make_url(address)
+        is_read = "@" not in (url.host or "")
+    except (sa.exc.ArgumentError, ValueError):
+        is_read = False
+    if not is_read:
+        raise UserError(
+            "The address of PostgreSQL, DAGSTER_POSTGRES_URL, is none as expected, postgresql://user:password@host:5432/name: "
+            "percent-encode what its password has of : / @ and the like (%3A, %2F, %40)."
+        )
+    if url.password:
+        hide(str(url.password))
 
 
 def _engine(address: str, token_provider: Any) -> sa.Engine:

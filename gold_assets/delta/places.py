@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.storage import located
@@ -23,13 +23,12 @@ def absolute(place: str) -> str:
 
 def resolved(place: str) -> str:
     """The same text for whatever names the same place: by symlinks, ``..``, slashes, ``file://`` or another scheme of the store."""
-    if not _URI.match(place):
-        return os.path.realpath(Path(place).expanduser())
-    uri = urlsplit(place)
-    if uri.scheme == "file":
-        return os.path.realpath(unquote(uri.path))
-    path = posixpath.normpath("/" + unquote(uri.path).lstrip("/"))
-    return f"{_ONE_STORE.get(uri.scheme, uri.scheme)}://{uri.netloc.lower()}{path}".rstrip("/")
+    scheme, rest = located(place)
+    if scheme == "file":
+        return os.path.realpath(rest)
+    store, _, path = rest.partition("/")
+    path = posixpath.normpath("/" + path.lstrip("/"))
+    return f"{_ONE_STORE.get(scheme.lower(), scheme.lower())}://{store.lower()}{path}".rstrip("/")
 
 
 def refuse_overlaps(places: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Object stores: where credentials come from, that they are never shown, and what a store means by its answers.
+"""Object stores: where credentials come from, that neither they nor other secrets are ever shown, and what a store means by its answers.
 
 delta-rs, Sail and Spark all read the environment's ``AWS_*``, ``AZURE_*`` and ``GOOGLE_*`` variables, so the environment is
 the one place from which all three get them.
@@ -8,11 +8,12 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 _OPTION = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _SECRET = re.compile(r"SECRET|KEY|TOKEN|PASSWORD|SAS|SERVICE_ACCOUNT|CREDENTIALS")
+_PARAMETER = re.compile(r"(?<=;)(?!(?:use_ssl|user_id|user_agent|session_id)=)[^;]+")
 _SHORTEST_SECRET = 6
 """A shorter value may be a word of any sentence."""
 
@@ -43,12 +44,39 @@ def use(options: Mapping[str, str]) -> None:
     os.environ.update({name.upper(): value for name, value in options.items()})
 
 
+_hidden: set[str] = set()
+
+
+def hide(*secrets: str) -> None:
+    """Let ``without_secrets`` hide these in this process, too, as they are and percent-encoded."""
+    _hidden.update(text for secret in secrets for text in (secret, unquote(secret), quote(secret, safe="")))
+
+
+def hide_address(address: str) -> None:
+    """Let ``without_secrets`` hide the password and the parameters in the address of a server."""
+    password = re.search(r"//[^/:@]*:(.*)@", address)
+    values = [parameter.partition("=")[2] for parameter in _PARAMETER.findall(address)]
+    hide(*values, *([password[1]] if password else []))
+
+
 def without_secrets(text: str) -> str:
-    """The text with ``***`` in place of each secret that the environment holds for a store."""
-    for name, value in os.environ.items():
-        if _OPTION.fullmatch(name) and _SECRET.search(name) and len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, "***")
+    """The text with ``***`` in place of each secret that the environment holds for a store, or that is to be hidden."""
+    of_stores = {value for name, value in os.environ.items() if _OPTION.fullmatch(name) and _SECRET.search(name)}
+    for secret in sorted(of_stores | _hidden, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
     return text
+
+
+def without_credentials(address: str) -> str:
+    """The address of a server with ``***`` in place of its user and of its parameters, each after a ``;``, but for those that are known to be none.
+
+    A text that is no address may be a secret as a whole.
+    """
+    if "://" not in address:
+        return "***"
+    address = re.sub(r"(?<=//).*@", "***@", address)
+    return _PARAMETER.sub("***", address)
 
 
 _WRONG_CREDENTIALS = {"SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed", "XAdminUserNotFound"}

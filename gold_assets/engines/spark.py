@@ -21,7 +21,7 @@ from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.sql import SPARK
-from gold_assets.delta.storage import located
+from gold_assets.delta.storage import located, without_credentials, without_secrets
 from gold_assets.engines import SliceBounds, class_archive, spark_jars
 from gold_assets.engines import spark_runtime as runtime
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
@@ -261,13 +261,13 @@ class SparkEngine:
             extensions = session.conf.get("spark.sql.extensions", "") or ""
         except PySparkException as error:
             raise UserError(
-                f"The Spark Connect server at {remote} refused the session ({_what_spark_says(error)}): "
+                f"The Spark Connect server at {without_credentials(remote)} refused the session ({_what_spark_says(error)}): "
                 "correct GOLD_SPARK_REMOTE or mend the server."
             ) from error
         if _DELTA["spark.sql.extensions"] not in extensions:
             packages = spark_jars.coordinates(self._schemes)["spark.jars.packages"]
             raise UserError(
-                f"The Spark Connect server at {remote} knows no Delta tables: start it with --packages {packages} and "
+                f"The Spark Connect server at {without_credentials(remote)} knows no Delta tables: start it with --packages {packages} and "
                 + " ".join(f"--conf {key}={value}" for key, value in _DELTA.items())
                 + "."
             )
@@ -327,7 +327,7 @@ def _in_time(work: Callable[[], SparkSession], master: str) -> SparkSession:
 
 def _what_spark_says(error: Exception) -> str:
     """The first line of a JVM's failure that is not about the call, and the last cause that it names."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in without_secrets(str(error)).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("An error occurred while calling")] or [reason(error)]
     causes = [line.removeprefix("Caused by: ") for line in lines[1:] if line.startswith("Caused by: ")]
     return " <- ".join([lines[0].removeprefix(": ").rstrip(".!"), *causes[-1:]])

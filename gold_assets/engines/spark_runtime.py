@@ -14,12 +14,16 @@ from urllib.parse import urlsplit
 
 import pyspark
 from packaging.requirements import Requirement
+from pyspark.errors import PySparkException
 
+from gold_assets.delta import storage
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.pyspark_internals import connect_channel
 from gold_assets.engines.spark_jars import delta_version
 
 _OLDEST_JAVA = 17
+_SECRET_KEY = re.compile(r"secret|password|token|access[.]?key|account[.]key", re.IGNORECASE)
+"""Of a Spark setting whose value is not shown: Spark's own pattern for its UI, and Azure's keys."""
 _CONNECT_PORT = 15002
 _CONNECT_SECONDS = 5
 _CONNECT_SERVER_SECONDS = 20
@@ -93,7 +97,10 @@ def s3_settings() -> dict[str, str]:
 
 def check_answers(url: str, setting: str) -> None:
     """Raise ``UserError`` where nothing listens at any address of a master or a Connect server, in a few seconds."""
-    addresses = _addresses(url)
+    try:
+        addresses = _addresses(url)
+    except ValueError:
+        raise not_an_address(url, setting) from None
     problems = []
     for host, port in addresses:
         try:
@@ -102,23 +109,37 @@ def check_answers(url: str, setting: str) -> None:
         except OSError as error:
             problems.append(f"{host}:{port}: {error.strerror or error}")
     if problems:
-        raise UserError(f"{setting} is {url} and does not answer ({', '.join(problems)}): {_start_it(url)}.")
+        shown = storage.without_credentials(url)
+        raise UserError(f"{setting} is {shown} and does not answer ({', '.join(problems)}): {_start_it(url)}.")
 
 
 def check_speaks_connect(remote: str) -> None:
     """Raise ``UserError`` where what listens at ``remote`` is no gRPC server. The client itself would ask for ten minutes."""
     import grpc  # type: ignore[import-untyped]  # comes with pyspark[connect]
 
-    with connect_channel(remote) as channel:
+    try:
+        opened = connect_channel(remote)
+    except PySparkException:  # its text has the address, and so the token
+        raise not_an_address(remote, "GOLD_SPARK_REMOTE") from None
+    with opened as channel:
         try:
             grpc.channel_ready_future(channel).result(_CONNECT_SERVER_SECONDS)
         except grpc.FutureTimeoutError:
             raise UserError(not_spark(remote, "GOLD_SPARK_REMOTE", _CONNECT_SERVER_SECONDS)) from None
 
 
+def not_an_address(url: str, setting: str) -> UserError:
+    """That the setting does not tell where a master or a Connect server is."""
+    form = "sc://host:15002/;use_ssl=true" if setting == "GOLD_SPARK_REMOTE" else "spark://host:7077"
+    return UserError(
+        f"{setting} is {storage.without_credentials(url)}, expected an address such as {form}: correct it or unset it."
+    )
+
+
 def not_spark(url: str, setting: str, seconds: int) -> str:
     """The sentence about an address where something listens that does not talk as Spark does."""
-    return f"{setting} is {url}, where something listens and does not answer as Spark within {seconds} s: {_start_it(url)}."
+    shown = storage.without_credentials(url)
+    return f"{setting} is {shown}, where something listens and does not answer as Spark within {seconds} s: {_start_it(url)}."
 
 
 def _start_it(url: str) -> str:
@@ -157,8 +178,8 @@ def read_properties(path: str) -> dict[str, str]:
         key, *value = re.split(r"\s*[=:\s]\s*", line, maxsplit=1)
         if not key.startswith("spark.") or not value:
             raise UserError(
-                f"Line {number} of {path} (GOLD_SPARK_CONF) is {line!r}, expected a setting such as "
-                "spark.executor.memory 2g: correct the line."
+                f"Line {number} of {path} (GOLD_SPARK_CONF) is no setting such as spark.executor.memory 2g: correct the line."
             )
         settings[key] = value[0]
+    storage.hide(*(value for key, value in settings.items() if _SECRET_KEY.search(key)))
     return settings

@@ -28,6 +28,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.storage import without_credentials
 from gold_assets.engines.spark import SparkEngine, spark_path
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.maintenance import maintain
@@ -143,7 +144,7 @@ def follow(
     """
     if engine.remote is not None:
         raise UserError(
-            f"The stream needs Spark in this process or on a cluster, and GOLD_SPARK_REMOTE is {engine.remote}: unset it, "
+            f"The stream needs Spark in this process or on a cluster, and GOLD_SPARK_REMOTE is {without_credentials(engine.remote)}: unset it, "
             "and set GOLD_SPARK_MASTER where a cluster should do the work."
         )
     checkpoint = Checkpoint(checkpoint_path)

@@ -13,11 +13,11 @@ import dagster as dg
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from deltalake import DeltaTable, Field, Schema
 
-from gold_assets.automation.alerts import State
-from gold_assets.automation.messengers import Message, Webhook
+from gold_assets.automation.alerts import State, Watch
+from gold_assets.automation.messengers import Mailbox, Message, Webhook
 from gold_assets.config import load_settings
 from gold_assets.definitions import build
 from gold_assets.delta.dates import days
@@ -310,6 +310,46 @@ def test_a_mail_goes_to_everybody_named_and_is_told_beside_the_chat(
     text = bytes(mail.content or b"").decode()
     assert f"Subject: gold_assets: The run for Gold's {TUESDAY} failed" in text
     assert "https://dagster.example.com/runs/" in text
+
+
+@pytest.mark.parametrize("written", ["pä/ss#w@rt", "p%C3%A4%2Fss%23w%40rt"])
+def test_a_mail_password_may_hold_any_letter_and_be_written_as_it_is_or_percent_encoded(written: str) -> None:
+    post, heard = Post(), []
+
+    def log_in(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
+        heard.append((data.login.decode(), data.password.decode()))
+        return AuthResult(success=True)
+
+    server = Controller(
+        post, hostname="127.0.0.1", port=free_port(), authenticator=log_in, auth_required=True, auth_require_tls=False
+    )
+    server.start()
+    try:
+        address = f"smtp://jörg:{written}@127.0.0.1:{server.port}"
+        Mailbox("oncall@example.com", address).tell(Message(text="Gold lags,\nfor long.", link="https://here"))
+    finally:
+        server.stop()
+    assert heard == [("jörg", "pä/ss#w@rt")]
+    assert "Subject: gold_assets: Gold lags, for long." in bytes(post.mails[0].content or b"").decode()
+
+
+def test_one_messengers_failure_is_its_own_and_what_was_told_is_remembered(project: Watched, chat: Chat) -> None:
+    class Broken:
+        name = "broken"
+
+        def tell(self, message: Message) -> None:
+            raise ValueError("Port could not be cast to integer value as 'S3cretPart'")
+
+    settings, messengers = load_settings(), [Broken(), Webhook(chat.url)]
+    watch = Watch(project.instance, project.lake, (MONDAY, WEDNESDAY), settings)
+    state, _ = watch.tick(None, messengers, time.time())
+    break_spend(project)
+    assert not project.execute({}, str(TUESDAY))
+    for said in ("Told by webhook: 1 message.", ""):
+        state, told = watch.tick(state.model_dump_json(), messengers, time.time())
+        assert told.endswith(said)
+        assert "S3cretPart" not in told + state.model_dump_json()
+    assert len(chat.heard()) == 1
 
 
 def test_a_teams_workflow_gets_a_card_and_others_a_text() -> None:
