@@ -5,8 +5,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.gold.lake import Lake
@@ -78,6 +80,24 @@ def write_silver(
         schema_mode="merge" if mode == "append" else "overwrite",
     )
     return there or DeltaTable(lake.silver)
+
+
+def as_int96(folder: Path) -> None:
+    """Let the timestamps in a table's files be of the type that Spark gives them by default."""
+    for path in folder.rglob("*.parquet"):
+        rows = pq.ParquetFile(path).read()
+        pq.write_table(rows, path, use_deprecated_int96_timestamps=True, store_schema=False)
+    _tell_sizes(folder)
+
+
+def _tell_sizes(folder: Path) -> None:
+    """Let the log tell the sizes of the files as they are now, and nothing of what is in them."""
+    for log in (folder / "_delta_log").glob("*.json"):
+        actions = [json.loads(line) for line in log.read_text().splitlines()]
+        for action in actions:
+            if "add" in action:
+                action["add"] |= {"size": (folder / unquote(action["add"]["path"])).stat().st_size, "stats": None}
+        log.write_text("\n".join(map(json.dumps, actions)))
 
 
 def commit(folder: Path, *actions: Mapping[str, Any]) -> None:

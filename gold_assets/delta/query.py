@@ -1,5 +1,6 @@
 """SQL over Delta tables by DataFusion, in this process: it starts no engine, and reads deletion vectors right."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,24 +34,34 @@ def query(sql: str, **tables: DeltaTable | View) -> list[dict[str, Any]]:
 
 def query_table(sql: str, **tables: DeltaTable | View) -> pa.Table:
     """The same as an Arrow table."""
-    builder = QueryBuilder()
     views = []
+    known: dict[str, DeltaTable] = {}
+    for name, table in tables.items():
+        if isinstance(table, View):
+            known[f"{name}_table"] = table.table
+            views.append(f"{name} AS (SELECT {table.select} FROM {name}_table WHERE {table.where})")
+        else:
+            known[name] = table
+    if views:
+        sql = f"WITH {', '.join(views)} {sql}"
     try:
-        for name, table in tables.items():
-            if isinstance(table, View):
-                register(builder, f"{name}_table", table.table)
-                views.append(f"{name} AS (SELECT {table.select} FROM {name}_table WHERE {table.where})")
-            else:
-                register(builder, name, table)
-        if views:
-            sql = f"WITH {', '.join(views)} {sql}"
-        as_table(builder.execute(f"SET datafusion.execution.target_partitions = {_PARTITIONS}"))
-        return as_table(builder.execute(sql))
+        return as_table(datafusion(known, partitions=_PARTITIONS).execute(sql))
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        read = [table.table if isinstance(table, View) else table for table in tables.values()]
-        places = " and ".join(table.table_uri for table in read)
+        places = " and ".join(table.table_uri for table in known.values())
         otherwise = "see that the files are there and whole, then run again"
         raise Unreadable(f"Rows of {places} cannot be read ({reason(error)}): {remedy(error, otherwise)}.") from error
+
+
+def datafusion(tables: Mapping[str, DeltaTable], *, partitions: int | None = None) -> QueryBuilder:
+    """What runs SQL over the tables, by the names given, in so many ``partitions``, by default as many as there are cores."""
+    builder = QueryBuilder()
+    # Spark writes a timestamp as INT96 by default. As nanoseconds, in 64 bits, the year 9999 becomes 1816.
+    builder.execute("SET datafusion.execution.parquet.coerce_int96 = 'us'")
+    if partitions is not None:
+        builder.execute(f"SET datafusion.execution.target_partitions = {partitions}")
+    for name, table in tables.items():
+        register(builder, name, table)
+    return builder
 
 
 def as_table(stream: Any) -> pa.Table:

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
@@ -28,7 +28,8 @@ from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates, has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
-from gold_assets.delta.scratch import of_files, register
+from gold_assets.delta.query import datafusion
+from gold_assets.delta.scratch import of_files
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.delta.storage import located
 from gold_assets.engines import CannotOrder, SliceBounds
@@ -153,11 +154,9 @@ class SailEngine:
         schema = pa.schema(table.schema().to_arrow())
         columns = ", ".join(map(DATAFUSION.name, schema.names))
         where = "" if on is None else f" WHERE {on.sql(DATAFUSION)}"
-        builder = QueryBuilder()
         scratch = tempfile.mkdtemp(dir=self._scratch_folder())
         try:
-            register(builder, "rows", table)
-            batches = builder.execute(f"SELECT {columns} FROM rows{where}")
+            batches = datafusion({"rows": table}).execute(f"SELECT {columns} FROM rows{where}")
             ds.write_dataset(
                 (pa.record_batch(batch).cast(schema) for batch in batches),
                 scratch,
