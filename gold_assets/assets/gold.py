@@ -2,16 +2,17 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 
 from gold_assets.assets.events import materializations
-from gold_assets.assets.metadata import declared_metadata, metadata_by_date
+from gold_assets.assets.metadata import declared_metadata, metadata_by_date, refreshed_numbers
 from gold_assets.assets.silver import SILVER
 from gold_assets.config import Settings
 from gold_assets.dagster_internals import report_materializations_oneself
 from gold_assets.delta.dates import dates_text
+from gold_assets.delta.errors import UserError
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.plan import by_step
 from gold_assets.gold.refresh import refresh
@@ -47,10 +48,15 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
         if not as_a_whole:
             report_materializations_oneself(context)
         for table in selected:
-            written, current = (
-                metadata_by_date(table, lake.places[table.name], refreshed),
-                refreshed.current[table.name],
-            )
+            current = refreshed.current[table.name]
+            written: dict[dt.date, dict[str, Any]]
+            try:
+                written = metadata_by_date(table, lake.places[table.name], refreshed)
+            except UserError as error:  # it is written, whatever can be told of it
+                context.log.warning("Of %s no more is told than what was written: %s", table.name, error)
+                written = {
+                    date: dict(refreshed_numbers(table, date, refreshed)) for date in refreshed.dates[table.name]
+                }
             if as_a_whole:
                 for date, metadata in written.items():
                     context.add_asset_metadata(metadata, table.name, str(date))

@@ -28,8 +28,13 @@ class View:
 
 
 def query(sql: str, **tables: DeltaTable | View) -> list[dict[str, Any]]:
-    """The rows that ``sql``, a SELECT, makes of ``tables``, which it names as the arguments do. Raises ``Unreadable``."""
-    return query_table(sql, **tables).to_pylist()
+    """The rows that ``sql``, a SELECT, makes of ``tables``, which it names as the arguments do. Raises ``Unreadable``.
+
+    A day or a moment beyond the years 1 to 9999, which Python does not have, is the text that Arrow writes for it.
+    """
+    table = query_table(sql, **tables)
+    columns = [_values(column) for column in table.columns]
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def query_table(sql: str, **tables: DeltaTable | View) -> pa.Table:
@@ -62,6 +67,28 @@ def datafusion(tables: Mapping[str, DeltaTable], *, partitions: int | None = Non
     for name, table in tables.items():
         register(builder, name, table)
     return builder
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return column.to_pylist()
+    except (OverflowError, ValueError):
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: Any) -> Any:
+    if not scalar.is_valid:
+        return None
+    if isinstance(scalar, pa.StructScalar):
+        return {name: _value(field) for name, field in scalar.items()}
+    if isinstance(scalar, pa.MapScalar):
+        return [tuple(_value(entry).values()) for entry in scalar.values]
+    if isinstance(scalar, pa.ListScalar):
+        return [_value(item) for item in scalar.values]
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        return str(scalar.cast(pa.string()))
 
 
 def as_table(stream: Any) -> pa.Table:

@@ -198,7 +198,9 @@ def _actions_in(files: pafs.FileSystem, path: str) -> Iterator[dict[str, Any]]:
             yield from map(json.loads, file.read().splitlines())
             return
         parquet = pq.ParquetFile(file)
-        wanted = [name for name in ("add", "sidecar") if name in parquet.schema_arrow.names]
+        # Not the statistics as values, among which are days that Python does not have.
+        of_an_add = ("path", "partitionValues", "size", "modificationTime", "stats", "deletionVector")
+        wanted = [*(f"add.{name}" for name in of_an_add), "sidecar"]
         for batch in parquet.iter_batches(columns=wanted):
             yield from batch.to_pylist(maps_as_pydicts="strict")
 

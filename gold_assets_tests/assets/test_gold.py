@@ -1,17 +1,20 @@
 """The multi-asset on a real instance: what it writes, and what Dagster is told."""
 
+import dataclasses
 import datetime as dt
 
 import dagster as dg
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
-from gold_assets.assets.gold import GOLD_WRITERS_POOL
+from gold_assets.assets.gold import GOLD_WRITERS_POOL, gold_assets
 from gold_assets.assets.silver import SILVER
+from gold_assets.config import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
-from gold_assets_tests.project import daily_partitions, gold_tables, resources_on, silver_transactions
-from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.project import daily_partitions, gold_checks, gold_tables, resources_on, silver_transactions
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, with_type, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
 pytestmark = pytest.mark.sail
@@ -100,6 +103,39 @@ def test_a_date_whose_rows_all_went_away_ends_empty_and_the_run_succeeds(
     assert materialize(silver, instance).success
     assert latest(instance, "user_spend_summary", MONDAY).metadata["dagster/partition_row_count"].value == 0
     assert_gold_is_true(silver)
+
+
+def test_a_moment_that_python_does_not_have_fails_neither_a_run_nor_its_checks(
+    lake: Lake, instance: dg.DagsterInstance
+) -> None:
+    """The last moment of the year 9999 west of Greenwich is in the year 10000 of UTC."""
+    schema = with_type("valid_to", pa.timestamp("us", "UTC"))
+    far = pa.scalar(253_402_318_799_000_000, schema.field("valid_to").type)
+    rows = pa.Table.from_pylist([high_risk_row(), row(amount=None)], schema=schema)
+    rows = rows.set_column(rows.column_names.index("valid_to"), schema.field("valid_to"), pa.array([far, far]))
+    write_deltalake(lake.silver, rows, partition_by=["event_date"])
+    done = dg.materialize(
+        [gold_tables, silver_transactions, gold_checks],
+        selection=dg.AssetSelection.assets(gold_tables),
+        partition_key=str(MONDAY),
+        resources=resources_on(lake),
+        instance=instance,
+    )
+    assert done.success
+    assert all(found.passed for found in done.get_asset_check_evaluations() if found.check_name == "reconciles")
+
+
+def test_what_cannot_be_told_of_a_run_fails_no_run(silver: Lake, instance: dg.DagsterInstance) -> None:
+    tables = [dataclasses.replace(table, numbers={"odd": "no_such_column"}) for table in TABLES]
+    done = dg.materialize(
+        [gold_assets(load_settings(tables)), silver_transactions],
+        selection=dg.AssetSelection.assets(*NAMES),
+        partition_key=str(MONDAY),
+        resources=resources_on(silver),
+        instance=instance,
+    )
+    assert done.success
+    assert latest(instance, "user_spend_summary", MONDAY).metadata["dagster/partition_row_count"].value == 1
 
 
 def test_a_users_mistake_fails_the_run_with_its_one_sentence(lake: Lake, instance: dg.DagsterInstance) -> None:
