@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -82,16 +82,10 @@ def write_silver(
     return there or DeltaTable(lake.silver)
 
 
-def as_int96(folder: Path) -> None:
-    """Let the timestamps in a table's files be of the type that Spark gives them by default."""
+def rewrite_files(folder: Path, change: Callable[[pa.Table], pa.Table], **how: Any) -> None:
+    """Put ``change`` of each of a table's files in its place, written as ``how`` says. The log tells nothing of what is in them."""
     for path in folder.rglob("*.parquet"):
-        rows = pq.ParquetFile(path).read()
-        pq.write_table(rows, path, use_deprecated_int96_timestamps=True, store_schema=False)
-    _tell_sizes(folder)
-
-
-def _tell_sizes(folder: Path) -> None:
-    """Let the log tell the sizes of the files as they are now, and nothing of what is in them."""
+        pq.write_table(change(pq.ParquetFile(path).read()), path, **how)
     for log in (folder / "_delta_log").glob("*.json"):
         actions = [json.loads(line) for line in log.read_text().splitlines()]
         for action in actions:

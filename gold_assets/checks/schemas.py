@@ -53,4 +53,6 @@ def silver_schema(inspection: Inspection, check: Check) -> Iterator[Finding]:
         {"column": lent.name, "type": type_name(lent.field), "in_silver": lent.source} for lent in silver.columns.lent
     ]
     numbers: dict[str, Number | str] = {"columns": len(columns), "silver_version": silver.version}
-    yield Finding(check, None, True, f"Version {silver.version} has every column of the contract.", numbers, columns)
+    summary = f"Version {silver.version} has every column of the contract."
+    summary += "".join(f" {name} stays in Silver: {why}." for name, why in silver.columns.left.items())
+    yield Finding(check, None, True, summary, numbers, columns)

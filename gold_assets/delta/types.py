@@ -1,7 +1,16 @@
-"""Delta's types by their names."""
+"""Delta's types: their names, what is within them, and what each can become."""
+
+import re
+from collections.abc import Iterator
 
 from deltalake import Field
-from deltalake.schema import ArrayType, PrimitiveType
+from deltalake.schema import ArrayType, MapType, PrimitiveType, StructType, VariantType
+
+Type = PrimitiveType | StructType | ArrayType | MapType | VariantType
+
+_DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
+_INTEGERS = {"byte": 3, "short": 5, "integer": 10, "long": 19}
+"""By type, the digits of its largest number."""
 
 
 def type_name(field: Field) -> str:
@@ -10,4 +19,65 @@ def type_name(field: Field) -> str:
         return field.type.type
     if isinstance(field.type, ArrayType) and isinstance(field.type.element_type, PrimitiveType):
         return f"array<{field.type.element_type.type}>"
-    return field.type.to_json()
+    return plain(field.type).to_json()
+
+
+def plain(type: Type) -> Type:
+    """The type with what it holds and no more: any part may be NULL, and no feature of Delta says anything of one."""
+    if isinstance(type, StructType):
+        return StructType([Field(field.name, plain(field.type)) for field in type.fields])
+    if isinstance(type, ArrayType):
+        return ArrayType(plain(type.element_type))
+    if isinstance(type, MapType):
+        return MapType(plain(type.key_type), plain(type.value_type))
+    return type
+
+
+def parts(type: Type) -> Iterator[str]:
+    """The names of the plain types that it is made of."""
+    if isinstance(type, StructType):
+        for field in type.fields:
+            yield from parts(field.type)
+    elif isinstance(type, ArrayType):
+        yield from parts(type.element_type)
+    elif isinstance(type, MapType):
+        yield from parts(type.key_type)
+        yield from parts(type.value_type)
+    elif isinstance(type, PrimitiveType):
+        yield type.type
+
+
+def can_become(type: Type, other: Type) -> bool:
+    """Whether every value of the type is one of the other, as Delta widens types and adds fields at the end of a struct."""
+    if isinstance(type, StructType) and isinstance(other, StructType):
+        first = other.fields[: len(type.fields)]
+        return len(first) == len(type.fields) and all(
+            old.name == new.name and can_become(old.type, new.type) for old, new in zip(type.fields, first, strict=True)
+        )
+    if isinstance(type, ArrayType) and isinstance(other, ArrayType):
+        return can_become(type.element_type, other.element_type)
+    if isinstance(type, MapType) and isinstance(other, MapType):
+        return can_become(type.key_type, other.key_type) and can_become(type.value_type, other.value_type)
+    if isinstance(type, PrimitiveType) and isinstance(other, PrimitiveType):
+        return type.type == other.type or _is_wider(type.type, other.type)
+    return False
+
+
+def _is_wider(name: str, other: str) -> bool:
+    if name in _INTEGERS:
+        if other == "double":
+            return name != "long"
+        if other in _INTEGERS:
+            return _INTEGERS[other] > _INTEGERS[name]
+    digits, wider = _digits(name), _digits(other)
+    if digits is not None and wider is not None:
+        return wider[0] >= digits[0] and wider[1] >= digits[1]
+    return (name, other) in (("float", "double"), ("date", "timestamp_ntz"))
+
+
+def _digits(name: str) -> tuple[int, int] | None:
+    """Of a decimal, and of an integer as one, the digits before the point and after it."""
+    if name in _INTEGERS:
+        return _INTEGERS[name] + (name == "long"), 0
+    found = _DECIMAL.fullmatch(name)
+    return None if found is None else (int(found[1]) - int(found[2]), int(found[2]))

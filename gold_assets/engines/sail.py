@@ -32,6 +32,7 @@ from gold_assets.delta.query import datafusion
 from gold_assets.delta.scratch import of_files
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.delta.storage import located
+from gold_assets.delta.types import parts
 from gold_assets.engines import CannotOrder, SliceBounds
 from gold_assets.engines.closed_door import close_door, connections_to, hang_up
 from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
@@ -98,8 +99,10 @@ def _reads_exactly(table: DeltaTable, on: RowsOn | None) -> bool:
     It takes the log's statistics for exact: it skips files by them, and where a column's least and greatest are equal it returns
     that number in place of the file's. They are not exact: NaN is left out, decimals and doubles are rounded. Where it gets the
     log as data, filters on data columns alone bring it statistics. It does not find the versions before the newest
-    checkpoint, nor files that a log names by absolute paths.
+    checkpoint, nor files that a log names by absolute paths, and does not know the type VOID.
     """
+    if any("void" in parts(field.type) for field in table.schema().fields):
+        return False
     by_partition = on is None or on.column.name in table.metadata().partition_columns
     return by_partition and table.version() >= DeltaLog(table).last_checkpoint() and not has_files_elsewhere(table)
 

@@ -79,6 +79,8 @@ def refresh(
     logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
     for theirs, ours in silver.columns.renamed.items():
         logger.info("Silver's column %s is called %s here", theirs, ours)
+    for name, why in silver.columns.left.items():
+        logger.warning("Silver's column %s stays there: %s", name, why)
     logger.info(
         "Refreshing %s on %s from Silver version %d",
         ", ".join(table.name for table in tables),

@@ -1,5 +1,6 @@
 """Silver's columns as the project knows them: under which names, and with which of the types that the contract takes."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +10,29 @@ from deltalake.schema import PrimitiveType
 
 from gold_assets.delta.dates import EVENT_DATE, DateColumn
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.types import type_name
+from gold_assets.delta.types import parts, plain, type_name
 from gold_assets.silver.contract import SILVER_COLUMNS, SilverColumn
 
 _LENT_AS = "silver_{}"
 """The name of a column of Silver whose own name means something else here."""
 
 
+_CHAR = "__CHAR_VARCHAR_TYPE_STRING"
+"""Where Spark keeps what a column was declared as, whose text is a string to Delta."""
+
+
 @dataclass(frozen=True)
 class Lent:
-    """A column as the project knows it, and the column of Silver that it is."""
+    """A column as the project knows it, and the column of Silver that it is.
+
+    Attributes:
+        is_char: a CHAR, of which blanks at the end do not count: Spark may store them or not.
+    """
 
     name: str
     source: str
     type: Any
+    is_char: bool = False
 
     @property
     def field(self) -> Field:
@@ -31,10 +41,15 @@ class Lent:
 
 @dataclass(frozen=True)
 class SilverColumns:
-    """All of Silver's columns, in its order, under the names by which the project knows them; and the one that dates a row."""
+    """Silver's columns, in its order, under the names by which the project knows them; and the one that dates a row.
+
+    Attributes:
+        left: by Silver's name, why a column is not among them.
+    """
 
     lent: tuple[Lent, ...]
     date: DateColumn
+    left: Mapping[str, str]
 
     @property
     def renamed(self) -> Mapping[str, str]:
@@ -43,8 +58,9 @@ class SilverColumns:
 
     @property
     def as_they_are(self) -> bool:
-        """Whether Silver has them all by the same names, and dates its rows by a date."""
-        return not self.renamed and self.date.type == "date"
+        """Whether Silver has them all by the same names and as they are read, and dates its rows by a date."""
+        is_char = any(column.is_char for column in self.lent)
+        return not self.renamed and not self.left and not is_char and self.date.type == "date"
 
 
 def known_columns(
@@ -64,10 +80,14 @@ def known_columns(
     taken = {*sources, *(name.lower() for name in reserved)}
     theirs = {field.name.lower() for field in fields}
     lent: list[Lent] = []
+    left: dict[str, str] = {}
     for field in fields:
         names = [name for name, source in sources.items() if source.name == field.name]
         lent += [_required(name, field) for name in names]
         if names and not (EVENT_DATE in names and date.type != "date"):
+            continue
+        if why := _cannot_travel(field):
+            left[field.name] = why
             continue
         name = field.name
         if name.lower() in taken:
@@ -77,14 +97,27 @@ def known_columns(
                     f"Silver at {uri} has the columns {field.name} and {name}, of which the first would have to travel under "
                     f"the second's name, since the tables need {field.name} for their own: rename one of them in Silver."
                 )
-        lent.append(Lent(name, field.name, field.type))
-    return SilverColumns(tuple(lent), date)
+        lent.append(_as_it_is(name, field))
+    return SilverColumns(tuple(lent), date, left)
 
 
 def _required(name: str, field: Field) -> Lent:
     if name == EVENT_DATE and type_name(field) != "date":
         return Lent(name, field.name, PrimitiveType("date"))
-    return Lent(name, field.name, field.type)
+    return _as_it_is(name, field)
+
+
+def _as_it_is(name: str, field: Field) -> Lent:
+    return Lent(name, field.name, plain(field.type), str(field.metadata.get(_CHAR, "")).startswith("char("))
+
+
+def _cannot_travel(field: Field) -> str:
+    """Why a column that nothing needs stays in Silver; empty where it travels."""
+    if "void" in parts(field.type):
+        return "it has the type VOID, which holds nothing and which not every reader knows"
+    if not isinstance(field.type, PrimitiveType) and re.search(r"\bchar\(", str(field.metadata.get(_CHAR, ""))):
+        return "a CHAR is within it, which Spark stores with blanks at its end or without"
+    return ""
 
 
 def _source(uri: str, fields: Sequence[Field], column: SilverColumn, given: str | None) -> Field:

@@ -102,7 +102,11 @@ class Silver:
         selected = []
         for column in self.columns.lent:
             value = F.col(SPARK.name(column.source))
-            selected.append((value.cast("date") if column.name == EVENT_DATE else value).alias(column.name))
+            if column.name == EVENT_DATE:
+                value = value.cast("date")
+            elif column.is_char:
+                value = F.rtrim(value)
+            selected.append(value.alias(column.name))
         return rows.select(*selected)
 
     def view(self, dates: Collection[dt.date], *, and_null: bool = False) -> View:
@@ -110,7 +114,10 @@ class Silver:
         selected = []
         for column in self.columns.lent:
             value = DATAFUSION.name(column.source)
-            value = f"CAST({value} AS DATE)" if column.name == EVENT_DATE else value
+            if column.name == EVENT_DATE:
+                value = f"CAST({value} AS DATE)"
+            elif column.is_char:
+                value = f"rtrim({value}, ' ')"
             selected.append(f"{value} AS {DATAFUSION.name(column.name)}")
         where = RowsOn(dates, and_null, self.columns.date).sql(DATAFUSION)
         return View(self.table, ", ".join(selected), where or "false")
