@@ -1,7 +1,9 @@
 """That what Silver has changed has reached the tables, all of them, in time."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+
+from deltalake import DeltaTable
 
 from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, listed
 from gold_assets.checks.inspection import Inspection
@@ -15,6 +17,7 @@ _DAY = dt.timedelta(days=1)
 
 
 def one_silver_version(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+    held = {date for other in inspection.lake.tables for date in _held(inspection.gold(other))}
     for date in inspection.dates:
         sources = {other.name: inspection.made_from[other.name].get(date) for other in inspection.lake.tables}
         numbers: dict[str, Number | str] = {
@@ -23,9 +26,18 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
         unknown = [name for name, source in sources.items() if source is None]
         known = [source for source in sources.values() if source is not None]
         versions = {source.silver_version for source in known}
-        if unknown:
-            passed, summary = False, f"No refresh of {', '.join(unknown)} is in the log: materialize the date again."
-        elif len({source.silver_table_id for source in known}) > 1:
+        doubt = ""
+        if unknown:  # reconciles compares those with the newest
+            versions.add(inspection.silver.version)
+            doubt = (
+                f" No refresh of {', '.join(unknown)} is in the log: by reconciles they hold Silver's newest version, "
+                f"{inspection.silver.version}, or fail."
+            )
+        if not known and date not in held:
+            passed, summary, doubt = False, "No refresh of it is in the log, and no table has rows: materialize it.", ""
+        elif (
+            len({source.silver_table_id for source in known} | ({inspection.silver.table_id} if unknown else set())) > 1
+        ):
             passed, summary = False, "The tables come from different Silver tables: materialize the date again."
         elif len(versions) == 1:
             passed, summary = True, f"All tables come from Silver version {max(versions)}."
@@ -39,29 +51,34 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
             summary = (
                 f"The tables come from Silver versions {listed(versions)}: materialize the date again, all tables."
             )
-        yield Finding(check, date, passed, summary, numbers)
+        yield Finding(check, date, passed, summary + doubt, numbers)
 
 
 def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
     behind: dict[dt.date, list[str]] = {}
+    unknown: set[dt.date] = set()
     for table in inspection.lake.tables:
+        held = _held(inspection.gold(table))
         for date in inspection.dates:
             source = inspection.made_from[table.name].get(date)
-            if (
+            if source is None and date in held:
+                unknown.add(date)  # reconciles compares it with the newest
+            elif (
                 source is None
                 or source.silver_table_id != inspection.silver.table_id
                 or inspection.silver_changes.changed_after(date, source.silver_version) is not False
             ):
                 behind.setdefault(date, []).append(table.name)
     stale = sorted(behind)
+    doubt = f" Of {dates_text(unknown, 5)} no refresh is in the log: reconciles tells." if unknown else ""
     yield Finding(
         check,
         None,
         not stale,
-        f"All {len(inspection.dates)} dates looked at hold Silver's newest rows."
+        f"All {len(inspection.dates)} dates looked at hold Silver's newest rows.{doubt}"
         if not stale
         else f"{len(stale)} of {len(inspection.dates)} dates looked at have changed since their Gold was made, "
-        f"or are not known to be the same: {dates_text(stale, 5)}. Materialize them.",
+        f"or are not known to be the same: {dates_text(stale, 5)}. Materialize them.{doubt}",
         {"dates": len(inspection.dates), "dates_behind": len(stale), "silver_version": inspection.silver.version},
         [{EVENT_DATE: date, "tables": ", ".join(behind[date])} for date in stale[:ROWS_SHOWN]],
     )
@@ -87,3 +104,8 @@ def yesterday_is_there(table: Table, inspection: Inspection, check: Check) -> It
         else f"{due} was due by {limits.fresh_by_hour}:00 UTC and is not there: materialize it.",
         numbers,
     )
+
+
+def _held(gold: DeltaTable | None) -> Collection[dt.date | None]:
+    """The dates of which a table has rows."""
+    return () if gold is None else FileDates(gold).dates()

@@ -37,7 +37,7 @@ class MadeFrom:
     Attributes:
         silver_table_id, silver_version, silver_commit: the Silver table's id, its version, and the fingerprint of that one's commit.
         table_version: the version of the table that the refresh made.
-        refresh_id: of that commit.
+        refresh_id: of that commit; empty where none is known, and a check has found that the rows are those of that Silver.
         code_version: of the transformation.
         renamed: Silver's columns that have another name here, by Silver's name.
         patches: how many refreshes in a row, up to this one, added to the rows that were there; 0 where it computed them all.
@@ -178,6 +178,15 @@ def made_from(table: DeltaTable, dates: Collection[dt.date | None]) -> Made:
 def sum_up(table: DeltaTable) -> Summary:
     """What all dates of the table at its version were made from."""
     return Summary(table.version(), _read(table, None)[0])
+
+
+def note_verified(table: DeltaTable, verified: Mapping[dt.date | None, MadeFrom]) -> None:
+    """Let the log tell, of dates of which it tells no refresh, the Silver that a check has found them to be equal to.
+
+    The table is at the version that was checked; whatever came after that counts as well. Raises ``CommitConflict``.
+    """
+    summary = sum_up(table)
+    say(table, Summary(summary.version, {**verified, **summary.made}))
 
 
 def keep_what_the_log_tells(name: str, table: DeltaTable, since: int) -> None:
