@@ -1,28 +1,23 @@
 """Publishing: every date that has changed since the last publication is compared with Silver, whoever changed it, and then all are named."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-
-from deltalake import DeltaTable
 
 from gold_assets.checks.catalogue import gold_checks, run
 from gold_assets.checks.findings import Finding, Limits
 from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.promise import Changes, Holdings
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.words import count_of
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.provenance import made_from
 from gold_assets.gold.publication import Failure, Publication, Publications
 from gold_assets.gold.published_table import PublishedTable
 
 _REASONS_KEPT = 50
 _LETTERS_KEPT = 300
-
-Changes = Mapping[str, Mapping[dt.date | None, int] | None]
-"""By table, how many commits since the last attempt changed the rows of each date; None where its log does not tell."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +88,8 @@ def _attempt(
     of_gold = [finding for finding in checked.findings if finding.check.table in tables]  # not Silver's own
     failed_now = {finding.date for finding in of_gold if not finding.passed and finding.severity == "error"}
     dates = _dates(inspection, changes) | failed_before | failed_now
+    holdings = Holdings(inspection, changes, dates, last)
+    dates |= holdings.doubtful
     if last is not None and not dates and not last.failures and last.tables == tables:
         return None
     findings = _verified(checked, changes, dates, failed_before)
@@ -103,18 +100,21 @@ def _attempt(
         )
     ]
     now = dt.datetime.now(dt.timezone.utc)
-    version, reason = _silver_version(inspection, changes, dates, last)
+    promise = holdings.promise(dates)
+    if not failures:
+        holdings.note(dates)
     return Publication(
         at=now,
         tables=tables,
         silver_uri=inspection.lake.silver,
         silver_table_id=inspection.silver.table_id,
-        silver_version=version,
-        reason=reason,
+        silver_version=promise.version,
+        reason=promise.reason,
         dates_verified=len(dates - {None}),
         run_id=run_id,
         failures=failures,
         held_since=((last.held_since if last else None) or now) if failures else None,
+        dates_behind=promise.dates_behind,
     )
 
 
@@ -193,62 +193,6 @@ def _changed_at_most_once(changes: Changes, date: dt.date | None) -> bool:
     return all(counted is not None and counted.get(date, 0) <= 1 for counted in changes.values())
 
 
-def _silver_version(
-    inspection: Inspection, changes: Changes, dates: Collection[dt.date | None], last: Publication | None
-) -> tuple[int | None, str]:
-    """The newest version of Silver whose rows every date holds; where there is none, None and why.
-
-    A date holds the rows of every version from the one that last changed it before it was made to the one before the next that changes it.
-    """
-    silver = inspection.silver
-    goes_on = (
-        last is not None
-        and last.silver_version is not None
-        and last.silver_table_id == silver.table_id
-        and last.silver_version <= silver.version
-        and all(counted is not None for counted in changes.values())
-        and not inspection.silver_changes.every_date_after(last.silver_version)
-    )
-    asked = (
-        set(dates)
-        if goes_on
-        else {*(date for table in inspection.lake.tables for date in _held(inspection.gold(table))), None}
-    )
-    made: dict[tuple[str, dt.date | None], int] = {}
-    for table in inspection.lake.tables:
-        gold = inspection.gold(table)
-        assert gold is not None
-        for date, source in made_from(gold, asked if table.is_quarantine else asked - {None}).items():
-            if source.silver_table_id != silver.table_id:
-                return None, f"{date} of {table.name} was made from another Silver table"
-            made[table.name, date] = source.silver_version
-    since = last.silver_version if goes_on and last is not None and last.silver_version is not None else silver.version
-    of_silver = inspection.silver_changes
-    if gap := of_silver.gap_after(min([since, *made.values()])):
-        return None, gap
-    newest = silver.version
-    for (_, date), version in made.items():
-        if (later := of_silver.first_after(date, version)) is not None:
-            newest = min(newest, later - 1)
-    if goes_on:
-        first, end = inspection.limits.first_date, inspection.limits.end
-        for date in of_silver.dates_after(since) - asked:
-            if (date is None or first <= date <= end) and (later := of_silver.first_after(date, since)) is not None:
-                newest = min(newest, later - 1)
-    ahead = {
-        date
-        for (_, date), version in made.items()
-        if (later := of_silver.first_after(date, newest)) is not None and later <= version
-    }
-    if ahead or (goes_on and newest < since):
-        return None, f"some dates lack Silver's version {newest + 1}, others have a later one: {dates_text(ahead, 5)}"
-    return newest, ""
-
-
-def _held(gold: DeltaTable | None) -> Iterable[dt.date | None]:
-    return FileDates(gold).dates() if gold is not None else ()
-
-
 def _shortened(summary: str, n: int) -> str:
     return "" if n >= _REASONS_KEPT else summary[:_LETTERS_KEPT]
 
@@ -259,7 +203,8 @@ def _summary(made: Publication, current: Publication | None) -> str:
         of = (
             f"Silver's version {made.silver_version}" if made.silver_version is not None else "no one version of Silver"
         )
-        return f"Published, as of {of}: {verified} verified."
+        but = f", but for dates outside the window: {dates_text(made.dates_behind, 5)}" if made.dates_behind else ""
+        return f"Published, as of {of}{but}: {verified} verified."
     stands = (
         "nothing is published yet"
         if current is None

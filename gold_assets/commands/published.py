@@ -89,7 +89,8 @@ def _by(publication: Publication) -> str:
 def _silver(publication: Publication) -> str:
     if publication.silver_version is None:
         return f"True to no one version of Silver: {publication.reason}"
-    return f"True to version {publication.silver_version} of Silver at {publication.silver_uri}"
+    but = f", but for {dates_text(publication.dates_behind, 5)}, outside the window" if publication.dates_behind else ""
+    return f"True to version {publication.silver_version} of Silver at {publication.silver_uri}{but}"
 
 
 def _as_json(publication: Publication) -> dict[str, Any]:
@@ -98,6 +99,7 @@ def _as_json(publication: Publication) -> dict[str, Any]:
         "silver_version": publication.silver_version,
         "silver_version_is_null_because": publication.reason or None,
         "silver_uri": publication.silver_uri,
+        "dates_behind": [str(date) for date in publication.dates_behind],
         "dates_verified": publication.dates_verified,
         "run_id": publication.run_id or None,
         "tables": [

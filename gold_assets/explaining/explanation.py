@@ -47,6 +47,8 @@ class Made:
     @property
     def how(self) -> str:
         """In a few words."""
+        if not self.source.refresh_id:
+            return "as a comparison has found"
         if self.source.patches:
             return f"patched, the {count_of(self.source.patches, 'patch').replace('patchs', 'patches')} since it was recomputed"
         return "recomputed"

@@ -83,6 +83,8 @@ class Planner:
         files = self._changes.files_after(date, made.silver_version)
         if not files:
             return Step("current", f"made from version {made.silver_version}, unchanged since", made)
+        if not made.refresh_id:
+            return Step("recomputed", "the log tells of no refresh of it", made)
         if reason := self._not_only_added(files, made.silver_version):
             return Step("recomputed", reason, made)
         if table.addition is None:

@@ -20,6 +20,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.provenance import made_from
 from gold_assets.gold.publication import GAINED, SCHEMA, Publications
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import CopyOf
@@ -311,6 +312,96 @@ def test_a_table_whose_log_was_put_back_and_written_on_is_verified_as_a_whole(la
     assert held is not None and {failure.date for failure in held.failures} == {MONDAY, TUESDAY}
     refresh(lake, engine, DATES)
     must_publish(publish(lake, LIMITS))
+
+
+def forget_refreshes(lake: Lake, *tables: str) -> None:
+    """What log clean-up by the version before leaves: a checkpoint, and no commit that a refresh has stamped."""
+    for name in tables:
+        table = DeltaTable(lake.places[name])
+        write_deltalake(table, pa.schema(table.schema().to_arrow()).empty_table(), mode="append")
+        table = DeltaTable(lake.places[name])
+        table.create_checkpoint()
+        for version in range(table.version()):
+            (Path(lake.places[name]) / "_delta_log" / f"{version:020}.json").unlink()
+
+
+def test_dates_of_which_no_refresh_is_in_the_log_are_verified_once_and_the_log_tells_it_from_then_on(
+    lake: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY])
+    forget_refreshes(lake, *lake.places)
+    lake = replace(lake, published=f"{lake.published}_anew")
+    first = publish(lake, LIMITS)
+    must_publish(first)
+    assert first.publication is not None
+    assert (first.publication.silver_version, first.publication.dates_verified) == (newest, 3)
+    for table in lake.tables:
+        told = made_from(DeltaTable(lake.places[table.name]), DATES)
+        assert {made.silver_version for made in told.values()} == {newest} and told.keys() == set(DATES)
+    compared = compared_dates(monkeypatch)
+    newest = append(lake, TUESDAY)
+    written = refresh(lake, engine, [TUESDAY], how="patch")
+    assert {str(date.step) for date in written.dates[SPEND].values()} == {
+        "recomputed: the log tells of no refresh of it"
+    }
+    outcome = publish(lake, LIMITS)
+    must_publish(outcome)
+    assert outcome.publication is not None and outcome.publication.silver_version == newest
+    assert compared == {TUESDAY}
+
+
+def test_a_wrong_date_of_which_no_refresh_is_in_the_log_is_not_published(lake: Lake) -> None:
+    DeltaTable(lake.places[SPEND]).update({"total_spend": "total_spend + 1"}, predicate=ON_TUESDAY)
+    forget_refreshes(lake, *lake.places)
+    lake = replace(lake, published=f"{lake.published}_anew")
+    held = publish(lake, LIMITS).attempt
+    assert held is not None and {failure.date for failure in held.failures} == {TUESDAY}
+    assert made_from(DeltaTable(lake.places[SPEND]), DATES) == {}
+
+
+def test_a_publication_names_the_dates_outside_the_window_that_lack_the_version_it_promises(
+    lake: Lake, engine: Engine
+) -> None:
+    narrow = Limits(TUESDAY, WEDNESDAY)
+    append(lake, MONDAY)
+    newest = append(lake, TUESDAY)
+    refresh(lake, engine, [TUESDAY])
+    outcome = publish(lake, narrow)
+    must_publish(outcome)
+    assert outcome.publication is not None
+    assert (outcome.publication.silver_version, outcome.publication.dates_behind) == (newest, (MONDAY,))
+    assert f"as of Silver's version {newest}, but for dates outside the window: {MONDAY}: " in outcome.summary
+    newest = append(lake, WEDNESDAY)
+    refresh(lake, engine, [WEDNESDAY])
+    for published in (lake.published, f"{lake.published}_anew"):  # going on from there, and from the beginning
+        still = publish(replace(lake, published=published), narrow).publication
+        assert still is not None and (still.silver_version, still.dates_behind) == (newest, (MONDAY,))
+    refresh(lake, engine, [MONDAY])  # by hand, or the window is moved back
+    healed = publish(lake, narrow).publication
+    assert healed is not None and (healed.silver_version, healed.dates_behind) == (newest, ())
+
+
+def test_the_published_silver_version_is_found_again_where_silver_s_log_is_cut_meanwhile(
+    lake: Lake, engine: Engine
+) -> None:
+    append(lake, MONDAY)
+    append(lake, TUESDAY)
+    refresh(lake, engine, [TUESDAY])
+    lacking = publish(lake, LIMITS).publication
+    assert lacking is not None and lacking.silver_version is None
+    newest = append(lake, MONDAY)
+    cut_silver_s_log(lake)
+    refresh(lake, engine, [MONDAY])
+    found = publish(lake, LIMITS).publication
+    assert found is not None and found.silver_version == newest
+
+
+def cut_silver_s_log(lake: Lake) -> None:
+    table = DeltaTable(lake.silver)
+    table.create_checkpoint()
+    for version in range(table.version()):
+        (Path(lake.silver) / "_delta_log" / f"{version:020}.json").unlink()
 
 
 def test_nothing_is_published_before_all_tables_are_made(lake: Lake) -> None:

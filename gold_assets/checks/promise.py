@@ -1,0 +1,191 @@
+"""What a publication promises: the newest version of Silver whose rows every date holds, and what it does not promise."""
+
+import dataclasses
+import datetime as dt
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from gold_assets.checks.inspection import Inspection
+from gold_assets.delta.dates import dates_text
+from gold_assets.delta.errors import reason
+from gold_assets.delta.file_dates import FileDates
+from gold_assets.gold.declaration import Table
+from gold_assets.gold.provenance import Made, MadeFrom, made_from, note_verified
+from gold_assets.gold.publication import Publication
+
+logger = logging.getLogger(__name__)
+
+Changes = Mapping[str, Mapping[dt.date | None, int] | None]
+"""By table, how many commits since the last attempt changed the rows of each date; None where its log does not tell."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The newest version of Silver whose rows every date of the window holds, None where there is none; then ``reason`` says why.
+
+    ``dates_behind`` are outside the window, where nobody keeps them true, and are not known to hold that version's rows.
+    """
+
+    version: int | None
+    reason: str = ""
+    dates_behind: tuple[dt.date, ...] = ()
+
+
+class Holdings:
+    """Which rows of Silver the dates of the tables hold, as far as an attempt to publish must ask.
+
+    Of the ``changed`` dates and of those that the last publication said were behind; of all where it cannot go on from that
+    one's promise.
+    """
+
+    def __init__(
+        self, inspection: Inspection, changes: Changes, changed: Collection[dt.date | None], last: Publication | None
+    ) -> None:
+        self._inspection = inspection
+        self._since = _goes_on_from(inspection, changes, last)
+        asked: set[dt.date | None] = {*changed, *(last.dates_behind if last else ())}
+        if self._since is None:
+            asked |= {None, *(date for table in inspection.lake.tables for date in self._held_by(table))}
+        self._asked = asked
+        self._sources: dict[str, Made] = {
+            table.name: made_from(self._opened(table), self._asked_of(table)) for table in inspection.lake.tables
+        }
+        self._doubtful = {
+            table.name: {
+                date for date in self._asked_of(table) if self._is_doubtful(self._sources[table.name].get(date))
+            }
+            for table in inspection.lake.tables
+        }
+
+    @property
+    def doubtful(self) -> set[dt.date | None]:
+        """The dates of the window of which the logs do not tell which rows of Silver they hold: a comparison does."""
+        return {date for dates in self._doubtful.values() for date in dates if self._is_in_window(date)}
+
+    def promise(self, verified: Collection[dt.date | None]) -> Promise:
+        """What the tables promise when the dates that are ``verified`` are equal to the Silver that they are compared with.
+
+        A date holds the rows of every version from the one that last changed it before it was made to the one before the next that changes it.
+        """
+        silver, of_silver = self._inspection.silver, self._inspection.silver_changes
+        made: dict[tuple[str, dt.date | None], int] = {}
+        behind: set[dt.date] = set()
+        for table in self._inspection.lake.tables:
+            found = self._as_found(table, verified)
+            for date in self._asked_of(table):
+                source = found.get(date) or self._sources[table.name].get(date)
+                if date in found or date not in self._doubtful[table.name]:
+                    assert source is not None
+                    if source.silver_table_id != silver.table_id:
+                        return Promise(None, f"{date} of {table.name} was made from another Silver table")
+                    made[table.name, date] = source.silver_version
+                elif date is not None and not self._is_in_window(date):
+                    behind.add(date)
+                elif source is not None:
+                    return Promise(None, of_silver.gap_after(source.silver_version))
+        lacks = {key: of_silver.first_after(key[1], version) for key, version in made.items()}
+        if self._since is not None:
+            lacks |= {
+                ("", date): of_silver.first_after(date, self._since)
+                for date in of_silver.dates_after(self._since) - self._asked
+                if self._is_in_window(date) or date in self._held
+            }
+        newest = min(
+            (version - 1 for (_, date), version in lacks.items() if version is not None and self._is_in_window(date)),
+            default=silver.version,
+        )
+        behind |= {
+            date
+            for (_, date), version in lacks.items()
+            if date is not None and not self._is_in_window(date) and version is not None and version <= newest
+        }
+        ahead = {
+            date
+            for (_, date), version in made.items()
+            if (later := of_silver.first_after(date, newest)) is not None and later <= version
+        }
+        if ahead or (self._since is not None and newest < self._since):
+            told = dates_text(ahead, 5)
+            return Promise(None, f"some dates lack Silver's version {newest + 1}, others have a later one: {told}")
+        return Promise(newest, "", tuple(sorted(behind)))
+
+    def note(self, verified: Collection[dt.date | None]) -> None:
+        """Let the tables' logs tell what the comparison of the ``verified`` dates has found, where they did not tell it.
+
+        Raises ``CommitConflict`` where another writer was faster.
+        """
+        for table in self._inspection.lake.tables:
+            if found := self._as_found(table, verified):
+                gold = self._opened(table)
+                try:
+                    note_verified(DeltaTable(gold.table_uri, version=gold.version()), found)
+                except (DeltaError, OSError) as error:  # nothing but the doubt is left, and comes back
+                    logger.warning("%s: what was verified cannot be noted (%s)", table.name, reason(error))
+
+    def _as_found(self, table: Table, verified: Collection[dt.date | None]) -> Made:
+        """Of the doubtful dates of a table that are verified, what they are equal to: those that are compared with Silver's newest version."""
+        compared = self._doubtful[table.name] & set(verified)
+        if not compared:
+            return {}
+        silver = self._inspection.silver
+        inspected = self._inspection.on({date for date in compared if date is not None})
+        found: Made = {}
+        for date in compared:
+            if inspected.basis(table, date).version == silver.version:
+                source = self._sources[table.name].get(date)
+                if source is None:
+                    table_version, renamed = self._opened(table).version(), dict(silver.columns.renamed)
+                    source = MadeFrom("", 0, "", table_version, "", table.code_version, renamed)
+                found[date] = dataclasses.replace(
+                    source,
+                    silver_table_id=silver.table_id,
+                    silver_version=silver.version,
+                    silver_commit=silver.commit,
+                    silver_uri=silver.uri,
+                )
+        return found
+
+    def _is_doubtful(self, source: MadeFrom | None) -> bool:
+        """Whether the logs leave open which rows of Silver a date holds."""
+        if source is None:
+            return True
+        if source.silver_table_id != self._inspection.silver.table_id:
+            return False
+        return bool(self._inspection.silver_changes.gap_after(source.silver_version))
+
+    def _is_in_window(self, date: dt.date | None) -> bool:
+        limits = self._inspection.limits
+        return date is None or limits.first_date <= date <= limits.end
+
+    def _asked_of(self, table: Table) -> set[dt.date | None]:
+        return self._asked if table.is_quarantine else self._asked - {None}
+
+    @property
+    def _held(self) -> set[dt.date | None]:
+        return {date for table in self._inspection.lake.tables for date in self._held_by(table)}
+
+    def _held_by(self, table: Table) -> Collection[dt.date | None]:
+        return FileDates(self._opened(table)).dates()
+
+    def _opened(self, table: Table) -> DeltaTable:
+        gold = self._inspection.gold(table)
+        assert gold is not None
+        return gold
+
+
+def _goes_on_from(inspection: Inspection, changes: Changes, last: Publication | None) -> int | None:
+    """The version of Silver that the last attempt promised, where what has changed since tells all; else None."""
+    if (
+        last is None
+        or last.silver_version is None
+        or last.silver_table_id != inspection.silver.table_id
+        or last.silver_version > inspection.silver.version
+        or any(counted is None for counted in changes.values())
+        or inspection.silver_changes.every_date_after(last.silver_version)
+    ):
+        return None
+    return last.silver_version
