@@ -191,7 +191,7 @@ class Publications:
 
     def newest(self, at: dt.datetime | None = None) -> Publication | None:
         """The publication that readers went by at the moment ``at``, by default now."""
-        before = "" if at is None else f" AND published_at <= TIMESTAMP '{_utc(at)}'"
+        before = "" if at is None else f" AND published_at <= {_utc(at)}"
         return self._first(f"WHERE held_since IS NULL{before}")
 
     def last_attempt(self) -> Publication | None:
@@ -200,7 +200,7 @@ class Publications:
 
     def since(self, moment: dt.datetime) -> list[Publication]:
         """The publications after a moment, by the clocks of those who published, the newest first."""
-        return list(self._rows(f"WHERE held_since IS NULL AND published_at >= TIMESTAMP '{_utc(moment)}'"))
+        return list(self._rows(f"WHERE held_since IS NULL AND published_at >= {_utc(moment)}"))
 
     def last(self, most: int) -> list[Publication]:
         """The last publications, the newest first."""
@@ -260,7 +260,9 @@ class Publications:
 
 
 def _utc(moment: dt.datetime) -> str:
-    return moment.astimezone(dt.timezone.utc).isoformat(sep=" ")
+    """In SQL, to the microsecond: in DataFusion's nanoseconds no year after 2262 has a place."""
+    told = moment.astimezone(dt.timezone.utc).isoformat(sep=" ")
+    return f"arrow_cast('{told}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
 def move_on(uri: str, places: Mapping[str, str]) -> None:

@@ -160,7 +160,12 @@ def moment_of(given: dt.datetime | str) -> dt.datetime:
         if not isinstance(given, str):
             raise UserError(f"The moment {given} has no time zone, expected an aware datetime: give it tzinfo.")
         moment = moment.replace(tzinfo=dt.timezone.utc)
-    return moment.astimezone(dt.timezone.utc)
+    try:
+        return moment.astimezone(dt.timezone.utc)
+    except OverflowError:
+        raise UserError(
+            f"The moment {given} is before the year 1 or after 9999 in UTC: ask for one between them."
+        ) from None
 
 
 def text_of(moment: dt.datetime) -> str:

@@ -251,7 +251,9 @@ def test_the_tables_own_order_decides_which_publication_is_newest_and_no_clock(
     uri = str(lake.published)
     first = Publications(uri).newest()
     assert first is not None
-    Publications(uri).append(replace(first, at=first.at + ahead))  # by a process with such a clock
+    Publications(uri).append(replace(first, at=first.at + ahead, run_id="skewed"))  # by a process with such a clock
+    skewed = Publications(uri).newest()
+    assert skewed is not None and skewed.run_id == "skewed"
     append(lake, MONDAY)
     refresh(lake, engine, [MONDAY])
     second = publish(lake, LIMITS).publication

@@ -57,8 +57,12 @@ def test_all_ways_of_reading_answer_from_the_publication_and_not_from_newer_vers
     assert reader.arrow(SPEND)["user_id"].unique().to_pylist() == ["ann"]
     assert users(reader.duckdb()) == ["ann"]
     publish_in(lake)
-    assert users(published(lake=lake).duckdb()) == ["ann", "new"]
-    for at in (publication.at, publication.at.isoformat(), publication.at.replace(tzinfo=None).isoformat()):
+    assert users(published(lake=lake).duckdb()) == users(published("9999-12-31", lake=lake).duckdb()) == ["ann", "new"]
+    for at in (
+        publication.at,
+        publication.at.isoformat(),
+        publication.at.replace(tzinfo=None).isoformat(),
+    ):
         assert users(published(at, lake=lake.published).duckdb()) == ["ann"]
 
 
@@ -153,6 +157,9 @@ def test_what_cannot_be_read_is_one_sentence(lake: Lake, publication: Publicatio
             "2020-01-01", lake=lake
         ),
         "yesterday is no moment, expected one such as ": lambda: published("yesterday", lake=lake),
+        "0001-01-01T00:00:00.05:00 is before the year 1 or after 9999 in UTC": lambda: published(
+            "0001-01-01T00:00:00+05:00", lake=lake
+        ),
         "has no time zone, expected an aware datetime": lambda: published(dt.datetime(2030, 1, 1), lake=lake),
         "The lake has no place for publications": lambda: published(lake=replace(lake, published=None)),
     }.items():
