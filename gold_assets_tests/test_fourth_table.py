@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 from gold_assets.config import Settings, load_settings
 from gold_assets.definitions import build
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.gold.addition import SummedKeys
 from gold_assets.gold.declaration import KeysTwin, Picture, Table, Value
 from gold_assets.gold.tables import TABLES
 from gold_assets.silver.contract import Column, valid_rows
@@ -38,12 +37,11 @@ RISK_LEVELS = Table(
     transformation=risk_levels,
     columns=(
         Column("risk_level", "string", "low, medium, high, or none.", made_from=("risk_level",)),
-        Column("transaction_count", "long", "How many transactions there were."),
+        Column("transaction_count", "long", "How many transactions there were.", adds="count"),
         Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.", made_from=(EVENT_DATE,)),
     ),
     key=("risk_level", EVENT_DATE),
     zorder_by=("risk_level",),
-    addition=SummedKeys(),
     twin=KeysTwin(
         keys={"risk_level": "coalesce(risk_level, 'none')"},
         values={"transaction_count": Value("count(*)", "sum(transaction_count)")},

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import Check, Finding, Limits
-from gold_assets.checks.pairs import Sides, gold_view
+from gold_assets.checks.pairs import Sides, adds_up, gold_view
 from gold_assets.checks.patches import Patch, patch_of
 from gold_assets.checks.second_opinion import Comparison, SilverCounts
 from gold_assets.delta.errors import UserError
@@ -159,7 +159,9 @@ class Inspection:
         """Each date of the table beside the Silver it was made from."""
         gold = self.gold(table)
         assert gold is not None
-        reconciled = self._reconcile_patches(table, gold, dates) if self.patches else {}
+        reconciled: dict[dt.date | None, Reconciled] = {}
+        if self.patches and adds_up(table, self.silver):
+            reconciled = self._reconcile_patches(table, gold, dates)
         by_basis: dict[Basis, list[dt.date | None]] = defaultdict(list)
         for date in dates:
             if date not in reconciled:

@@ -9,17 +9,27 @@ from deltalake import DeltaTable
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.query import View
 from gold_assets.delta.sql import DATAFUSION
-from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table, Value
+from gold_assets.gold.averages import averaged_sql
+from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table
 from gold_assets.silver.contract_sql import SilverSql, unpruned
 from gold_assets.silver.pin import Silver
 
 OF_ROW = "column "
 
 _AGREE_TO = "1e-12"
-"""Of averages, relative to the mean size of what is averaged: the order of a floating-point sum is free."""
+"""Of averages, relative to the mean size of what is averaged: see ``gold.addition.MOST_PATCHES``."""
 
 _AGREE_TO_AT_LEAST = "CAST('1e-320' AS DOUBLE)"
-"""Numbers below 2^-1022 have fewer digits than that asks for: see ``gold.addition.MOST_PATCHES``."""
+"""Numbers below 2^-1022 have fewer digits than that asks for."""
+
+
+_OF_TWO = {
+    "sum": "coalesce({new} + {before}, {new}, {before})",
+    "count": "coalesce({new} + {before}, {new}, {before})",
+    "min": "least({new}, {before})",
+    "max": "greatest({new}, {before})",
+}
+"""By aggregate, the value of two sides' rows, either of which may have none."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,17 @@ def pairs(table: Table, sides: Sides, broken_dates: Collection[Any], only: Colle
     return _row_pairs(table, of_silver, sides)
 
 
+def adds_up(table: Table, silver: Silver) -> bool:
+    """Whether what a patch did can be told from what it added: by the SQL of each value, not by what the patch goes by."""
+    if not isinstance(table.twin, KeysTwin):
+        return True
+    functions = _functions(table.twin, SilverSql.of(silver))
+    return all(
+        function in _OF_TWO or (function == "avg" and table.twin.values[name].counted_by is not None)
+        for name, function in functions.items()
+    )
+
+
 def keys(table: Table) -> list[str]:
     return [*(key for key in table.key if key != EVENT_DATE), EVENT_DATE]
 
@@ -112,45 +133,49 @@ def _key_pairs(table: Table, twin: KeysTwin, sql: SilverSql, of_silver: str, sid
     of_either = ", ".join(f"coalesce(s.{name}, g.{name}) AS {name}" for name in key)
     both = ", ".join(f"s.{name} AS silver_{name}, g.{name} AS gold_{name}" for name in ("rows", *twin.values))
     sensed = "".join(f", g.gold_{name}" for name in twin.senses)
-    agree = " AND ".join(_agrees(name, value) for name, value in twin.values.items())
+    functions = _functions(twin, sql)
+    agree = " AND ".join(_agrees(name, is_average=function == "avg") for name, function in functions.items())
     silver = _silver_by_key(table, twin, sql, of_silver)
     if sides.before is not None:
-        silver = _and_before(table, twin, silver)
+        silver = _and_before(table, twin, sql, silver)
     gold = ", ".join(f"{value.gold} AS {name}" for name, value in twin.values.items())
     numbers = _numbers(key)
     return f"""
-        SELECT {of_either}, {both}{sensed}, coalesce(g.rows = 1 AND {agree}, false) AS agrees
+        SELECT {of_either}, {both}{sensed}, coalesce(s.rows > 0 AND g.rows = 1 AND {agree}, false) AS agrees
         FROM ({silver}) AS s FULL JOIN (
             SELECT {", ".join(key)}, count(*) AS rows, {gold}{senses(twin)} FROM gold GROUP BY {numbers}
         ) AS g ON {_on("s", "g", key)}"""
 
 
 def _silver_by_key(table: Table, twin: KeysTwin, sql: SilverSql, of_silver: str) -> str:
-    key = keys(table)
-    aggregates: dict[str, str] = {}
+    averages, others = {}, {"rows": "count(*)"}
     for name, value in twin.values.items():
-        aggregates[name] = sql.text(value.silver)
-        if value.average_of is not None:
-            aggregates[_size(name)] = f"avg(abs({sql.text(value.average_of)}))"
-    silver = ", ".join(f"{aggregate} AS {name}" for name, aggregate in aggregates.items())
-    silver_keys = ", ".join(f"{twin.keys.get(name, name)} AS {name}" for name in key)
-    return f"SELECT {silver_keys}, count(*) AS rows, {silver} FROM silver WHERE {of_silver} GROUP BY {_numbers(key)}"
+        aggregate = value.aggregate(sql)
+        if aggregate is not None and aggregate.function == "avg":
+            averages[name] = aggregate.of
+        else:
+            others[name] = sql.text(value.silver)
+    key = {name: twin.keys.get(name, name) for name in keys(table)}
+    return averaged_sql(f"SELECT * FROM silver WHERE {of_silver}", key, averages, others)
 
 
-def _and_before(table: Table, twin: KeysTwin, silver: str) -> str:
-    """What new rows of Silver make, added to Gold's before."""
+def _and_before(table: Table, twin: KeysTwin, sql: SilverSql, silver: str) -> str:
+    """What new rows of Silver make, added to Gold's before, as the aggregates over Silver add up."""
     key = keys(table)
     gold = ", ".join(f"{value.gold} AS {name}" for name, value in twin.values.items())
     values = []
-    for name, value in twin.values.items():
-        if value.counted_by is None:
-            values.append(f"coalesce(n.{name}, 0) + coalesce(b.{name}, 0) AS {name}")
-            continue
-        for into, before, new in (
-            (name, f"b.{name}", f"n.{name}"),
-            (_size(name), f"abs(b.{name})", f"n.{_size(name)}"),
-        ):
-            values.append(f"{_mean(before, new, value.counted_by)} AS {into}")
+    for name, function in _functions(twin, sql).items():
+        new, before, counted_by = f"n.{name}", f"b.{name}", twin.values[name].counted_by
+        if function == "avg" and counted_by is not None:
+            values += [
+                f"{_mean(before, new, counted_by)} AS {name}",
+                f"{_mean(f'abs({before})', f'n.size_of_{name}', counted_by)} AS size_of_{name}",
+                f"coalesce(n.leeway_of_{name}, 0) AS leeway_of_{name}",
+            ]
+        elif function in _OF_TWO:
+            values.append(f"{_OF_TWO[function].format(new=new, before=before)} AS {name}")
+        else:
+            raise ValueError(f"{table.name}.{name} does not add up: ask adds_up first")
     return f"""
         SELECT {", ".join(f"coalesce(n.{name}, b.{name}) AS {name}" for name in key)},
             coalesce(n.rows, 0) + coalesce(b.rows, 0) AS rows, {", ".join(values)}
@@ -163,21 +188,24 @@ def _mean(before: str, new: str, counted_by: str) -> str:
     """The mean of two means, ``before`` of rows in ``b`` and ``new`` of rows in ``n``, either of which may have none."""
     count = {side: f"CAST(coalesce({side}.{counted_by}, 0) AS DOUBLE)" for side in "bn"}
     whole = f"({count['b']} + {count['n']})"
+    mean = f"{before} * ({count['b']} / {whole}) + {new} * ({count['n']} / {whole})"
+    # Of the largest doubles it might be rounded up to more than either.
     return f"""CASE WHEN {count["b"]} = 0 THEN {new} WHEN {count["n"]} = 0 THEN {before}
-        ELSE {before} * ({count["b"]} / {whole}) + {new} * ({count["n"]} / {whole}) END"""
+        ELSE greatest(least({before}, {new}), least(greatest({before}, {new}), {mean})) END"""
 
 
-def _agrees(name: str, value: Value) -> str:
-    if value.average_of is None:
-        return f"s.{name} = g.{name}"
-    distance = f"{_AGREE_TO} * s.{_size(name)} + {_AGREE_TO_AT_LEAST}"
-    return f"""(s.{name} = g.{name} OR abs(s.{name} - g.{name}) <= {distance}
-        OR (s.{name} IS NULL AND g.{name} IS NULL))"""
+def _agrees(name: str, *, is_average: bool) -> str:
+    agree = f"s.{name} = g.{name} OR (s.{name} IS NULL AND g.{name} IS NULL)"
+    if is_average:
+        distance = f"{_AGREE_TO} * s.size_of_{name} + s.leeway_of_{name} + {_AGREE_TO_AT_LEAST}"
+        agree += f" OR abs(s.{name} - g.{name}) <= {distance}"
+    return f"({agree})"
 
 
-def _size(name: str) -> str:
-    """The mean size of what ``name`` is the average of."""
-    return f"size_of_{name}"
+def _functions(twin: KeysTwin, sql: SilverSql) -> dict[str, str]:
+    """By value, the function that it aggregates by; empty where it is not one that is known."""
+    aggregates = {name: value.aggregate(sql) for name, value in twin.values.items()}
+    return {name: "" if found is None else found.function for name, found in aggregates.items()}
 
 
 def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:

@@ -108,7 +108,7 @@ def totals_of(table: Table) -> dict[str, str]:
         return _both("rows")
     totals: dict[str, str] = {}
     for name, value in table.twin.values.items():
-        totals |= _both(name) if value.counted_by is None else {}
+        totals |= _both(name) if value.column in table.totals else {}
     counted = f"{table.what}s"
     return {**totals, f"silver_{counted}": "count(silver_rows)", f"gold_{counted}": "count(gold_rows)"}
 

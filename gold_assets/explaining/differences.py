@@ -1,14 +1,12 @@
 """What changed in a table between two of its versions: which keys of which dates, or which rows, and by how much."""
 
 import datetime as dt
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from deltalake import DeltaTable
-from deltalake.schema import PrimitiveType
 
 from gold_assets.checks.pairs import as_of_row, keys, of_row, types
 from gold_assets.delta.dates import EVENT_DATE, predicate
@@ -17,14 +15,12 @@ from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import View, query
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.delta.words import count_of
-from gold_assets.gold.addition import SummedKeys
 from gold_assets.gold.declaration import Table
 
 Number = int | float | Decimal
 Dates = Collection[dt.date | None]
 
 _SAME_AVERAGE = "1e-12"
-_NUMBER = re.compile("byte|short|integer|long|float|double|decimal")
 
 
 @dataclass(frozen=True)
@@ -175,8 +171,9 @@ def _differing_keys(table: Table, columns: Mapping[str, Any]) -> str:
         f'old.{DATAFUSION.name(name)} AS "before {name}", new.{DATAFUSION.name(name)} AS "after {name}"'
         for name in values
     )
+    averages = [column.name for column in table.columns if column.adds == "average"]
     differ = " OR ".join(
-        _differ(f"old.{DATAFUSION.name(name)}", f"new.{DATAFUSION.name(name)}", is_average=name in _averages(table))
+        _differ(f"old.{DATAFUSION.name(name)}", f"new.{DATAFUSION.name(name)}", is_average=name in averages)
         for name in values
     )
     on = " AND ".join(f"old.{name} = new.{name}" for name in key)
@@ -228,16 +225,8 @@ def _totals(table: Table, before: DeltaTable | None, after: DeltaTable | None, d
     return {name: Total(old[name], new[name]) for name in new}
 
 
-def _averages(table: Table) -> Collection[str]:
-    return table.addition.averages if isinstance(table.addition, SummedKeys) else ()
-
-
 def _additive(table: Table, has: Mapping[str, Any]) -> Sequence[str]:
     """The columns whose sum means something."""
     if not table.key:
         return [table.measure] if table.measure else []
-    return [
-        name
-        for name, type in has.items()
-        if name not in (*table.key, *_averages(table)) and isinstance(type, PrimitiveType) and _NUMBER.match(type.type)
-    ]
+    return [name for name in has if name in table.totals]

@@ -24,7 +24,7 @@ from gold_assets.delta.log import Commit, DeltaLog
 from gold_assets.delta.places import absolute
 from gold_assets.delta.sql import SPARK
 from gold_assets.engines import Engine
-from gold_assets.gold.addition import MOST_APPENDED, AppendedRows, added
+from gold_assets.gold.addition import MOST_APPENDED, added
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.open_table import declared_fields
 from gold_assets.gold.plan import Planner, Step
@@ -137,7 +137,7 @@ class Target:
         new = new_rows.of([file for step in steps.values() for file in step.files])
         new = self._in_order(self.table.of(new.filter(where)))
         appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
-        if isinstance(self.table.addition, AppendedRows) and appended <= MOST_APPENDED:
+        if self.table.appends and appended <= MOST_APPENDED:
             stamp = self._stamp(steps, holds_null, appended)
             rows_before = FileDates(self.delta).rows()
             self.engine.append(self.delta, new, where, self._user_metadata(stamp))

@@ -1,15 +1,64 @@
 """What it takes to declare a table that is made from Silver: its columns, its transformation, and the same once more in SQL."""
 
 import datetime as dt
+import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pyspark.sql import DataFrame
 
-from gold_assets.gold.addition import Addition
+from gold_assets.delta.errors import UserError
 from gold_assets.silver.contract import VIOLATIONS, Column
 from gold_assets.silver.contract_sql import SilverSql, Sql
+
+_CALL = re.compile(r"\s*(sum|count|min|max|avg)\s*\(", re.IGNORECASE)
+_FILTER = re.compile(r"\s*FILTER\s*\(\s*WHERE\b", re.IGNORECASE)
+_TIMES_A_NUMBER = re.compile(r"\s*\*\s*CAST\('[0-9.]+' AS DECIMAL\(\d+, \d+\)\)")
+_OF_A_COLUMN = re.compile(r'\s*\w+\s*\(\s*"?(\w+)"?\s*\)\s*')
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+_ANY_TYPES = SilverSql(defaultdict(lambda: "double"))
+_ADDED_ALIKE = {"count": "sum", "avg": "average"}
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What SQL aggregates, where it is one aggregate and no more.
+
+    Attributes:
+        function: ``sum``, ``count``, ``min``, ``max`` or ``avg``; with ``distinct``, as in ``count distinct``, where it takes each value once.
+        of: what it is the aggregate of.
+    """
+
+    function: str
+    of: str
+
+    @classmethod
+    def in_sql(cls, sql: str) -> "Aggregate | None":
+        """The aggregate that ``sql`` calls, with a ``FILTER`` or multiplied by a number at most; None where it is anything else."""
+        if (call := _CALL.match(sql)) is None:
+            return None
+        of, rest = _until_closed(sql[call.end() :])
+        if (filter := _FILTER.match(rest)) is not None:
+            condition, rest = _until_closed(rest[filter.end() :])
+            of = f"CASE WHEN {condition} THEN {'1' if of.strip() == '*' else of} END"
+        if rest.strip() and (call[1].lower() == "avg" or not _TIMES_A_NUMBER.fullmatch(rest.rstrip())):
+            return None
+        distinct = re.match(r"\s*DISTINCT\b", of, re.IGNORECASE)
+        function = call[1].lower()
+        return cls(f"{function} distinct" if distinct and function not in ("min", "max") else function, of)
+
+
+def _until_closed(sql: str) -> tuple[str, str]:
+    """What stands before the bracket that closes the one that was opened before ``sql``, and what after it."""
+    depth = 1
+    plain = _QUOTED.sub(lambda quoted: "x" * len(quoted[0]), sql)
+    for place, character in enumerate(plain):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth == 0:
+            return sql[:place], sql[place + 1 :]
+    return sql, ""
 
 
 @dataclass(frozen=True)
@@ -17,16 +66,27 @@ class Value:
     """A value of a keyed table's rows, worked out once more: an aggregate over Silver's valid rows of a key and a date.
 
     Attributes:
-        silver: the aggregate, in SQL.
+        silver: the aggregate, in SQL. Where it is ``avg(…)``, it is worked out by ``gold.averages``, and equality is not asked for.
         gold: an aggregate over Gold's rows of the key, of which there must be one.
-        average_of: where it is an average, of what, in SQL over Silver's columns. Equality is too much to ask of one.
-        counted_by: the value that counts what it is the average of. The other values add up.
+        counted_by: where it is an average, the value that counts what it is the average of.
+
+    By these a patch is checked: a sum, a count, a minimum, a maximum, or an average that is counted by another value is worked out
+    from what Gold had and what the new rows make. Where a value is anything else, dates are compared as a whole after a patch too.
     """
 
     silver: Sql
     gold: str
-    average_of: Sql | None = None
     counted_by: str | None = None
+
+    def aggregate(self, sql: SilverSql) -> Aggregate | None:
+        """What it aggregates, over Silver's columns."""
+        return Aggregate.in_sql(sql.text(self.silver))
+
+    @property
+    def column(self) -> str | None:
+        """The column of Gold's that it is, where it is one."""
+        found = _OF_A_COLUMN.fullmatch(self.gold)
+        return None if found is None else found[1]
 
 
 @dataclass(frozen=True)
@@ -82,10 +142,11 @@ class Table:
         description: what a row means, for an analyst.
         transformation: from the rows of Silver that feed the table to the table's.
         columns: the declared columns, in order. Where ``keeps_silver_columns``, Silver's columns come before them.
-        key: the columns whose values are unique and not NULL; empty where each row stands for one of Silver's.
+        key: the columns whose values are unique and not NULL; empty where each row stands for one of Silver's. What new rows of
+            Silver change is added to a date where each other column says how it ``adds`` up; else the date is computed as a whole.
         zorder_by: the columns OPTIMIZE clusters by.
         rows: which of Silver's rows feed the table: ``contract.valid_rows`` or ``contract.quarantined_rows``.
-        addition: how rows that Silver gains are added to the table's; without it every date is always computed as a whole.
+        appends: whether, without a key, what new rows of Silver make is added to a date; else the date is computed as a whole.
         twin: the same in SQL, by which the table is compared with Silver; without it, it is not.
         numbers: by name, an aggregate over a date's rows, as it is plotted beside their count.
         first_rows: which rows are worth seeing first, as SQL's ORDER BY has it.
@@ -104,7 +165,7 @@ class Table:
     zorder_by: tuple[str, ...]
     rows: Callable[[DataFrame, Collection[dt.date | None] | None], DataFrame]
     keeps_silver_columns: bool = False
-    addition: Addition | None = None
+    appends: bool = False
     twin: KeysTwin | RowsTwin | None = None
     numbers: Mapping[str, str] = field(default_factory=dict)
     first_rows: str = "1"
@@ -118,6 +179,59 @@ class Table:
             object.__setattr__(self, "path_setting", f"GOLD_WRITE_PATH_{self.name.upper()}")
         if not self.default_path:
             object.__setattr__(self, "default_path", f"gold/{self.name}")
+        if self.key and self.appends:
+            raise UserError(f"{self.name} has a key and appends: leave out one of them, or a key would be there twice.")
+        self._see_that_averages_are_counted()
+        self._see_that_references_agree()
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether what new rows of Silver make can be added to the rows of a date."""
+        if not self.key:
+            return self.appends
+        return not self.keeps_silver_columns and all(
+            column.adds for column in self.columns if column.name not in self.key
+        )
+
+    @property
+    def totals(self) -> Collection[str]:
+        """The columns of which the sum over several keys means something."""
+        said = {column.name for column in self.columns if column.adds in ("sum", "count")}
+        values = self.twin.values.values() if isinstance(self.twin, KeysTwin) else ()
+        aggregates = {value.column: value.aggregate(_ANY_TYPES) for value in values}
+        return said | {
+            name for name, found in aggregates.items() if name and found and found.function in ("sum", "count")
+        }
+
+    def _see_that_averages_are_counted(self) -> None:
+        counts = [column.name for column in self.columns if column.adds == "count"]
+        for column in self.columns:
+            if column.adds == "average" and column.counted_by not in counts:
+                raise UserError(
+                    f"{self.name}.{column.name} is declared as an average that {column.counted_by or 'no column'} counts, and the "
+                    f'columns with adds="count" are {", ".join(counts) or "none"}: name one of them, or leave adds out, and dates '
+                    "are computed as a whole."
+                )
+
+    def _see_that_references_agree(self) -> None:
+        if not isinstance(self.twin, KeysTwin):
+            return
+        declared = {column.name: column for column in self.columns}
+        for value in self.twin.values.values():
+            column, aggregate = declared.get(value.column or ""), value.aggregate(_ANY_TYPES)
+            if column is None or column.adds is None or aggregate is None:
+                continue
+            says, is_counted_by = _alike(column.adds), self.twin.values.get(value.counted_by or "")
+            if says != _alike(aggregate.function):
+                raise UserError(
+                    f'{self.name}.{column.name} is declared with adds="{column.adds}", and the SQL it is compared with is '
+                    f"{_ANY_TYPES.text(value.silver)}: make the two say the same, or leave adds out, and dates are computed as a whole."
+                )
+            if says == "average" and is_counted_by is not None and is_counted_by.column != column.counted_by:
+                raise UserError(
+                    f"{self.name}.{column.name} is declared to be counted by {column.counted_by}, and the SQL it is compared with by "
+                    f"{is_counted_by.column}: make the two say the same."
+                )
 
     @property
     def what(self) -> str:
@@ -132,3 +246,8 @@ class Table:
     def of(self, silver: DataFrame, broken_dates: Collection[dt.date | None] | None = None) -> DataFrame:
         """The table's content as the function of Silver that it is; ``broken_dates`` as in ``contract.valid_rows``."""
         return self.transformation(self.rows(silver, broken_dates))
+
+
+def _alike(adds: str) -> str:
+    """A name for each way of adding up."""
+    return _ADDED_ALIKE.get(adds, adds)

@@ -87,8 +87,8 @@ class Planner:
             return Step("recomputed", "the log tells of no refresh of it", made)
         if reason := self._not_only_added(files, made.silver_version):
             return Step("recomputed", reason, made)
-        if table.addition is None:
-            return Step("recomputed", f"{table.name} declares no addition", made)
+        if not table.adds_up:
+            return Step("recomputed", f"{table.name} does not say how its columns add up", made)
         if made.patches >= MOST_PATCHES:
             return Step("recomputed", f"patched {made.patches} times in a row", made)
         versions = sorted({file.version for file in files})

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.gold import transformations as t
-from gold_assets.gold.addition import AppendedRows, SummedKeys
 from gold_assets.gold.declaration import KeysTwin, Picture, RowsTwin, Table, Value
 from gold_assets.silver import contract
 from gold_assets.silver.contract import VIOLATIONS, Column
@@ -33,13 +32,13 @@ USER_SPEND_SUMMARY = Table(
             "decimal(28,4)",
             "Sum of amount over the user's transactions of the day, exact.",
             made_from=("amount",),
+            adds="sum",
         ),
-        Column("transaction_count", "long", "How many transactions that were."),
+        Column("transaction_count", "long", "How many transactions that were.", adds="count"),
         _DATE,
     ),
     key=("user_id", EVENT_DATE),
     zorder_by=("user_id",),
-    addition=SummedKeys(),
     twin=KeysTwin(
         values={
             "transaction_count": Value("count(*)", "sum(transaction_count)"),
@@ -59,7 +58,7 @@ USER_SPEND_SUMMARY = Table(
 
 PRODUCT_USAGE_METRICS = Table(
     name="product_usage_metrics",
-    code_version="1",
+    code_version="2",
     description="Average usage_cost_ratio per product per day. One row for each product with a valid transaction on that day.",
     rows=contract.valid_rows,
     transformation=t.product_usage_metrics,
@@ -70,19 +69,21 @@ PRODUCT_USAGE_METRICS = Table(
             "double",
             "Mean usage_cost_ratio of the rated transactions; NULL where none is.",
             made_from=("usage_cost_ratio",),
+            adds="average",
+            counted_by="rated_count",
         ),
         Column(
             "rated_count",
             "long",
             "How many transactions have a usage_cost_ratio.",
             made_from=("usage_cost_ratio",),
+            adds="count",
         ),
-        Column("transaction_count", "long", "How many transactions there were."),
+        Column("transaction_count", "long", "How many transactions there were.", adds="count"),
         _DATE,
     ),
     key=("product_id", EVENT_DATE),
     zorder_by=("product_id",),
-    addition=SummedKeys(averages={"avg_usage_cost_ratio": "rated_count"}),
     twin=KeysTwin(
         values={
             "transaction_count": Value("count(*)", "sum(transaction_count)"),
@@ -90,7 +91,6 @@ PRODUCT_USAGE_METRICS = Table(
             "average": Value(
                 lambda silver: f"avg({silver.ratio})",
                 "max(avg_usage_cost_ratio)",
-                average_of=lambda silver: silver.ratio,
                 counted_by="rated_count",
             ),
         },
@@ -129,7 +129,7 @@ HIGH_RISK_TXNS = Table(
     ),
     key=(),
     zorder_by=("user_id",),
-    addition=AppendedRows(),
+    appends=True,
     twin=replace(
         _HIGH_RISK, sense=("rows_not_high_risk", lambda gold: f"{_HIGH_RISK.condition(gold)} AND is_high_risk")
     ),
@@ -158,7 +158,7 @@ QUARANTINED_TXNS = Table(
     ),
     key=(),
     zorder_by=("user_id",),
-    addition=AppendedRows(),
+    appends=True,
     twin=RowsTwin(of_valid=False),
     first_rows="array_length(violations) DESC",
     picture=Picture("rows", "Quarantined rows by day"),

@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.gold.averages import averaged
 from gold_assets.silver.contract import money_sum, ratio, ratio_is_below
 
 HIGH_RISK_RATIO = Decimal("0.2")
@@ -29,17 +30,15 @@ def product_usage_metrics(transactions: DataFrame) -> DataFrame:
     """Average usage_cost_ratio per product per day.
 
     Columns: product_id as in Silver, avg_usage_cost_ratio double (NULL where no row has a ratio), rated_count bigint (rows
-    with a ratio), transaction_count bigint, event_date date.
+    with a ratio), transaction_count bigint, event_date date. The average does not depend on the order of the rows either.
     """
-    return (
-        transactions.groupBy("product_id", EVENT_DATE)
-        .agg(
-            F.avg(ratio(transactions)).alias("avg_usage_cost_ratio"),
-            F.count("usage_cost_ratio").alias("rated_count"),
-            F.count("*").alias("transaction_count"),
-        )
-        .select("product_id", "avg_usage_cost_ratio", "rated_count", "transaction_count", EVENT_DATE)
-    )
+    return averaged(
+        transactions,
+        ["product_id", EVENT_DATE],
+        {"avg_usage_cost_ratio": ratio(transactions)},
+        F.count("usage_cost_ratio").alias("rated_count"),
+        F.count("*").alias("transaction_count"),
+    ).select("product_id", "avg_usage_cost_ratio", "rated_count", "transaction_count", EVENT_DATE)
 
 
 def flag_high_risk_txns(transactions: DataFrame) -> DataFrame:

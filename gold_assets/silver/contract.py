@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Context, Decimal
+from typing import Literal
 
 from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
@@ -31,6 +32,11 @@ class Column:
 
     ``made_from`` names the columns of Silver that its values come from. Where ``keeps_type``, its type is that of the one it is
     made from, and ``type`` says in words which that may be.
+
+    ``adds`` says what becomes of the values that the rows of a key had and those that new rows of Silver make: ``sum`` and ``count``
+    are added up, of ``min`` and ``max`` one is kept, and an ``average`` is weighed by ``counted_by``, the column that counts what
+    it is the average of. None where that cannot be told from the two values, as of a count of distinct users or a median; and where
+    a value may be NaN, of which engines do not agree whether it is the largest: the contract keeps it from its own columns only.
     """
 
     name: str
@@ -38,6 +44,8 @@ class Column:
     description: str
     made_from: tuple[str, ...] = field(default=(), kw_only=True)
     keeps_type: bool = field(default=False, kw_only=True)
+    adds: Literal["sum", "count", "min", "max", "average"] | None = field(default=None, kw_only=True)
+    counted_by: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)

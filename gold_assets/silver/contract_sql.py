@@ -13,7 +13,7 @@ from gold_assets.silver.pin import Silver
 
 _IS_MONEY_AS_DOUBLE = "abs(CAST(amount AS DOUBLE) * 1e4) < 1e18"  # NaN is larger than every number
 _IS_MONEY_AS_DECIMAL = "abs(TRY_CAST(amount AS DECIMAL(38, 4))) < 100000000000000"
-_SPEND_AS_DOUBLE = """CAST(sum(CAST(TRY_CAST(round(CAST(amount AS DOUBLE) * 1e4) AS BIGINT) AS DECIMAL(20, 0))) AS DECIMAL(34, 0))
+_SPEND_AS_DOUBLE = """sum(CAST(TRY_CAST(round(CAST(amount AS DOUBLE) * 1e4) AS BIGINT) AS DECIMAL(20, 0)))
     * CAST('0.0001' AS DECIMAL(4, 4))"""
 _SPEND_AS_DECIMAL = "sum(TRY_CAST(amount AS DECIMAL(38, 4)))"
 

@@ -1,19 +1,27 @@
 """The checks of a patch: they compare what it added, find one that went wrong, and cost no more than it."""
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from gold_assets.checks.catalogue import gold_checks, run
 from gold_assets.checks.findings import Finding, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.engines import Engine
 from gold_assets.gold import commits
+from gold_assets.gold.declaration import KeysTwin, Table, Value
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import QUARANTINED_TXNS
+from gold_assets.silver.contract import Column, valid_rows
+from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.truth import rows_of
 
 LIMITS = Limits(MONDAY, TUESDAY, quarantined_share=1.0)
 NEW = [
@@ -148,3 +156,104 @@ def test_rows_of_the_date_are_counted_by_the_log(gold: Lake, engine: Engine) -> 
     patch(gold, engine)
     [share] = [found for found in findings(gold) if found.check.name == "share"]
     assert share.numbers == {"quarantined_rows": 2, "silver_rows": 7, "quarantined_share": 2 / 7}
+
+
+# How the columns of a table add up.
+
+EXTREMES = Table(
+    name="extremes",
+    code_version="1",
+    description="The largest amount and the least ratio of each user.",
+    rows=valid_rows,
+    transformation=lambda rows: (
+        rows.groupBy("user_id", "event_date")
+        .agg(F.max("amount").alias("largest"), F.min("usage_cost_ratio").alias("least"))
+        .select("user_id", "largest", "least", "event_date")
+    ),
+    columns=(
+        Column("user_id", "string", "Who."),
+        Column("largest", "double", "The largest amount.", adds="max"),
+        Column("least", "double", "The least ratio; NULL where no row has one.", adds="min"),
+        Column("event_date", "date", "When."),
+    ),
+    key=("user_id", "event_date"),
+    zorder_by=("user_id",),
+    twin=KeysTwin(
+        {
+            "largest": Value("max(amount)", "max(largest)"),
+            "least": Value("min(usage_cost_ratio)", "max(least)"),
+        }
+    ),
+)
+SILENT = dataclasses.replace(
+    EXTREMES,
+    columns=tuple(dataclasses.replace(column, adds=None) for column in EXTREMES.columns),
+)
+BEFORE = [
+    row(amount=999.99, usage_cost_ratio=None),
+    row(user_id="bob", amount=1.0, usage_cost_ratio=0.5),
+    row(user_id="eve", usage_cost_ratio=None),
+    row(user_id="gus", amount=-7.0),
+]
+SINCE = [
+    row(amount=5.5, usage_cost_ratio=0.25),
+    row(user_id="bob", amount=2.0, usage_cost_ratio=None),
+    row(user_id="eve", usage_cost_ratio=None),
+    row(user_id="new", amount=3.0),
+]
+TRUE = {
+    "ann": (999.99, 0.25),
+    "bob": (2.0, 0.5),
+    "eve": (2.5, None),
+    "gus": (-7.0, 0.5),
+    "new": (3.0, 0.5),
+}
+
+
+def refreshed_extremes(folder: Path, engine: Engine, table: Table) -> tuple[Lake, str]:
+    """The lake with the table after rows were appended to its date, and what was done with the date."""
+    lake = lake_in(folder, (table, QUARANTINED_TXNS))
+    write_silver(lake, BEFORE)
+    refresh(lake, engine, [MONDAY])
+    write_silver(lake, SINCE)
+    return lake, refresh(lake, engine, [MONDAY], how="patch").dates["extremes"][MONDAY].step.how
+
+
+def held_extremes(lake: Lake) -> dict[str, tuple[float, float | None]]:
+    return {
+        found["user_id"]: (found["largest"], found["least"]) for found in rows_of(lake.places["extremes"]).to_pylist()
+    }
+
+
+def test_of_the_largest_and_the_least_a_patch_keeps_one(tmp_path: Path, engine: Engine) -> None:
+    lake, how = refreshed_extremes(tmp_path, engine, EXTREMES)
+    assert (how, held_extremes(lake)) == ("patched", TRUE)
+    assert compared(lake)["extremes"] == "the newest patch"
+    assert failed(lake) == failed(lake, patches=False) == set()
+
+
+def test_a_table_with_a_column_that_does_not_say_how_it_adds_up_is_recomputed(tmp_path: Path, engine: Engine) -> None:
+    lake, how = refreshed_extremes(tmp_path, engine, SILENT)
+    assert (how, held_extremes(lake)) == ("recomputed", TRUE)
+    assert failed(lake) == set()
+
+
+def test_a_patch_that_adds_up_otherwise_than_the_sql_is_found(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = commits.added
+    summed = dataclasses.replace(
+        EXTREMES, twin=None, columns=tuple(dataclasses.replace(column, adds="sum") for column in EXTREMES.columns)
+    )
+    monkeypatch.setattr(commits, "added", lambda table, before, new: added(summed, before, new))
+    lake, how = refreshed_extremes(tmp_path, engine, EXTREMES)
+    assert (how, held_extremes(lake)["ann"]) == ("patched", (1005.49, 0.25))
+    assert failed(lake) == {"extremes:reconciles"}
+
+
+def test_a_patch_of_what_the_sql_does_not_say_how_to_add_up_is_compared_in_full(tmp_path: Path, engine: Engine) -> None:
+    twin = KeysTwin({"largest": Value("coalesce(max(amount), 0)", "max(largest)")})
+    lake, how = refreshed_extremes(tmp_path, engine, dataclasses.replace(EXTREMES, twin=twin))
+    assert how == "patched"
+    assert compared(lake)["extremes"] == "in full"
+    assert failed(lake) == set()

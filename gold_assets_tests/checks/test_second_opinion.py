@@ -1,6 +1,8 @@
 """The second opinion judges rows as the contract does, where engines and files are known to trip."""
 
+import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +15,12 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
+from gold_assets.gold.tables import PRODUCT_USAGE_METRICS
+from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, high_risk_row, row, with_type, write_silver
+from gold_assets_tests.truth import rows_of
 
+USAGE = PRODUCT_USAGE_METRICS.name
 NAN, INFINITY = float("nan"), float("inf")
 
 
@@ -53,6 +59,42 @@ def test_it_agrees_with_gold_on_doubles_and_text(lake: Lake, engine: Engine, row
     write_silver(lake, rows)
     refresh(lake, engine, [MONDAY, TUESDAY])
     assert red(lake) == set()
+
+
+@pytest.mark.sail
+def test_the_average_of_many_rows_does_not_depend_on_their_order(tmp_path: Path, engine: Engine) -> None:
+    lake = lake_in(tmp_path, (PRODUCT_USAGE_METRICS,))
+    one = pa.Table.from_pylist([row(usage_cost_ratio=ratio) for ratio in (0.2, 0.7)], schema=SCHEMA)
+    write_silver(lake, [row(event_date=TUESDAY)])
+    for _ in range(2):
+        write_deltalake(lake.silver, one.take(pa.array([0, 1] * 60_000)), mode="append")
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    assert {found["avg_usage_cost_ratio"] for found in rows_of(lake.places[USAGE]).to_pylist()} == {0.45, 0.5}
+    copies = "silver_transactions:no_duplicate_rows"
+    assert red(lake) == {copies}
+    DeltaTable(lake.places[USAGE]).update(
+        {"avg_usage_cost_ratio": "0.450000000001"}, predicate=f"event_date = '{MONDAY}'"
+    )
+    assert red(lake) == {copies, f"{USAGE}:reconciles"}
+
+
+@pytest.mark.sail
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_average_of_the_largest_doubles_is_finite_however_it_is_made(
+    tmp_path: Path, engine: Engine, sign: int
+) -> None:
+    lake, largest = lake_in(tmp_path, (PRODUCT_USAGE_METRICS,)), sys.float_info.max
+    write_silver(lake, [row(usage_cost_ratio=largest), row(event_date=TUESDAY)])
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    write_silver(lake, [row(usage_cost_ratio=sign * largest, user_id=user) for user in ("bob", "eve")])
+    expected = largest if sign == 1 else -largest / 3
+    for how in ("patch", "recompute"):
+        refresh(lake, engine, [MONDAY], how=how)  # type: ignore[arg-type]
+        [found] = [each for each in rows_of(lake.places[USAGE]).to_pylist() if each["event_date"] == MONDAY]
+        assert found["avg_usage_cost_ratio"] == pytest.approx(expected, rel=1e-15)
+        assert red(lake) == set()
+    DeltaTable(lake.places[USAGE]).update({"avg_usage_cost_ratio": "42.0"}, predicate=f"event_date = '{MONDAY}'")
+    assert red(lake) == {f"{USAGE}:reconciles"}
 
 
 @pytest.mark.parametrize(

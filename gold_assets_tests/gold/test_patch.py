@@ -329,15 +329,26 @@ def test_a_silver_that_was_put_back_and_written_anew_recomputes(lake: Lake, engi
 @pytest.mark.sail
 def test_another_code_version_recomputes(lake: Lake, engine: Engine) -> None:
     grow(lake)
-    newer = tuple(dataclasses.replace(table, code_version="2") for table in lake.tables)
-    assert said(dataclasses.replace(lake, tables=newer), engine) == "recomputed: made by code version 1, which is 2 now"
+    newer = tuple(dataclasses.replace(table, code_version=f"{table.code_version}, mended") for table in lake.tables)
+    assert (
+        said(dataclasses.replace(lake, tables=newer), engine)
+        == "recomputed: made by code version 1, which is 1, mended now"
+    )
 
 
 @pytest.mark.sail
-def test_a_table_without_addition_recomputes(lake: Lake, engine: Engine) -> None:
+def test_a_table_that_does_not_say_how_it_adds_up_recomputes(lake: Lake, engine: Engine) -> None:
     grow(lake)
-    without = tuple(dataclasses.replace(table, addition=None) for table in lake.tables)
-    assert said(dataclasses.replace(lake, tables=without), engine) == f"recomputed: {SPEND} declares no addition"
+    [spend], [risk] = lake.named([SPEND]), lake.named([RISK])
+    columns = tuple(dataclasses.replace(column, adds=None, counted_by="") for column in spend.columns)
+    silent = (dataclasses.replace(spend, columns=columns), dataclasses.replace(risk, appends=False))
+    silent_lake = dataclasses.replace(lake, tables=silent)
+    for table in silent:
+        assert (
+            said(silent_lake, engine, table=table.name)
+            == f"recomputed: {table.name} does not say how its columns add up"
+        )
+        grow(lake)
 
 
 @pytest.mark.sail

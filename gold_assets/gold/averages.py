@@ -1,0 +1,162 @@
+"""Averages that are the same, to the last bit, in whatever order the rows come and whichever engine adds them up.
+
+A sum of doubles depends on the order: that of a million is off by 1e-11, otherwise in each layout of the files. So each double is cut
+into whole numbers, and these are summed::
+
+    x = l0 + l1 * 2^-32 + l2 * 2^-64 + l3 * 2^-96 + rest        |x| < 2^32, each |l| < 2^32, |rest| < 2^-96
+
+- Nothing is lost in cutting: a double less its whole part is a double, and so is that times 2^32.
+- The rest is 0 where x is 0 or, in size, 2^-44 or more (5.7e-14): the last of its 53 bits stands for 2^-96 or more.
+- A lane of fewer than 2^31 rows sums up to less than 2^63, which a BIGINT holds. The average of more is NULL, for checks to find.
+- Once the carries of the four sums are done, their digits are those of the exact sum. They are added as doubles, the highest
+  first: exactly, until 53 bits are full; what comes then is less than the last of these, so the sum is within 2^-52 of its own
+  size. With the division the average is within 3 * 2^-53, and nearly always it is the exact one, correctly rounded.
+
+What the lanes do not hold is summed as doubles: the rests, and the numbers from 2^32 on, as so many times 2^32, so that the sum
+of finite numbers is finite. Another order of k of them changes the average by up to k * 2^-52 of their mean size.
+
+It is here twice, in PySpark for Gold and in SQL on DataFusion for its checks, which have to agree on large dates too.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from gold_assets.delta.sql import DATAFUSION
+
+_LANES = 4
+_MOST_ROWS = 2**31
+_UNIT = 2**32
+_UNIT_OF_REST = 2.0 ** (32 * _LANES)
+_LARGEST = sys.float_info.max / _UNIT
+
+
+def averaged(rows: DataFrame, key: Sequence[str], averages: Mapping[str, Column], *aggregates: Column) -> DataFrame:
+    """The rows by ``key``, with an average of each of these doubles under its name, and other aggregates.
+
+    An average is NULL where all its values are.
+    """
+    # In steps, since the engine would plan for longer than it computes if all were one expression.
+    rows = rows.withColumns({f"{name}_value": value for name, value in averages.items()})
+    rows = rows.withColumns({f"{name}_held": _held(F.col(f"{name}_value")) for name in averages})
+    sums = {
+        f"{name}_{part}": total
+        for name in averages
+        for part, total in _sums(F.col(f"{name}_value"), F.col(f"{name}_held")).items()
+    }
+    by_key = rows.groupBy(*key).agg(*(total.alias(name) for name, total in sums.items()), *aggregates)
+    return by_key.withColumns({name: _average(name) for name in averages}).drop(*sums)
+
+
+def _held(value: Column) -> Column:
+    """What the lanes hold: the value, or 0 in its place."""
+    return F.when(F.abs(value) < F.lit(float(_UNIT)), value).otherwise(F.lit(0.0))
+
+
+def _sums(value: Column, held: Column) -> dict[str, Column]:
+    sums = {
+        "count": F.count(value),
+        "beyond": F.sum(F.when(F.abs(value) >= F.lit(float(_UNIT)), value / F.lit(float(_UNIT)))),
+    }
+    for lane in range(_LANES):
+        whole = held.cast("bigint")
+        sums[f"lane_{lane}"] = F.sum(whole)
+        held = (held - whole) * F.lit(float(_UNIT))
+    return sums | {"rest": F.sum(held)}
+
+
+def _average(name: str) -> Column:
+    total = F.lit(0)
+    digits = []
+    for lane in reversed(range(_LANES)):
+        total = F.shiftright(total, 32) + F.col(f"{name}_lane_{lane}")
+        digits.append(total.bitwiseAND(F.lit(_UNIT - 1)))
+    total = total.cast("double")
+    for place, digit in enumerate(reversed(digits[:-1]), start=1):
+        total = total + digit / F.lit(2.0 ** (32 * place))
+    count = F.col(f"{name}_count")
+    count = F.when((count > F.lit(0)) & (count < F.lit(_MOST_ROWS)), count)
+    held = (total + F.col(f"{name}_rest") / F.lit(_UNIT_OF_REST)) / count
+    beyond = F.col(f"{name}_beyond") / count
+    # Rounded up at each step, the sum of the largest double a few times is a little more than that.
+    is_finite = F.abs(beyond) < F.lit(float("inf"))
+    bounded = F.when(is_finite, F.greatest(F.lit(-_LARGEST), F.least(F.lit(_LARGEST), beyond))).otherwise(beyond)
+    return F.coalesce(bounded * F.lit(float(_UNIT)) + held, held)
+
+
+def averaged_sql(rows: str, key: Mapping[str, str], averages: Mapping[str, str], aggregates: Mapping[str, str]) -> str:
+    """The same as SQL over ``rows``, a SELECT. ``key``, ``averages`` and ``aggregates`` are expressions by name.
+
+    Beside each average is ``size_of_`` it, the mean size of its values, and ``leeway_of_`` it, by how much another order of the rows
+    may change it. Both are finite.
+    """
+    values = "".join(f", CAST({of} AS DOUBLE) AS {_part(name, 'value')}" for name, of in averages.items())
+    held = "".join(f", {_held_sql(name)} AS {_part(name, 'held')}" for name in averages)
+    sums = {_part(name, part): total for name in averages for part, total in _sums_sql(name).items()}
+    selected = ", ".join(f"{sql} AS {name}" for name, sql in {**key, **aggregates, **sums}.items())
+    by_key = f"""SELECT {selected} FROM (SELECT *{held} FROM (SELECT *{values} FROM ({rows})))
+        GROUP BY {", ".join(str(number + 1) for number in range(len(key)))}"""
+    found = "".join(
+        f", {_average_sql(name)} AS {name}, {_size_sql(name)} AS size_of_{name}, {_leeway_sql(name)} AS leeway_of_{name}"
+        for name in averages
+    )
+    return f"SELECT {', '.join([*key, *aggregates])}{found} FROM ({by_key})"
+
+
+def _held_sql(name: str) -> str:
+    value = _part(name, "value")
+    return f"CASE WHEN abs({value}) < {_double(_UNIT)} THEN {value} ELSE {_double(0)} END"
+
+
+def _sums_sql(name: str) -> dict[str, str]:
+    value, held = _part(name, "value"), _part(name, "held")
+    beyond = f"CASE WHEN abs({value}) >= {_double(_UNIT)} THEN {value} / {_double(_UNIT)} END"
+    sums = {
+        "count": f"count({value})",
+        "size": f"avg(abs({value}) / {_double(_UNIT)})",
+        "beyond": f"sum({beyond})",
+        "count_beyond": f"count({beyond})",
+    }
+    for lane in range(_LANES):
+        whole = f"CAST({held} AS BIGINT)"
+        sums[f"lane_{lane}"] = f"sum({whole})"
+        held = f"(({held} - {whole}) * {_double(_UNIT)})"
+    return sums | {"rest": f"sum({held})"}
+
+
+def _average_sql(name: str) -> str:
+    total, digits = "0", []
+    for lane in reversed(range(_LANES)):
+        total = f"(({total} >> 32) + {_part(name, f'lane_{lane}')})"
+        digits.append(f"({total} & {_UNIT - 1})")
+    total = f"CAST({total} AS DOUBLE)"
+    for place, digit in enumerate(reversed(digits[:-1]), start=1):
+        total = f"({total} + {digit} / {_double(2.0 ** (32 * place))})"
+    count = _part(name, "count")
+    count = f"(CASE WHEN {count} > 0 AND {count} < {_MOST_ROWS} THEN {count} END)"
+    held = f"({total} + {_part(name, 'rest')} / {_double(_UNIT_OF_REST)}) / {count}"
+    beyond = f"{_part(name, 'beyond')} / {count}"
+    bounded = f"""CASE WHEN abs({beyond}) < CAST('Infinity' AS DOUBLE)
+        THEN greatest({_double(-_LARGEST)}, least({_double(_LARGEST)}, {beyond})) ELSE {beyond} END"""
+    return f"coalesce(({bounded}) * {_double(_UNIT)} + {held}, {held})"
+
+
+def _size_sql(name: str) -> str:
+    return f"least(coalesce({_part(name, 'size')}, 0), {_double(_LARGEST)}) * {_double(_UNIT)}"
+
+
+def _leeway_sql(name: str) -> str:
+    last_bit = _double(2.0**-52)
+    by_beyond = f"{_part(name, 'count_beyond')} * ({_size_sql(name)} * {last_bit})"
+    by_rest = f"{_part(name, 'count')} * (least({_size_sql(name)}, {_double(_UNIT / _UNIT_OF_REST)}) * {last_bit})"
+    return f"{by_beyond} + {by_rest}"
+
+
+def _part(name: str, part: str) -> str:
+    return DATAFUSION.name(f"{name} {part}")
+
+
+def _double(number: float) -> str:
+    return f"CAST('{float(number)!r}' AS DOUBLE)"
