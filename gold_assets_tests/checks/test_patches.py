@@ -232,12 +232,14 @@ def test_of_the_largest_and_the_least_a_patch_keeps_one(tmp_path: Path, engine: 
     assert failed(lake) == failed(lake, patches=False) == set()
 
 
+@pytest.mark.sail
 def test_a_table_with_a_column_that_does_not_say_how_it_adds_up_is_recomputed(tmp_path: Path, engine: Engine) -> None:
     lake, how = refreshed_extremes(tmp_path, engine, SILENT)
     assert (how, held_extremes(lake)) == ("recomputed", TRUE)
     assert failed(lake) == set()
 
 
+@pytest.mark.sail
 def test_a_patch_that_adds_up_otherwise_than_the_sql_is_found(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +253,7 @@ def test_a_patch_that_adds_up_otherwise_than_the_sql_is_found(
     assert failed(lake) == {"extremes:reconciles"}
 
 
+@pytest.mark.sail
 def test_a_patch_of_what_the_sql_does_not_say_how_to_add_up_is_compared_in_full(tmp_path: Path, engine: Engine) -> None:
     twin = KeysTwin({"largest": Value("coalesce(max(amount), 0)", "max(largest)")})
     lake, how = refreshed_extremes(tmp_path, engine, dataclasses.replace(EXTREMES, twin=twin))
