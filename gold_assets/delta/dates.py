@@ -1,15 +1,62 @@
-"""One predicate for a set of dates, used to filter Silver and to replace in Gold, so that the two cannot differ."""
+"""Dates, as logs and files write them; and one predicate for a set of them, to filter Silver and to replace in Gold alike.
+
+Spark and Arrow know days that Python does not, before the year 1 and after the year 9999. All of them count as the first or the
+last day that Python knows.
+"""
 
 import datetime as dt
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from gold_assets.delta.sql import Dialect
 
 EVENT_DATE = "event_date"
 """The partition column of every table of ours: a UTC date."""
 
+FIRST_DAY, LAST_DAY = dt.date.min, dt.date.max
+"""And any day before, and any after."""
+
 _DAY = dt.timedelta(days=1)
+_EPOCH = dt.date(1970, 1, 1)
+_TEXT = re.compile(r"([+-]?\d{4,})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)[\d:.]*(?:Z|([+-]\d\d):?(\d\d))?)?")
+_IN_A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+
+
+def day_of(text: str) -> dt.date:
+    """A date, or a timestamp's date in UTC, as a log writes it. Raises ``ValueError``."""
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text} is no date and no timestamp")
+    year, month, day = (int(part) for part in found.groups()[:3])
+    if not FIRST_DAY.year <= year <= LAST_DAY.year:
+        return FIRST_DAY if year < FIRST_DAY.year else LAST_DAY
+    date = dt.date(year, month, day)
+    hours, minutes, zone, zone_minutes = (int(part or 0) for part in found.groups()[3:])
+    is_west = (found[6] or "").startswith("-")
+    since_midnight = 60 * (hours - zone) + minutes - (-zone_minutes if is_west else zone_minutes)
+    try:
+        return date + dt.timedelta(days=since_midnight // (24 * 60))
+    except OverflowError:
+        return date
+
+
+def days_in(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """The dates of an Arrow array of dates, or of timestamps in UTC, as days that Python knows. Raises ``ValueError``."""
+    if pa.types.is_timestamp(values.type):
+        in_a_day, moments = _IN_A_DAY[values.type.unit], values.cast(pa.int64())
+        days = pc.divide(moments, in_a_day)  # towards 1970
+        days = pc.subtract(days, pc.greater(pc.multiply(days, in_a_day), moments).cast(pa.int64()))
+    elif pa.types.is_date(values.type) or pa.types.is_null(values.type):
+        days = values.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
+    else:
+        raise ValueError(f"{values.type} is neither a date nor a timestamp")
+    for bound, day in ((pc.max_element_wise, FIRST_DAY), (pc.min_element_wise, LAST_DAY)):
+        days = bound(days, pa.scalar((day - _EPOCH).days, pa.int64()), skip_nulls=False)
+    return days.cast(pa.int32()).cast(pa.date32())
 
 
 def contiguous(dates: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
@@ -59,21 +106,25 @@ class RowsOn:
         return " OR ".join(f"({part})" for part in parts)
 
     def _holds(self, name: str, first: dt.date, last: dt.date, dialect: Dialect) -> str:
-        if self.column.type == "date":
-            return (
-                f"{name} = DATE '{first}'" if first == last else f"{name} >= DATE '{first}' AND {name} <= DATE '{last}'"
-            )
-        # Not the timestamp's date, by which no reader leaves out a file.
-        end = f"<= {dialect.moment(f'{last} 23:59:59.999999')}"
-        if last < dt.date.max:
+        if self.column.type == "date" and first == last and FIRST_DAY < first < LAST_DAY:
+            return f"{name} = DATE '{first}'"
+        bounds = []
+        if first > FIRST_DAY:
+            bounds.append(f">= DATE '{first}'" if self.column.type == "date" else f">= {dialect.moment(str(first))}")
+        if last < LAST_DAY:
+            # Not the timestamp's date, by which no reader leaves out a file.
             end = f"< {dialect.moment(str(last + _DAY))}"
-        return f"{name} >= {dialect.moment(str(first))} AND {name} {end}"
+            bounds.append(f"<= DATE '{last}'" if self.column.type == "date" else end)
+        return " AND ".join(f"{name} {bound}" for bound in bounds) or f"{name} IS NOT NULL"
 
 
 def dates_text(dates: Iterable[dt.date | None], most: int | None = None) -> str:
     """The dates as runs of days, the first few of them; those without a date last."""
     told = list(dates)
-    runs = [str(first) if first == last else f"{first} to {last}" for first, last in contiguous(filter(None, told))]
+    runs = [
+        _text(first) if first == last else f"{_text(first)} to {_text(last)}"
+        for first, last in contiguous(filter(None, told))
+    ]
     runs += ["rows without a date"] if None in told else []
     return ", ".join(runs[:most]) + (" and more" if most is not None and len(runs) > most else "")
 
@@ -83,8 +134,12 @@ def dates_in(text: str) -> set[dt.date]:
     found: set[dt.date] = set()
     for run in text.split(", "):
         first, _, last = run.partition(" to ")
-        found.update(days(dt.date.fromisoformat(first), dt.date.fromisoformat(last or first)))
+        found.update(days(day_of(first.split(" ")[0]), day_of((last or first).split(" ")[0])))
     return found
+
+
+def _text(date: dt.date) -> str:
+    return str(date) + {FIRST_DAY: " and earlier", LAST_DAY: " and later"}.get(date, "")
 
 
 def predicate(dates: Iterable[dt.date], *, and_null: bool = False) -> str:

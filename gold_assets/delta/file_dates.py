@@ -2,10 +2,12 @@
 
 import datetime as dt
 import functools
+import itertools
 import json
 import re
+import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,20 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Field
 from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
-from gold_assets.delta.dates import EVENT_DATE, days
+from gold_assets.delta.dates import EVENT_DATE, day_of, days, days_in
+from gold_assets.delta.delta_rs_internals import files_of
+from gold_assets.delta.kept_dates import Held, RowsByDate, kept_dates
 from gold_assets.delta.query import as_table
 from gold_assets.delta.storage import is_uri
 
 _DAY = dt.timedelta(days=1)
-_FILES_REMEMBERED = 100_000
-_FILES_AT_ONCE = 8
-
-RowsByDate = Mapping[dt.date | None, int | None]
-"""Rows by date, None where they are not known; those without a date under None. What deletion vectors hide is among them."""
+_FILES_AT_ONCE, _FILES_A_LOOK_AT_THE_CLOCK = 8, 64
 
 
 class UnknownDate(Exception):
@@ -37,26 +37,42 @@ class UnknownDate(Exception):
 
 @dataclass(frozen=True)
 class _File:
-    """What a log says of a file. ``partition`` is (value,) where the table is partitioned by date."""
+    """What a log says of a file.
+
+    Attributes:
+        size, modified: as it says; who removes a file need not.
+        partition: (value,) where it names the file's date, as the table's layout was when the file was added.
+        layout_told: whether it says how the file is partitioned. Else its date may be in the log of long ago alone.
+    """
 
     path: str
     rows: int | None
+    size: int | None = None
+    modified: int | None = None
     partition: tuple[dt.date | None] | None = None
     least: dt.date | None = None
     most: dt.date | None = None
     nulls: int | None = None
+    layout_told: bool = True
 
 
 class FileDates:
-    """The dates in the files of one table, by the column that dates its rows."""
+    """The dates in the files of one table, by the column that dates its rows.
 
-    def __init__(self, table: DeltaTable, column: str = EVENT_DATE) -> None:
+    Args:
+        kept_at: a place for what is read of files that the log does not tell of, where it is to outlast the process.
+    """
+
+    def __init__(self, table: DeltaTable, column: str = EVENT_DATE, *, kept_at: str | None = None) -> None:
         self._table = table
-        [field] = [field for field in table.schema().fields if field.name == column]
-        self._name = field.name
-        # Where columns are mapped, logs and files know a column by another name.
-        self._physical = str(field.metadata.get("delta.columnMapping.physicalName", field.name))
-        self._is_partition = field.name in table.metadata().partition_columns
+        fields = {field.name: field for field in table.schema().fields}
+        self._name = column
+        # Where columns are mapped, logs, files and paths know a column by another name.
+        self._physical = _physical_name(fields[column])
+        self._is_partition = column in table.metadata().partition_columns
+        others = {_physical_name(field) for field in fields.values() if field.name != column}
+        self._names = [self._physical, *({column} - others - {self._physical})]
+        self._kept = kept_dates(kept_at, table.table_uri, str(table.metadata().id), self._physical)
 
     def rows(self, dates: Collection[dt.date] | None = None) -> dict[dt.date | None, int | None]:
         """Rows by date in the table's files, of which those that are known to hold none of ``dates`` are left out.
@@ -83,6 +99,22 @@ class FileDates:
         told = _dates_told(file)
         return self._read(file) if told is None else told
 
+    def learn(self, until: float) -> int:
+        """Look into those of the table's files that the log does not tell the dates of, until ``time.monotonic()`` is ``until``.
+
+        What they say is kept. How many are left, for another time to go on with. Raises ``UnknownDate``.
+        """
+        untold = [file for file in self._files if _dates_told(file) is None and self._known(file) is None]
+        left = iter(untold)
+        done = 0
+        with ThreadPoolExecutor(max_workers=_FILES_AT_ONCE) as pool:
+            while part := list(itertools.islice(left, _FILES_A_LOOK_AT_THE_CLOCK)):
+                done += len(list(pool.map(self._read, part)))
+                if time.monotonic() >= until:
+                    break
+        self._kept.keep([file.path for file in self._files])
+        return len(untold) - done
+
     def _asked(self, files: Iterable[_File], told: Callable[[_File], Any]) -> Iterator[Any]:
         """What the log tells of each file, else what is in it."""
         untold = []
@@ -95,55 +127,89 @@ class FileDates:
             yield from pool.map(self._read, untold)
 
     def _read(self, file: _File) -> RowsByDate:
-        try:
-            return _rows_in_file(self._table.table_uri, file.path, self._physical)
-        except (OSError, DeltaError, pa.ArrowException, ValueError, OverflowError) as error:
-            raise UnknownDate(file.path) from error
+        held = self._known(file)
+        if held is None:
+            try:
+                held = self._held_in(file.path)
+            except (OSError, DeltaError, pa.ArrowException, ValueError) as error:
+                raise UnknownDate(file.path) from error
+            self._kept.learn(file.path, file.size, file.modified, held)
+        if not held.has_column and not file.layout_told:
+            raise UnknownDate(file.path)
+        return held.rows
+
+    def _known(self, file: _File) -> Held | None:
+        return self._kept.of(file.path, file.size, file.modified)
+
+    def _held_in(self, path: str) -> Held:
+        place = unquote(path)
+        if not is_uri(place):
+            return _held_in_file(self._storage, place, self._physical)
+        root, name = place.rsplit("/", 1)
+        return _held_in_file(pafs.PyFileSystem(DeltaStorageHandler(root)), name, self._physical)
+
+    @functools.cached_property
+    def _storage(self) -> pafs.FileSystem:
+        return files_of(self._table)
 
     @functools.cached_property
     def _files(self) -> list[_File]:
         """The files of the table as it was loaded when they were first asked for."""
         files = as_table(self._table.get_add_actions(flatten=True))
 
-        def column(name: str) -> list[Any]:
+        def column(name: str) -> Sequence[Any]:
             return files[name].to_pylist() if name in files.column_names else [None] * files.num_rows
 
-        paths, rows = files["path"].to_pylist() if files.num_rows else [], column("num_records")
+        def dates(name: str) -> Sequence[dt.date | None]:
+            return days_in(files[name]).to_pylist() if name in files.column_names else [None] * files.num_rows
+
+        if not files.num_rows:
+            return []
+        told = [column(name) for name in ("path", "num_records", "size_bytes", "modification_time")]
         if self._is_partition:
-            values = column(f"partition.{self._name}")
-            return [
-                _File(path, count, partition=(_date(value),))
-                for path, count, value in zip(paths, rows, values, strict=True)
-            ]
-        bounds = (column(f"{bound}.{self._physical}") for bound in ("min", "max", "null_count"))
-        return [
-            _File(path, count, None, _date(least), _date(most), nulls)
-            for path, count, least, most, nulls in zip(paths, rows, *bounds, strict=True)
-        ]
+            told.append([(date,) for date in dates(f"partition.{self._name}")])
+        else:
+            told.append([None] * files.num_rows)
+            told += [dates(f"{bound}.{self._physical}") for bound in ("min", "max")]
+            told.append(column(f"null_count.{self._physical}"))
+        return [_File(*of_file) for of_file in zip(*told, strict=True)]
 
     def _from_action(self, action: Mapping[str, Any]) -> _File:
         stats = json.loads(action["stats"]) if action.get("stats") else {}
-        rows, path = stats.get("numRecords"), action["path"]
+        told = action["path"], stats.get("numRecords"), action.get("size"), action.get("modificationTime")
         try:
-            if self._is_partition:
-                return _File(path, rows, partition=(self._partition_of(action),))
+            if (partition := self._partition_of(action)) is not None:
+                return _File(*told, partition)
             least, most, nulls = (
                 stats.get(bound, {}).get(self._physical) for bound in ("minValues", "maxValues", "nullCount")
             )
-            return _File(path, rows, None, _date(least), _date(most), nulls)
+            return _File(
+                *told,
+                least=None if least is None else day_of(least),
+                most=None if most is None else day_of(most),
+                nulls=nulls,
+                layout_told=action.get("partitionValues") is not None,
+            )
         except ValueError as error:
-            raise UnknownDate(path) from error
+            raise UnknownDate(action["path"]) from error
 
-    def _partition_of(self, action: Mapping[str, Any]) -> dt.date | None:
-        values = action.get("partitionValues") or {}
-        for name in (self._physical, self._name):
-            if name in values:
-                return _date(values[name] or None)  # Delta lets a writer put an empty string for NULL
-        # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
-        in_path = re.search(rf"(?:^|/){re.escape(self._name)}=([^/]+)/", unquote(action["path"]))
-        if in_path is None:
-            raise UnknownDate(action["path"])
-        return None if in_path[1] == "__HIVE_DEFAULT_PARTITION__" else _date(unquote(in_path[1]))
+    def _partition_of(self, action: Mapping[str, Any]) -> tuple[dt.date | None] | None:
+        """(value,) where the action names the file's date, whatever the layout is now."""
+        values = action.get("partitionValues")
+        if values is not None:
+            value = [values[name] for name in self._names if name in values]
+        else:
+            # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
+            names = "|".join(map(re.escape, self._names))
+            value = [
+                unquote(found[1])
+                for found in [re.search(rf"(?:^|/)(?:{names})=([^/]+)/", unquote(action["path"]))]
+                if found
+            ]
+        if not value:
+            return None
+        # Delta lets a writer put an empty string for NULL.
+        return (None if value[0] in (None, "", "__HIVE_DEFAULT_PARTITION__") else day_of(value[0]),)
 
 
 def _summed(counts: Iterable[RowsByDate]) -> dict[dt.date | None, int | None]:
@@ -198,27 +264,17 @@ def _may_hold(file: _File, dates: Set[dt.date]) -> bool:
     return any(file.least <= date <= file.most for date in dates)
 
 
-def _date(value: Any) -> dt.date | None:
-    """A date, a timestamp's date in UTC, or either as a log writes it. Raises ``ValueError``."""
-    if isinstance(value, str):
-        if len(value) <= len("2024-01-01"):
-            return dt.date.fromisoformat(value)
-        value = dt.datetime.fromisoformat(value.replace("Z", "+00:00"))
-    if isinstance(value, dt.datetime):
-        return (value.astimezone(dt.timezone.utc) if value.tzinfo else value).date()
-    return value
+def _physical_name(field: Field) -> str:
+    return str(field.metadata.get("delta.columnMapping.physicalName", field.name))
 
 
-@functools.lru_cache(maxsize=_FILES_REMEMBERED)
-def _rows_in_file(table_uri: str, path: str, column: str) -> RowsByDate:
-    """Rows by date in a data file, which never changes. Reads the one column, where the file's statistics do not tell."""
-    place = unquote(path)
-    root, name = place.rsplit("/", 1) if is_uri(place) else (table_uri, place)
+def _held_in_file(files: pafs.FileSystem, path: str, column: str) -> Held:
+    """What is in a data file, which never changes. Reads the one column, where the file's statistics do not tell."""
     rows: Counter[dt.date | None] = Counter()
-    with pafs.PyFileSystem(DeltaStorageHandler(root)).open_input_file(name) as opened:
+    with files.open_input_file(path) as opened:
         file = pq.ParquetFile(opened, coerce_int96_timestamp_unit="us")
-        if column not in file.schema_arrow.names:  # Silver gained it later
-            return {None: file.metadata.num_rows}
+        if column not in file.schema_arrow.names:  # it came later, or is in the log alone
+            return Held({None: file.metadata.num_rows}, has_column=False)
         of_many_dates = []
         for number in range(file.num_row_groups):
             told = _rows_told(_row_group(file, number, column))
@@ -227,12 +283,9 @@ def _rows_in_file(table_uri: str, path: str, column: str) -> RowsByDate:
             else:
                 rows.update(told)
         for batch in file.iter_batches(row_groups=of_many_dates, columns=[column]):
-            values = batch.column(0)
-            if pa.types.is_timestamp(values.type):
-                values = pc.floor_temporal(values, unit="day").cast(pa.timestamp("us")).cast(pa.date32())
-            for counted in pc.value_counts(values).to_pylist():
+            for counted in pc.value_counts(days_in(batch.column(0))).to_pylist():
                 rows[counted["values"]] += counted["counts"]
-    return rows
+    return Held(dict(rows))
 
 
 def _row_group(file: pq.ParquetFile, number: int, column: str) -> _File:
@@ -241,5 +294,9 @@ def _row_group(file: pq.ParquetFile, number: int, column: str) -> _File:
     told = group.column(chunk).statistics
     if told is None or not told.has_null_count:
         return _File("", group.num_rows)
-    least, most = (told.min, told.max) if told.has_min_max else (None, None)
-    return _File("", group.num_rows, None, _date(least), _date(most), told.null_count)
+    least = most = None
+    if told.has_min_max and isinstance(told.min_raw, int):
+        type = file.schema_arrow.field(column).type
+        bounds = pa.array([told.min_raw, told.max_raw], pa.int64())
+        least, most = days_in((bounds.cast(pa.int32()) if pa.types.is_date(type) else bounds).cast(type)).to_pylist()
+    return _File("", group.num_rows, least=least, most=most, nulls=told.null_count)

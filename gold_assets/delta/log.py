@@ -13,7 +13,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 
-from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.dates import EVENT_DATE, day_of
 from gold_assets.delta.delta_rs_internals import files_of
 
 _READERS, _COMMITS_AT_ONCE = 8, 32
@@ -33,7 +33,7 @@ class FileAction:
     @property
     def day(self) -> dt.date | None:
         """``date`` as one."""
-        return None if self.date is None else dt.date.fromisoformat(self.date)
+        return None if self.date is None else day_of(self.date)
 
 
 @dataclass

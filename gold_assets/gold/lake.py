@@ -67,7 +67,12 @@ class Lake:
         reserved = {column.name for table in self.tables if table.keeps_silver_columns for column in table.columns} - {
             EVENT_DATE
         }
-        return pin_silver(self.silver, version, self.silver_columns, reserved)
+        return pin_silver(self.silver, version, self.silver_columns, reserved, self._dates_kept_at)
+
+    @property
+    def _dates_kept_at(self) -> str | None:
+        """Beside the publications: whatever may write these may write there."""
+        return None if self.published is None else f"{self.published.rstrip('/')}_silver_dates"
 
     def open(self, table: Table, version: int | None = None) -> DeltaTable | None:
         """The table at ``version``, by default its newest; None where there is none.

@@ -11,7 +11,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gold_assets.delta.dates import EVENT_DATE, RowsOn
+from gold_assets.delta.dates import EVENT_DATE, FIRST_DAY, LAST_DAY, RowsOn
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates, UnknownDate
 from gold_assets.delta.log import DeltaLog
@@ -25,14 +25,21 @@ from gold_assets.silver.columns import SilverColumns, known_columns
 class Silver:
     """One version of the Silver table. ``table`` is loaded at ``version``; ``table_id`` changes when it is made anew.
 
-    Whatever is read of it has the names that ``columns`` gives, and an event_date that is a date.
+    Whatever is read of it has the names that ``columns`` gives, and an event_date that is a date that Python knows.
+
+    Attributes:
+        commit: the fingerprint of the commit that made this version, taken before anything else was read of it; empty where log
+            clean-up has taken that.
+        dates_kept_at: a place for what is read of the dates in its files, where it is to outlast the process.
     """
 
     uri: str
     table: DeltaTable
     version: int
     table_id: str
+    commit: str
     columns: SilverColumns
+    dates_kept_at: str | None = None
 
     @property
     def fields(self) -> list[Field]:
@@ -42,15 +49,14 @@ class Silver:
     @cached_property
     def file_dates(self) -> FileDates:
         """Which dates are in which of Silver's files."""
-        return FileDates(self.table, self.columns.date.name)
+        return FileDates(self.table, self.columns.date.name, kept_at=self.dates_kept_at)
 
-    @cached_property
-    def commit(self) -> str:
-        """The fingerprint of the commit that made this version; empty where log clean-up has taken it."""
+    def learn_dates(self, until: float) -> int:
+        """Look into files that the log does not tell the dates of, as ``FileDates.learn``: how many are left."""
         try:
-            return DeltaLog(self.table).fingerprint(self.version)
-        except FileNotFoundError:
-            return ""
+            return self.file_dates.learn(until)
+        except UnknownDate as unknown:
+            raise self._unreadable(unknown) from unknown
 
     def dates(self) -> set[dt.date | None]:
         """The dates that Silver has files for; rows without a date are date None."""
@@ -97,13 +103,17 @@ class Silver:
     ) -> DataFrame:
         """Silver's rows of these dates, and those without a date where ``and_null``; of ``files`` alone, as ``Engine.read`` has it."""
         rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date), files)
-        if self.columns.as_they_are:
+        beyond = [day for day in (FIRST_DAY, LAST_DAY) if day in dates]
+        if self.columns.as_they_are and not beyond:
             return rows
         selected = []
         for column in self.columns.lent:
             value = F.col(SPARK.name(column.source))
             if column.name == EVENT_DATE:
                 value = value.cast("date")
+                for day in beyond:
+                    is_beyond = value < F.lit(day) if day == FIRST_DAY else value > F.lit(day)
+                    value = F.when(is_beyond, F.lit(day)).otherwise(value)
             elif column.is_char:
                 value = F.rtrim(value)
             selected.append(value.alias(column.name))
@@ -116,6 +126,11 @@ class Silver:
             value = DATAFUSION.name(column.source)
             if column.name == EVENT_DATE:
                 value = f"CAST({value} AS DATE)"
+                if not {FIRST_DAY, LAST_DAY}.isdisjoint(dates):
+                    first, last = (f"DATE '{day}'" for day in (FIRST_DAY, LAST_DAY))
+                    value = (
+                        f"CASE WHEN {value} < {first} THEN {first} WHEN {value} > {last} THEN {last} ELSE {value} END"
+                    )
             elif column.is_char:
                 value = f"rtrim({value}, ' ')"
             selected.append(f"{value} AS {DATAFUSION.name(column.name)}")
@@ -128,6 +143,7 @@ def pin_silver(
     version: int | None = None,
     given: Mapping[str, str] | None = None,
     reserved: Collection[str] = (),
+    dates_kept_at: str | None = None,
 ) -> Silver:
     """Silver at ``version``, by default its newest, with the columns ``known_columns`` finds by ``given`` and ``reserved``.
 
@@ -136,6 +152,8 @@ def pin_silver(
     """
     try:
         table = DeltaTable(uri, version=version)
+        # Now, and not when it is asked for: until then the log may have been put back and written anew.
+        commit = _fingerprint(table)
     except TableNotFoundError:
         if version is not None and DeltaTable.is_deltatable(uri):
             raise UserError(
@@ -153,4 +171,11 @@ def pin_silver(
             f"Silver at {uri} cannot be read at {asked} ({reason(error)}): {remedy(error, otherwise)}."
         ) from error
     columns = known_columns(uri, table.schema().fields, given or {}, reserved)
-    return Silver(uri, table, table.version(), str(table.metadata().id), columns)
+    return Silver(uri, table, table.version(), str(table.metadata().id), commit, columns, dates_kept_at)
+
+
+def _fingerprint(table: DeltaTable) -> str:
+    try:
+        return DeltaLog(table).fingerprint(table.version())
+    except FileNotFoundError:
+        return ""

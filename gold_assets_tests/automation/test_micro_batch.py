@@ -17,7 +17,7 @@ from gold_assets.delta.log import DeltaLog
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.automation.daemon import WINDOW, Daemon, micro_batch
 from gold_assets_tests.silver_changes import swap_two_columns
-from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, commit, row, with_type, write_silver
+from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, WEDNESDAY, commit, row, with_type, write_silver
 
 FAILED, CANCELED = DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED
 MON, TUE, WED = (str(date) for date in (MONDAY, TUESDAY, WEDNESDAY))
@@ -451,6 +451,15 @@ def test_a_silver_put_back_to_an_older_version_starts_over(idle: Daemon) -> None
     shutil.copytree(backup, idle.lake.silver)
     idle.tick()
     assert idle.asked_for() == [(MON, TUE)]
+
+
+def test_a_row_on_a_day_that_python_does_not_know_stops_no_other(idle: Daemon) -> None:
+    far = pa.Table.from_pylist([row()], schema=SCHEMA)
+    far = far.set_column(5, "event_date", pa.array([6_668_000], pa.int32()).cast(pa.date32()))
+    write_deltalake(idle.lake.silver, far, mode="append")
+    append(idle, WEDNESDAY)
+    idle.tick()
+    assert idle.asked_for() == [(WED, WED)]
 
 
 def test_where_the_log_no_longer_reaches_back_every_date_is_asked_for(idle: Daemon) -> None:

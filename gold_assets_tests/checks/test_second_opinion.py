@@ -1,6 +1,7 @@
 """The second opinion judges rows as the contract does, where engines and files are known to trip."""
 
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from deltalake import DeltaTable, write_deltalake
 from gold_assets.checks.catalogue import all_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.publishing import publish
+from gold_assets.delta.dates import FIRST_DAY, LAST_DAY
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import PRODUCT_USAGE_METRICS
 from gold_assets_tests.conftest import lake_in
@@ -147,6 +151,34 @@ def test_a_date_outside_the_window_that_has_no_rows_left_is_none(lake: Lake, eng
     DeltaTable(lake.silver).delete("event_date IS NULL OR event_date = DATE '1970-01-01'")
     refresh(lake, engine, [MONDAY, TUESDAY])
     assert red(lake) == set()
+
+
+@pytest.mark.parametrize("partition_by", [["event_date"], []])
+def test_rows_on_days_that_python_does_not_know_are_named_and_every_other_date_goes_on(
+    lake: Lake, engine: Engine, partition_by: list[str]
+) -> None:
+    write_silver(lake, [row()], partition_by=partition_by)
+    for days, user in ((6_668_000, "far"), (-800_000, "long ago"), (6_668_001, "farther")):
+        rows = pa.Table.from_pylist([row(user_id=user)], schema=SCHEMA)
+        dates = pa.array([days], pa.int32()).cast(pa.date32())
+        write_deltalake(lake.silver, rows.set_column(5, "event_date", dates), mode="append")
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    write_silver(lake, [row(user_id="new")])
+    refresh(lake, engine, [MONDAY], how="patch")
+    limits = Limits(MONDAY, TUESDAY)
+    found = {check.check.name: check for check in run(all_checks(lake.tables), Inspection(lake, None, limits))}
+    assert [name for name, each in found.items() if not each.passed and each.severity == "error"] == ["dates_in_window"]
+    said = "3 rows on 2 dates outside the window 2024-01-01 to 2024-01-02: 0001-01-01 and earlier, 9999-12-31 and later"
+    assert said in found["dates_in_window"].summary
+    assert lake_plan(lake, lake.tables, [MONDAY, TUESDAY]).to_do == []
+    far = [FIRST_DAY, LAST_DAY]  # as the stream does, which knows no window
+    assert {date: made.rows for date, made in refresh(lake, engine, far).dates["user_spend_summary"].items()} == {
+        FIRST_DAY: 1,
+        LAST_DAY: 2,
+    }
+    on_far = run(all_checks(lake.tables), Inspection(lake, far, limits))
+    assert {each.check.name for each in on_far if not each.passed and each.severity == "error"} == {"dates_in_window"}
+    assert publish(replace(lake, published=f"{lake.silver}_published"), limits).summary.startswith("Published")
 
 
 def test_high_risk_rows_without_their_mark_are_not_sound(lake: Lake, engine: Engine) -> None:

@@ -3,15 +3,18 @@
 import datetime as dt
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, convert_to_deltalake, write_deltalake
 
+from gold_assets.delta.dates import FIRST_DAY, LAST_DAY
 from gold_assets.delta.file_dates import FileDates, UnknownDate, has_files_elsewhere
+from gold_assets.delta.kept_dates import kept_dates
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, rename_columns
 
 THURSDAY = dt.date(2024, 1, 4)
@@ -158,3 +161,153 @@ def test_files_that_the_log_names_by_absolute_paths_are_looked_into(tmp_path: Pa
     assert has_files_elsewhere(DeltaTable(clone))
     assert not has_files_elsewhere(DeltaTable(tmp_path / "far away"))
     assert FileDates(DeltaTable(clone)).rows() == {MONDAY: 1, WEDNESDAY: 1}
+
+
+# A table that is laid out anew
+
+
+@pytest.mark.parametrize("partition_by", [[], ["user_id"]])
+def test_a_removed_file_is_told_by_the_partition_that_it_was_in_whatever_the_layout_is_now(
+    tmp_path: Path, partition_by: list[str]
+) -> None:
+    rows = pa.table({"user_id": ["ann"], "event_date": pa.array([MONDAY], DATE)})
+    write_deltalake(tmp_path, rows, partition_by=["event_date"])
+    later = pa.table({"user_id": ["ann"], "event_date": pa.array([TUESDAY], DATE)})
+    write_deltalake(tmp_path, later, mode="overwrite", schema_mode="overwrite", partition_by=partition_by)
+    [removed] = actions(tmp_path, "remove", version=1)
+    table = FileDates(DeltaTable(tmp_path))
+    assert set(table.of_action(removed)) == {MONDAY}
+    told = {name: value for name, value in removed.items() if name != "partitionValues"}
+    assert set(table.of_action(told)) == {MONDAY}, "by its path"
+    (tmp_path / removed["path"]).rename(tmp_path / "elsewhere.parquet")
+    with pytest.raises(UnknownDate, match=r"elsewhere\.parquet"):  # its rows have a date, which is not in it
+        table.of_action(told | {"path": "elsewhere.parquet"})
+
+
+# Other files of the same name
+
+
+def test_a_table_made_anew_over_a_file_of_the_same_name_is_looked_into_anew(tmp_path: Path) -> None:
+    for dates in ([MONDAY, WEDNESDAY], [TUESDAY, THURSDAY]):
+        shutil.rmtree(tmp_path / "table", ignore_errors=True)
+        (tmp_path / "table").mkdir()
+        pq.write_table(pa.table({"event_date": pa.array(dates, DATE)}), tmp_path / "table" / "x.parquet")
+        table = convert_to_deltalake_without_statistics(tmp_path / "table")
+        assert FileDates(table).dates() == set(dates)
+
+
+def convert_to_deltalake_without_statistics(folder: Path) -> DeltaTable:
+    convert_to_deltalake(folder)
+    log = folder / "_delta_log" / f"{0:020}.json"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        line.get("add", {}).pop("stats", None)
+    log.write_text("\n".join(map(json.dumps, lines)))
+    return DeltaTable(folder)
+
+
+def test_a_file_of_another_size_or_time_is_looked_into_anew(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [MONDAY, WEDNESDAY])
+    [added] = actions(tmp_path, "add")
+    assert FileDates(table).dates() == {MONDAY, WEDNESDAY}
+    lose_the_files(tmp_path)
+    assert FileDates(table).of_action(added).keys() == {MONDAY, WEDNESDAY}
+    for name in ("size", "modificationTime"):
+        with pytest.raises(UnknownDate):
+            FileDates(table).of_action(added | {name: added[name] + 1})
+
+
+# Days that Python does not know
+
+
+FAR, LONG_AGO = 6_668_000, -800_000
+"""Days since 1970: in the year 20226, and before the year 1."""
+
+
+def days_since_1970(*days: int | None) -> pa.Array:
+    return pa.array(days, pa.int32()).cast(DATE)
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+@pytest.mark.parametrize("partition_by", [["event_date"], []])
+def test_days_before_the_year_1_and_after_9999_count_as_the_first_and_the_last(
+    tmp_path: Path, partition_by: list[str], statistics: bool
+) -> None:
+    configuration = None if statistics else {"delta.dataSkippingNumIndexedCols": "0"}
+    for days in ([FAR], [LONG_AGO], [19723, FAR, FAR, None]):
+        rows = pa.table({"user_id": ["ann"] * len(days), "event_date": days_since_1970(*days)})
+        write_deltalake(tmp_path, rows, mode="append", partition_by=partition_by or None, configuration=configuration)
+    found = FileDates(DeltaTable(tmp_path))
+    assert found.rows() == {LAST_DAY: 3, FIRST_DAY: 1, MONDAY: 1, None: 1}
+    assert found.dates() == {LAST_DAY, FIRST_DAY, MONDAY, None}
+    told = {date for version in range(3) for add in actions(tmp_path, "add", version) for date in found.of_action(add)}
+    assert told == found.dates()
+
+
+@pytest.mark.parametrize("zone", ["UTC", None])
+def test_timestamps_of_such_days_count_as_them_too(tmp_path: Path, zone: str | None) -> None:
+    moments = pa.array([2**60, -(2**60), 0, None], pa.int64()).cast(pa.timestamp("us", zone))
+    write_deltalake(tmp_path, pa.table({"event_date": moments}))
+    assert FileDates(DeltaTable(tmp_path)).rows() == {LAST_DAY: 1, FIRST_DAY: 1, dt.date(1970, 1, 1): 1, None: 1}
+
+
+# What is kept
+
+
+def forget() -> None:
+    """As a new process would."""
+    kept_dates.cache_clear()
+
+
+@pytest.fixture
+def untold(tmp_path: Path) -> Path:
+    """A folder with a table of 200 files that its log tells nothing of."""
+    rows = [pa.table({"event_date": pa.array([MONDAY, WEDNESDAY], DATE)}) for _ in range(200)]
+    folder = tmp_path / "untold"
+    folder.mkdir()
+    for number, file in enumerate(rows):
+        pq.write_table(file, folder / f"{number}.parquet")
+    convert_to_deltalake_without_statistics(folder)
+    return folder
+
+
+def test_what_was_learned_in_time_is_gone_on_with_and_outlasts_the_process(untold: Path) -> None:
+    place = f"{untold}_kept"
+    left = []
+    for _ in range(4):
+        left.append(FileDates(DeltaTable(untold), kept_at=place).learn(until=0))
+        forget()
+    assert left == [136, 72, 8, 0]
+    lose_the_files(untold)
+    assert FileDates(DeltaTable(untold), kept_at=place).rows() == {MONDAY: 200, WEDNESDAY: 200}
+
+
+def test_what_is_kept_may_be_deleted_and_spoiled(untold: Path) -> None:
+    place = Path(f"{untold}_kept")
+    for spoil in (shutil.rmtree, lambda place: [file.write_bytes(b"x") for file in place.iterdir()]):
+        FileDates(DeltaTable(untold), kept_at=str(place)).learn(until=time.monotonic() + 60)
+        spoil(place)
+        forget()
+        assert FileDates(DeltaTable(untold), kept_at=str(place)).dates() == {MONDAY, WEDNESDAY}
+        forget()
+
+
+def test_where_nothing_can_be_kept_it_is_learned_all_the_same(
+    untold: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a file").write_text("")
+    table = FileDates(DeltaTable(untold), kept_at=str(tmp_path / "a file" / "below"))
+    assert table.learn(until=time.monotonic() + 60) == 0
+    assert table.dates() == {MONDAY, WEDNESDAY}
+    assert "cannot be kept" in caplog.text
+
+
+def test_what_is_kept_is_put_together_again_and_again(tmp_path: Path) -> None:
+    place = tmp_path / "kept"
+    for day in range(30):
+        table = table_of(tmp_path / "table", [MONDAY, MONDAY + dt.timedelta(days=2 + day)], statistics=False)
+        assert FileDates(table, kept_at=str(place)).learn(until=0) == 0
+    assert len(list(place.iterdir())) <= 9
+    forget()
+    lose_the_files(tmp_path / "table")
+    assert len(FileDates(table, kept_at=str(place)).dates()) == 31

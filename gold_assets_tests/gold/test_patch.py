@@ -88,6 +88,14 @@ class AlsoAppends(Wrapped):
         self._after(table)
 
 
+class WaitsToRead(Wrapped):
+    """Calls before Silver is read."""
+
+    def read(self, table: DeltaTable, *what: Any) -> Any:
+        self._before(table)
+        return self._engine.read(table, *what)
+
+
 # What the logs say.
 
 
@@ -323,6 +331,24 @@ def test_a_silver_that_was_put_back_and_written_anew_recomputes(lake: Lake, engi
     patch(lake, engine)
     (Path(lake.silver) / "_delta_log" / f"{1:020}.json").unlink()
     grow(lake, product_id="another")
+    assert said(lake, engine) == "recomputed: made from a version 1 of Silver that its log does not have"
+
+
+@pytest.mark.sail
+def test_a_log_that_is_put_back_and_written_on_during_a_refresh_is_not_taken_for_the_one_that_was_read(
+    lake: Lake, engine: Engine, tmp_path: Path
+) -> None:
+    log, backup = Path(lake.silver) / "_delta_log", tmp_path / "backup"
+    shutil.copytree(log, backup)
+    grow(lake)
+
+    def put_back(_table: object) -> None:
+        if backup.exists():
+            shutil.rmtree(log)
+            backup.rename(log)
+            grow(lake, product_id="another")
+
+    refresh(lake, WaitsToRead(engine, before=put_back), BOTH)
     assert said(lake, engine) == "recomputed: made from a version 1 of Silver that its log does not have"
 
 
