@@ -102,7 +102,7 @@ class SilverChanges:
     def dates_after(self, version: int) -> set[dt.date | None]:
         """The dates of the files that were added or removed after ``version``; rows without a date are date None."""
         self._read_to(version)
-        return {date for date, files in self._files.items() if files[0].version > version}
+        return {date for date, files in list(self._files.items()) if files[0].version > version}
 
     def files_after(self, date: dt.date | None, version: int) -> Sequence[FileChange]:
         """The date's files that were added and removed after ``version``, newest first."""
@@ -130,16 +130,15 @@ class SilverChanges:
         return files[: bisect.bisect_left(files, -version, key=lambda file: -file.version)]
 
     def _read_to(self, version: int) -> None:
-        if version >= self._since:
-            return
-        with self._reading:
-            if not self._ends:
-                for at, commit in side_by_side(self._read, self._since, version):
-                    if isinstance(commit, str):
-                        self._ends = commit
-                        break
-                    self._take(at, commit)
-                    self._since = at - 1
+        with self._reading:  # what is not yet held against the one before is no answer for another thread
+            if version >= self._since or self._ends:
+                return
+            for at, commit in side_by_side(self._read, self._since, version):
+                if isinstance(commit, str):
+                    self._ends = commit
+                    break
+                self._take(at, commit)
+                self._since = at - 1
             self._compare_with_what_was_before()
 
     def _read(self, version: int) -> "_Commit | str":

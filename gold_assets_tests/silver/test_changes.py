@@ -3,7 +3,9 @@
 import datetime as dt
 import json
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -339,3 +341,18 @@ def test_other_partition_columns_change_every_date(lake: Lake, silver: DeltaTabl
         partition_by=["product_id"],
     )
     assert SilverChanges(lake.pin()).every_date_after(0) == "version 1 partitioned Silver by other columns"
+
+
+def test_whoever_asks_while_another_reads_gets_the_whole_answer(lake: Lake, silver: DeltaTable) -> None:
+    rows = silver.to_pyarrow_table()
+    write_deltalake(silver, rows, mode="overwrite", schema_mode="overwrite", partition_by=["user_id"])
+    pinned = lake.pin()
+    for _ in range(5):
+        changes = SilverChanges(pinned)
+
+        def told_after(moments: int, changes: SilverChanges = changes) -> str:
+            time.sleep(moments / 2_000)
+            return changes.every_date_after(0)
+
+        with ThreadPoolExecutor(8) as tables:
+            assert set(tables.map(told_after, range(8))) == {"version 1 partitioned Silver by other columns"}
