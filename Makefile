@@ -12,9 +12,12 @@ INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 # On two cores: while one worker waits for a daemon, a JVM or a server, the others work. In the order of the files: by default
 # those of few tests come last, among which are the longest.
 PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
-# What the demo made known, when there is one: where its dates begin.
+# What the demo made known, when there is one: where its dates begin, and that its rows may be shown. Not so those of a Silver of one's own.
+ifeq ($(GOLD_SOURCE_PATH)$(shell grep -sE '^ *(export +)?GOLD_(SOURCE_PATH|LAKE_ROOT) *=' .env),)
 -include $(DAGSTER_HOME)/demo.mk
+endif
 export GOLD_PARTITIONS_START
+export GOLD_EXAMPLES
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-live ui test set-up test-fast test-sail test-spark test-end-to-end chaos lint screenshots clean needs

@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     Paths may be local or URIs (``s3://…``); a local one is made absolute. On Spark a table's may be its name in the catalog, such as
     ``main.sales.transactions``, where nothing is at a path of that name. Dates are UTC. ``load_settings`` adds a field for the path of
     each table.
+
+    Attributes:
+        examples: whether Dagster's records may hold rows of Silver and Gold. They stay there past every deletion in Silver, so without it
+            records, messages and logs hold dates, counts, totals and names of columns. Who asks a command sees rows in any case.
     """
 
     tables: ClassVar[tuple[Table, ...]] = ()
@@ -52,6 +56,7 @@ class Settings(BaseSettings):
     storage_options: SecretStr | None = None
     silver_columns: Json[dict[str, str]] | None = None
     publish_within_minutes: int = Field(default=60, ge=1)
+    examples: bool = False
     report_path: str | None = None
     alert_webhook: SecretStr | None = None
     alert_mail: str | None = None

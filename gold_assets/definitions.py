@@ -33,7 +33,7 @@ def build(settings: Settings) -> dg.Definitions:
             dg.define_asset_job("observe_silver", selection=[silver]),
             run_checks,
             plan_job(settings),
-            explain_job(settings),
+            *([explain_job(settings)] if settings.examples else []),  # what it finds, and is asked for, stays on record
         ],
         schedules=[
             daily_metadata_checks(settings),

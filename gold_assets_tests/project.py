@@ -10,7 +10,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.partitions import daily_partitions as partitions_of
 from gold_assets.resources import Lakehouse
 
-SETTINGS = load_settings()
+SETTINGS = load_settings().model_copy(update={"examples": True})
 daily_partitions = partitions_of(SETTINGS)
 silver_transactions = silver_asset(SETTINGS)
 gold_tables = gold_assets(SETTINGS)

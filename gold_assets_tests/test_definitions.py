@@ -65,7 +65,6 @@ def test_checks_of_gold_wait_for_its_writers() -> None:
 def test_the_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == {
-        "explain",
         "observe_silver",
         "run_checks",
         "run_metadata_checks",

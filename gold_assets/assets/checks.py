@@ -168,7 +168,7 @@ def _evaluate(
             found += findings
             targets = _targets(context.instance, check, findings)
             for finding in findings:
-                yield _evaluation(finding, targets.get(_partition(finding)))
+                yield _evaluation(finding, targets.get(_partition(finding)), settings)
             yield dg.Output(None, dg.AssetCheckSpec(check.name, asset=check.table).get_python_identifier())
     return Checked(inspection, found)
 
@@ -229,7 +229,7 @@ def _partition(finding: Finding) -> str | None:
 
 
 def _evaluation(
-    finding: Finding, target: AssetCheckEvaluationTargetMaterializationData | None
+    finding: Finding, target: AssetCheckEvaluationTargetMaterializationData | None, settings: Settings
 ) -> dg.AssetCheckEvaluation:
     # Not an AssetCheckResult: in a run over a range that is stored without a partition.
     return dg.AssetCheckEvaluation(
@@ -240,20 +240,20 @@ def _evaluation(
         severity=dg.AssetCheckSeverity.ERROR if finding.severity == "error" else dg.AssetCheckSeverity.WARN,
         blocking=finding.check.blocking,
         partition=_partition(finding),
-        metadata=_metadata(finding),
+        metadata=_metadata(finding, settings),
         target_materialization_data=target,
     )
 
 
-def _metadata(finding: Finding) -> dict[str, dg.MetadataValue]:
+def _metadata(finding: Finding, settings: Settings) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {}
     for name, value in finding.numbers.items():
         if isinstance(value, (Decimal, float)):
             metadata[name] = dg.MetadataValue.float(float(value))
         else:
             metadata[name] = dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.text(value)
-    if finding.rows:
-        metadata["rows"] = table_of(finding.rows)
+    if rows := finding.rows if settings.examples else finding.rows_without_values:
+        metadata["rows"] = table_of(rows)
     return metadata
 
 

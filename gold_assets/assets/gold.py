@@ -51,7 +51,7 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
             current = refreshed.current[table.name]
             written: dict[dt.date, dict[str, Any]]
             try:
-                written = metadata_by_date(table, lake.places[table.name], refreshed)
+                written = metadata_by_date(table, lake.places[table.name], refreshed, examples=settings.examples)
             except UserError as error:  # it is written, whatever can be told of it
                 context.log.warning("Of %s no more is told than what was written: %s", table.name, error)
                 written = {

@@ -54,8 +54,10 @@ def _code_of(table: Table) -> dg.CodeReferencesMetadataValue:
         )
 
 
-def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.date, dict[str, Any]]:
-    """Numbers of each date that was written; with the last one the table as a whole: a picture, some rows, its columns.
+def metadata_by_date(
+    table: Table, uri: str, refreshed: Refreshed, *, examples: bool = False
+) -> dict[dt.date, dict[str, Any]]:
+    """Numbers of each date that was written; with the last one the table as a whole: a picture, its columns, where ``examples`` some rows.
 
     On every date, the picture would be stored as often as there are dates.
     """
@@ -73,7 +75,7 @@ def metadata_by_date(table: Table, uri: str, refreshed: Refreshed) -> dict[dt.da
         date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written
     }
     metadata[last]["picture"] = picture_of(table, gold, pictured, around)
-    if around:
+    if around and examples:
         metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(around)))
     for date, restated in _restated(table, gold, written).items():
         metadata[date]["restated"] = restated

@@ -59,7 +59,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: for one date, or for the table where ``date`` is None. ``rows`` are examples of what is wrong."""
+    """What a check found: for one date, or for the table where ``date`` is None.
+
+    Attributes:
+        rows: examples of what is wrong.
+        columns_without_values: those columns of the examples that hold no value of a row of Silver or Gold, but a date, a count or the
+            name of a column or rule. None says that of all columns.
+        milder: that this failure is a warning, though the check's are errors.
+    """
 
     check: Check
     date: dt.date | None
@@ -68,11 +75,19 @@ class Finding:
     numbers: Mapping[str, Number | str] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
     milder: bool = False
-    """That this failure is a warning, though the check's are errors."""
+    columns_without_values: Collection[str] | None = None
 
     @property
     def severity(self) -> Severity:
         return "warning" if self.milder else self.check.severity
+
+    @property
+    def rows_without_values(self) -> Sequence[Mapping[str, Any]]:
+        """The examples as they may stay on record, when the rows that they are of are long gone."""
+        if self.columns_without_values is None:
+            return self.rows
+        kept = self.columns_without_values
+        return [{name: row[name] for name in kept} for row in self.rows] if kept else []
 
 
 EXPLAINED_BY = "explained_by"

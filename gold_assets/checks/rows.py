@@ -71,7 +71,7 @@ def _reconciliation(
             summary += f"That is the newest, for {found.basis.doubt}. "
         summary += "Materialize the date again." if date else "Materialize any date of the quarantine again."
     examples = [{**row, EXPLAINED_BY: explaining_command(table, date, row)} for row in found.examples]
-    return Finding(check, date, found.comparison.differing == 0, summary, numbers, examples)
+    return Finding(check, date, found.comparison.differing == 0, summary, numbers, examples, columns_without_values=())
 
 
 def _what_gold_is_held_against(found: Reconciled) -> str:
@@ -127,7 +127,7 @@ def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Ite
             "silver_rows": silver_rows,
             "quarantined_share": share,
         }
-        yield Finding(check, date, share <= limit, summary, numbers, broken)
+        yield Finding(check, date, share <= limit, summary, numbers, broken, columns_without_values=("rule", "rows"))
 
 
 def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from gold_assets.delta.query import query
 from gold_assets.gold.provenance import STAMP
 from gold_assets.gold.tables import USER_SPEND_SUMMARY
 from gold_assets.sample.bad_rows import bad_rows
-from gold_assets.sample.complete_journey import transactions, write_silver
+from gold_assets.sample.complete_journey import is_sample, transactions, write_silver
 
 _LOGS_ERRORS_ONLY = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
@@ -32,6 +32,8 @@ def main() -> int:
         first, last = build_silver(settings)
         if "partitions_start" not in settings.model_fields_set:  # the window of the demo begins with its data
             settings = settings.model_copy(update={"partitions_start": first})
+        if "examples" not in settings.model_fields_set and is_sample(settings.source_path):
+            settings = settings.model_copy(update={"examples": True})
         if not materialize(settings, first, last):
             raise UserError("Not every date was materialized: see the error above, mend it and run again.")
         print_outcome(settings)
@@ -54,7 +56,10 @@ def build_silver(settings: Settings) -> tuple[dt.date, dt.date]:
     dates = [date for date in settings.lake.pin().dates() if date is not None]
     first, last = min(dates), max(dates)
     if home := os.environ.get("DAGSTER_HOME"):  # for the make targets
-        Path(home, "demo.mk").write_text(f"GOLD_PARTITIONS_START ?= {first}\n")
+        of_sample = ["GOLD_EXAMPLES ?= on"] if is_sample(settings.source_path) else []
+        root = os.environ.get("GOLD_LAKE_ROOT", "data")
+        known = [f"ifeq ($(GOLD_LAKE_ROOT),{root})", f"GOLD_PARTITIONS_START ?= {first}", *of_sample, "endif"]
+        Path(home, "demo.mk").write_text("\n".join(known) + "\n")
     return first, last
 
 

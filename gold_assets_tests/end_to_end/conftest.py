@@ -22,7 +22,7 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
     A module's tests share it: each says what it finds.
     """
     folder = tmp_path_factory.mktemp("dagster_dev")
-    dev = DagsterDev(folder, GOLD_PARTITIONS_START=str(WEEK[0]), GOLD_PARTITIONS_END=str(WEEK[-1]))
+    dev = DagsterDev(folder, GOLD_PARTITIONS_START=str(WEEK[0]), GOLD_PARTITIONS_END=str(WEEK[-1]), GOLD_EXAMPLES="on")
     rows = [row(event_date=date, user_id=f"user {n}", amount=n + 0.25) for date in WEEK for n in range(20)]
     write_silver(dev.lake, rows + [high_risk_row(event_date=date) for date in WEEK])
     write_silver(dev.lake, [row(event_date=WEEK[1], user_id=None)])

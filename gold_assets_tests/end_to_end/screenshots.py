@@ -36,7 +36,7 @@ SPEND = "user_spend_summary"
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        dev = DagsterDev(Path(folder), GOLD_PARTITIONS_START=str(FIRST))
+        dev = DagsterDev(Path(folder), GOLD_PARTITIONS_START=str(FIRST), GOLD_EXAMPLES="on")
         _write_silver(dev)
         turn_the_sensor_off(dev)
         with dev, chromium() as browser, page_of(dev, browser) as page:
