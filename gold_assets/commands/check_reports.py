@@ -14,9 +14,13 @@ _FAILURES_SHOWN = 40
 
 @dataclass
 class Report:
-    """What the checks found, why some could not be worked out, and whether they hold a publication back that was asked for."""
+    """What the checks found, why some could not be worked out, and whether they hold a publication back that was asked for.
+
+    Of a table that is not there one finding says so, and its other checks are ``without_table``.
+    """
 
     findings: list[Finding] = field(default_factory=list)
+    without_table: list[Check] = field(default_factory=list)
     not_run: dict[Check, str] = field(default_factory=dict)
     dates: Sequence[dt.date] = ()
     seconds: float = 0.0
@@ -40,6 +44,8 @@ def as_text(report: Report, checks: Sequence[Check]) -> str:
         failed = [finding for finding in found if not finding.passed]
         severities = {finding.severity for finding in failed}
         outcome = "ERROR" if "error" in severities else "WARNING" if severities else "ok"
+        if check in report.without_table:
+            outcome = "no table"
         if check in report.not_run:
             outcome = "NOT RUN"
         dates = str(len(found)) if check.by_date else "-"

@@ -12,12 +12,13 @@ from pathlib import Path
 import click
 
 from gold_assets.checks.catalogue import all_checks, run
-from gold_assets.checks.findings import Check
-from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.findings import Check, Limits
+from gold_assets.checks.inspection import Inspection, not_there
 from gold_assets.checks.publishing import Checked, publish
 from gold_assets.commands.check_reports import Report, as_json, as_junit, as_text
 from gold_assets.commands.questions import FILE, dates_from_to, first_date, lake_of, last_date, write_json
 from gold_assets.config import Settings, load_settings
+from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 
 
@@ -53,6 +54,7 @@ def command(
     try:
         settings = load_settings()
         dates = dates_from_to(first, last, settings.limits)
+        _refuse_outside(dates or (), settings.limits)
         report = check_lake(settings, dates, select, publishes=publishes)
         if json_file:
             write_json(json_file, as_json(report))
@@ -90,9 +92,18 @@ def examine(inspection: Inspection, checks: Sequence[Check]) -> Report:
     """Run the checks one by one: one that cannot be worked out does not stop the others."""
     started = time.perf_counter()
     report = Report()
+    tables = {table.name: table for table in inspection.lake.tables}
+    told: set[str] = set()
     for check in checks:
         try:
             report.dates = inspection.dates
+            if check.table in tables and inspection.gold(tables[check.table]) is None:
+                if check.table in told:
+                    report.without_table.append(check)
+                else:
+                    told.add(check.table)
+                    report.findings.append(not_there(tables[check.table], inspection, check, None))
+                continue
             if check.by_date and not report.dates:
                 report.not_run[check] = "There are no dates to check: neither Silver nor a table has one in the window."
             report.findings += run([check], inspection)
@@ -100,6 +111,14 @@ def examine(inspection: Inspection, checks: Sequence[Check]) -> Report:
             report.not_run[check] = str(error)
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _refuse_outside(dates: Collection[dt.date], limits: Limits) -> None:
+    if outside := [date for date in dates if not limits.first_date <= date <= limits.end]:
+        raise UserError(
+            f"--from and --to name {dates_text(outside, 5)}, outside the window {limits.first_date} to {limits.end}: give dates within it, "
+            "or widen it by GOLD_PARTITIONS_START and GOLD_PARTITIONS_END."
+        )
 
 
 def selected(checks: Sequence[Check], patterns: Sequence[str]) -> list[Check]:

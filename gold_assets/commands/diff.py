@@ -78,9 +78,7 @@ def _text(old: Versions, new: Versions, found: Sequence[TableDifferences], width
         ]
         lines += ["", _indented(table_of(_COLUMNS[1:], values, width - 2))]
         if table.count > _ROWS_SHOWN:
-            lines.append(
-                f"  and {count_of(table.count - _ROWS_SHOWN, table.table.what)} more; --csv and --json have all"
-            )
+            lines.append(f"  and {count_of(table.count - _ROWS_SHOWN, 'change')} more; --csv and --json have all")
     return "\n".join(lines)
 
 

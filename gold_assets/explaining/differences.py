@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from deltalake import DeltaTable
@@ -69,13 +70,23 @@ class TableDifferences:
 
     @property
     def count(self) -> int:
-        """How many keys or rows changed."""
+        """How many keys or rows changed, a key on each of its dates."""
         return sum(self.dates.values())
+
+    @cached_property
+    def named(self) -> int:
+        """How many there are of what the table calls its keys, or its rows, whatever the number of dates of each."""
+        if not self.table.key or len(self.dates) < 2:
+            return self.count
+        sql, views = _differing(self.table, self.before, self.after, self.dates)
+        names = ", ".join(name for name in keys(self.table) if name != EVENT_DATE)
+        [counted] = query(f"SELECT count(*) AS n FROM (SELECT DISTINCT {names} FROM ({sql}))", **views)
+        return int(counted["n"])
 
     @property
     def summary(self) -> str:
         """Such as ``3 dates, 41 users, -182.40``."""
-        told = [count_of(len(self.dates), "date"), count_of(self.count, self.table.what)]
+        told = [count_of(len(self.dates), "date"), count_of(self.named, self.table.what)]
         if (measured := self.totals.get(self.table.measure)) is not None:
             told.append(signed(measured.change))
         return ", ".join(told)

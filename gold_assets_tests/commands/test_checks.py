@@ -110,6 +110,14 @@ def test_silver_without_a_column_fails_its_schema_and_the_rest_could_not_run(lak
     [
         (("--select", "sums"), "--select sums names no check"),
         (("--from", "2024-01-03", "--to", "2024-01-01"), "which holds none"),
+        (
+            ("--from", "2023-12-30", "--to", "2024-01-01"),
+            "name 2023-12-30 to 2023-12-31, outside the window 2024-01-01 to",
+        ),
+        (
+            ("--to", "2024-01-05"),
+            "name 2024-01-04 to 2024-01-05, outside the window 2024-01-01 to 2024-01-03: give dates",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_one_sentence_and_exit_code_2(
@@ -119,6 +127,18 @@ def test_what_cannot_be_asked_is_one_sentence_and_exit_code_2(
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
+
+
+def test_tables_that_are_not_there_are_one_error_each(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in lake.places.values():
+        shutil.rmtree(place)
+    code, failed = failures()
+    assert code == 1
+    assert {table for table, _, _ in failed if table != SILVER} == lake.places.keys()
+    assert len([check for check in failed if check[0] != SILVER]) == len(lake.places)
+    said = capsys.readouterr().out
+    assert f"There is no Delta table at {lake.places[SPEND]}: materialize {SPEND}." in said
+    assert " 4 errors, 1 warnings" in said
 
 
 def test_no_silver_is_exit_code_2_whatever_gold_is(lake: Lake) -> None:

@@ -152,13 +152,27 @@ def test_sql_that_cannot_be_answered_is_one_sentence(
     assert said.sentence("sql", sql).startswith(sentence)
 
 
+def test_what_is_published_in_the_last_year_that_there_is_is_what_is_published_now(
+    lake: Lake, publication: Publication, said: Said
+) -> None:
+    assert said("published", "--at", "9999-12-31") == said("published")
+
+
 def test_what_the_user_can_put_right_is_one_sentence(
     lake: Lake, publication: Publication, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "JSON cannot tell apart" in said.sentence("sql", "SELECT 1 AS a, 2 AS a", "--json", "-")
     assert "expected one of the two" in said.sentence("sql", "SELECT 1", "--json", "-", "--csv", "-")
     assert "--csv nowhere/a cannot be written" in said.sentence("sql", "SELECT 1", "--csv", "nowhere/a")
-    assert said.sentence("published", "--at", "2020-01-01").startswith("Nothing was published by 2020-01-01T00")
+    for at in ("2020-01-01", "0001-01-01"):
+        assert said.sentence("published", "--at", at).startswith(f"Nothing was published by {at}T00")
+    for at in ("0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"):
+        for command in (
+            ("sql", "SELECT 1", "--at", at),
+            ("published", "--at", at),
+            ("diff", "--from", f"published@{at}"),
+        ):
+            assert "is before the year 1 or after 9999 in UTC" in said.sentence(*command)
     monkeypatch.setitem(sys.modules, "duckdb", None)
     assert said.sentence("sql", "SELECT 1").startswith("DuckDB is not installed")
     monkeypatch.setenv("GOLD_PUBLISHED_PATH", "nothing")
