@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
 from gold_assets_tests.automation.postgres_server import on_postgres
 
@@ -79,3 +80,17 @@ def test_every_setting_in_the_example_is_one_that_there_is() -> None:
     named = set(re.findall(r"^#?(GOLD_\w+)=", (DEPLOY / "gold-assets.env").read_text(), re.MULTILINE))
     assert named <= set(re.findall(r"`(GOLD_\w+)`", (REPOSITORY / "README.md").read_text()))
     assert len(named) > 3
+
+
+@pytest.mark.parametrize("file", [REPOSITORY / ".env.example", DEPLOY / "gold-assets.env"], ids=lambda file: file.name)
+def test_a_shell_reads_the_settings_as_python_does_with_every_example_in_force(file: Path, tmp_path: Path) -> None:
+    written = tmp_path / "settings.env"
+    written.write_text(re.sub(r"^#(?=[A-Z_]+=)", "", file.read_text(), flags=re.MULTILINE))
+    read = dotenv_values(written)
+    assert len(read) > 5
+    sourced = subprocess.run(
+        ["sh", "-c", 'set -a; . "$1"; env -0', "-", str(written)], capture_output=True, text=True, check=True, env={}
+    )
+    assert sourced.stderr == ""
+    environment = dict(line.split("=", 1) for line in sourced.stdout.split("\0") if line)
+    assert {name: environment.get(name) for name in read} == read
