@@ -101,6 +101,7 @@ class Settings(BaseSettings):
                 **({"GOLD_REPORT_PATH": self.report_path} if self.report_path else {}),
             }
         )
+        _ = self.lake  # which refuses what no lake can be at
         return self
 
     def store_options(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gold_assets import published
+from gold_assets import SparkEngine, published, write_to_gold
 from gold_assets.commands.gold import gold
 from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
@@ -119,6 +119,18 @@ def test_no_place_of_a_lake_lies_within_another_however_it_is_spelt(
 def test_nothing_that_is_no_table_lies_within_one(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     monkeypatch.setenv(setting, "data/gold/high_risk_txns/of_mine")
     with pytest.raises(UserError, match=f"{setting} is .*, within GOLD_WRITE_PATH_HIGH_RISK_TXNS, "):
+        load_settings()
+
+
+def test_the_checkpoint_of_a_stream_lies_within_no_table(tmp_path: Path) -> None:
+    places = [str(tmp_path / name) for name in "abcde"]
+    with pytest.raises(UserError, match=r"the checkpoint is .*, within user_spend_summary, "):
+        write_to_gold(*places[:4], f"{places[1]}/checkpoint", places[4], engine=SparkEngine())
+
+
+def test_a_path_that_no_table_can_have_is_one_sentence_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOLD_SOURCE_PATH", "data/silver[1]")
+    with pytest.raises(UserError, match=r"silver\[1\] holds \["):
         load_settings()
 
 

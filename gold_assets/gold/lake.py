@@ -58,9 +58,13 @@ class Lake:
             raise UserError(
                 f"The lake has no place for {', '.join(missing)}, expected one for each of its tables: add it to places."
             )
-        refuse_overlaps(
-            {"Silver": self.silver, **self.places, **({"published": self.published} if self.published else {})}
-        )
+        refuse_overlaps(self.named_places)
+
+    @property
+    def named_places(self) -> Mapping[str, str]:
+        """By what people call them, all places that are read or written."""
+        publications = {"published": self.published, "what is kept beside published": self._dates_kept_at}
+        return {"Silver": self.silver, **self.places, **{name: place for name, place in publications.items() if place}}
 
     def pin(self, version: int | None = None) -> Silver:
         """Silver at ``version``, by default its newest. Raises ``UserError`` where it is not what it must be."""

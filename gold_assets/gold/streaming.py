@@ -28,6 +28,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.places import refuse_overlaps
 from gold_assets.delta.storage import without_credentials
 from gold_assets.engines.spark import SparkEngine, spark_path
 from gold_assets.gold.lake import Lake, gold_dates
@@ -147,6 +148,7 @@ def follow(
             f"The stream needs Spark in this process or on a cluster, and GOLD_SPARK_REMOTE is {without_credentials(engine.remote)}: unset it, "
             "and set GOLD_SPARK_MASTER where a cluster should do the work."
         )
+    refuse_overlaps({**lake.named_places, "the checkpoint": checkpoint_path})
     checkpoint = Checkpoint(checkpoint_path)
     _check(checkpoint, lake)
     batches = _Batches(lake, engine, checkpoint, on_refreshed or (lambda batch: None), stop or threading.Event())
