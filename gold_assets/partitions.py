@@ -1,19 +1,35 @@
 """The one partitions definition: a UTC date of Silver is a partition of every table; when it is due, and what a run asks of it."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
 from gold_assets.config import Settings
-from gold_assets.delta.dates import dates_in
+from gold_assets.delta.dates import dates_in, dates_text
 
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
-TOUCHED_TAG = "gold_assets/touched_dates"
-"""On the sensor's runs: the dates that Silver's commits touched. Those are patched where that is exact, the others left as they are."""
+GOLD_STEP = "gold_tables"
+"""The step of a run that makes the tables."""
+
+_TOUCHED = "touched_dates"
+
+GOLD_STEP_CONFIG = {
+    _TOUCHED: dg.Field(
+        str,
+        is_required=False,
+        description="For the sensor: the dates of the run that are to be patched, where that is exact; the others are left as "
+        "they are. Without it each date is recomputed.",
+    )
+}
+"""What that step is configured with: a run keeps it whole, however long, where PostgreSQL takes no tag of more than 2,704 bytes."""
+
+_TOUCHED_TAG = "gold_assets/touched_dates"
+"""Where the runs of earlier releases say it."""
 
 Range = tuple[dt.date, dt.date]
 """First and last date, both included."""
@@ -46,11 +62,23 @@ def freshness(settings: Settings) -> dg.FreshnessPolicy | None:
     )
 
 
+def touching(dates: Iterable[dt.date]) -> dict[str, Any]:
+    """The configuration of a run of the sensor: of its dates, those that Silver's commits touched.
+
+    They are patched where that is exact, the others left as they are.
+    """
+    return {"ops": {GOLD_STEP: {"config": {_TOUCHED: dates_text(dates)}}}}
+
+
 def touched_dates(run: dg.DagsterRun) -> set[dt.date] | None:
     """The dates of the run that Silver's commits touched; None where a person asked for it, also by a re-execution."""
-    if TOUCHED_TAG not in run.tags or run.parent_run_id is not None:
+    if run.parent_run_id is not None:
         return None
-    return dates_in(run.tags[TOUCHED_TAG])
+    told: Any = run.run_config
+    for name in ("ops", GOLD_STEP, "config", _TOUCHED):
+        told = told.get(name) if isinstance(told, Mapping) else None
+    told = told or run.tags.get(_TOUCHED_TAG)
+    return None if told is None else dates_in(told)
 
 
 def range_of(run: dg.DagsterRun) -> Range | None:
@@ -67,3 +95,14 @@ def as_range(ends: Sequence[str]) -> Range:
     """The dates from one text to another. Raises ``ValueError``."""
     first, last = ends
     return dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+
+
+def within(date: dt.date, dates: Range) -> bool:
+    """Whether the range has the date."""
+    return dates[0] <= date <= dates[1]
+
+
+def range_text(dates: Range) -> str:
+    """The range for people."""
+    first, last = dates
+    return str(first) if first == last else f"{first} to {last}"

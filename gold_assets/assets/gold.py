@@ -16,7 +16,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.plan import by_step
 from gold_assets.gold.refresh import refresh
-from gold_assets.partitions import daily_partitions, freshness, touched_dates
+from gold_assets.partitions import GOLD_STEP, GOLD_STEP_CONFIG, daily_partitions, freshness, touched_dates
 from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 
 
@@ -24,10 +24,12 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
     """The tables as assets, of which a run materializes any, on any dates."""
 
     @dg.multi_asset(
+        name=GOLD_STEP,
         specs=[_spec(table, settings) for table in settings.tables],
         can_subset=True,
         partitions_def=daily_partitions(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        config_schema=GOLD_STEP_CONFIG,
         pool=GOLD_WRITERS_POOL,
     )
     def gold_tables(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.MaterializeResult]:

@@ -1,7 +1,7 @@
 """Silver as Dagster sees it: a source whose dates change."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -39,7 +39,12 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
         return dg.DataVersionsByPartition(
             {
                 str(date): version
-                for date, version in new_data_versions(context.instance, silver.table_id, changes, -1, dates)
+                for date, version in new_data_versions(
+                    context.instance,
+                    silver.table_id,
+                    {date: changes.last_after(date, -1) for date in dates},
+                    changes.oldest_known(-1),
+                )
             }
         )
 
@@ -47,20 +52,18 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
 
 
 def new_data_versions(
-    instance: dg.DagsterInstance, table_id: str, changes: SilverChanges, after: int, dates: Iterable[dt.date]
+    instance: dg.DagsterInstance, table_id: str, last: Mapping[dt.date, int | None], oldest: int
 ) -> list[tuple[dt.date, str]]:
-    """The data version of each of the ``dates`` that was not observed at it before, in order of date.
+    """The data version of each date that was not observed at it before, in order of date.
 
-    A date's data version names the newest commit after version ``after`` that changed its rows, and the Silver table, whose
-    versions begin anew when it is made anew: ``41@3f0c9a1e``. An OPTIMIZE changes no rows, so it changes no data version. Where
-    no such commit is known, an earlier observation stands; without one it is the oldest version that the log was read back to.
+    A date's data version names the newest commit that changed its rows, as ``last`` tells, and the Silver table, whose versions
+    begin anew when it is made anew: ``41@3f0c9a1e``. An OPTIMIZE changes no rows, so it changes no data version. Where no such
+    commit is known, an earlier observation stands; without one it is ``oldest``, the version that the log was read back to.
     """
     observed = _observed(instance, table_id)
-    oldest = changes.oldest_known(after)
     versions = []
-    for date in sorted(dates):
+    for date, version in sorted(last.items()):
         earlier = observed.get(str(date))
-        version = changes.last_after(date, after)
         if version is None:
             version = oldest if earlier is None else -1
         if version > (-1 if earlier is None else earlier):

@@ -1,116 +1,48 @@
 """The sensor that turns Silver's new commits into materializations of the dates they touch.
 
-One window of Silver versions is in flight at a time. It counts as applied when every one of its runs has succeeded, and is
-asked for again until then; what is committed meanwhile makes the next window. See ``Cursor`` for what is remembered.
+It asks for nothing new while a run of its own is in flight; what is committed meanwhile is asked for next. Dates whose run did not
+succeed wait by themselves and are asked for again until one does, while the others are followed. See ``Cursor`` for what is remembered.
 """
 
 import dataclasses
 import datetime as dt
-import itertools
-import json
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.assets.silver import SILVER, new_data_versions
+from gold_assets.automation.asked_runs import (
+    MOST_ASKED,
+    MOST_RUNS,
+    AskedRuns,
+    bridged,
+    dates_of,
+    next_attempt,
+    no_more_than,
+    parts_of,
+    request_for,
+)
+from gold_assets.automation.cursor import Asked, Cursor
+from gold_assets.automation.new_commits import NewCommits
 from gold_assets.config import Settings
 from gold_assets.dagster_internals import DATA_VERSION_TAG
-from gold_assets.delta.dates import contiguous, dates_text, days
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.log import CommitFile, DeltaLog, end_after, ends_at
+from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake, gold_dates
-from gold_assets.gold.plan import Planner
-from gold_assets.partitions import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    TOUCHED_TAG,
-    Range,
-    as_range,
-    daily_partitions,
-    range_of,
-    window_of,
-)
+from gold_assets.gold.lake_plan import dates_behind
+from gold_assets.partitions import Range, daily_partitions, range_text, window_of, within
 from gold_assets.resources import Lakehouse
-from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
-TABLE_TAG = "gold_assets/silver_table"
-VERSIONS_TAG = "gold_assets/silver_versions"
-ATTEMPT_TAG = "gold_assets/attempt"
+_SECONDS = 20
+"""So long a tick reads. Dagster ends one after a minute."""
 
-MOST_RUNS = 4
-"""A window's dates are asked for in no more runs than this, each with a range of dates, of which it leaves the untouched alone."""
-
-_LOST_AFTER = 300
-"""Seconds after which a run that was created and not even launched never will be."""
-
-_LONGEST_PAUSE = 600
-
-
-@dataclass(frozen=True)
-class Request:
-    """The window in flight: Silver's commits after ``Cursor.applied`` up to ``to``.
-
-    ``touched`` are the dates that those touched, ``ranges`` what is asked for, a run each, of which nothing is known to be done: between
-    the dates they may hold others. Where ``again_at`` is set, a run did not succeed, and at that moment, in
-    seconds since 1970, they are asked for again.
-    """
-
-    to: int
-    commit: str
-    attempt: int
-    ranges: tuple[Range, ...]
-    touched: tuple[Range, ...]
-    again_at: float | None = None
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """What the sensor remembers from tick to tick.
-
-    Attributes:
-        table_id: Silver's. Another one means that the table was made anew, and everything starts over.
-        applied, commit: the Silver version that Gold has, -1 before the first, and the fingerprint of its commit.
-        window: the partition window when dates were last asked for. A date of Silver that enters it is touched.
-        requested: the window of commits in flight.
-    """
-
-    table_id: str | None = None
-    applied: int = -1
-    commit: str = ""
-    window: Range | None = None
-    requested: Request | None = None
-
-    def dumps(self) -> str:
-        return json.dumps(dataclasses.asdict(self), default=str)
-
-    @classmethod
-    def loads(cls, text: str | None) -> "Cursor":
-        """The cursor as it was written; one that makes no sense, or none, is the first: it asks for everything."""
-        try:
-            values = json.loads(text or "{}")
-            window, requested = values.get("window"), values.get("requested")
-            return cls(
-                table_id=values.get("table_id"),
-                applied=int(values.get("applied", -1)),
-                commit=values.get("commit", ""),
-                window=as_range(window) if window else None,
-                requested=Request(
-                    to=int(requested["to"]),
-                    commit=requested["commit"],
-                    attempt=int(requested["attempt"]),
-                    ranges=tuple(map(as_range, requested["ranges"])),
-                    touched=tuple(map(as_range, requested["touched"])),
-                    again_at=requested["again_at"],
-                )
-                if requested
-                else None,
-            )
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return cls()
+_TOLD = 3
+"""So many of a kind are named; of the others it is told how many there are."""
 
 
 def sensor_of(gold: dg.AssetsDefinition, settings: Settings) -> dg.SensorDefinition:
@@ -136,250 +68,239 @@ def sensor_of(gold: dg.AssetsDefinition, settings: Settings) -> dg.SensorDefinit
 
 
 def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: float) -> dg.SensorResult:
-    """One look at Silver's log and at the runs in flight. ``now`` is in seconds since 1970.
+    """One look at the runs in flight and at what is new in the logs. ``now`` is in seconds since 1970.
 
-    Raises ``UserError`` where Silver is there and not what it must be.
+    Where nothing is new, no table is opened. Raises ``UserError`` where a table is there and not what it must be.
     """
     cursor = Cursor.loads(context.cursor)
+    runs = AskedRuns(context.instance, cursor.table_id, cursor.asked, now)
+    cursor = dataclasses.replace(cursor, asked=tuple(runs.asked))
+    if runs.waits:
+        told = _few([*runs.waits, *runs.failures])
+        return _skip(cursor, f"Waiting for Gold to get Silver's {_versions_of(cursor.asked)}: {told}.")
+    if window == cursor.window and not _due(cursor, now) and _nothing_is_new(lake, cursor):
+        return _skip(cursor, _at_rest(cursor, runs.failures))
     try:
         silver = lake.pin()
     except UserError:
         if DeltaTable.is_deltatable(lake.silver):
             raise
         return _skip(cursor, f"There is no Silver table at {lake.silver} yet.")
-    if cursor.table_id != silver.table_id:
-        lake.refuse_another_silver(silver)
-    if cursor.table_id != silver.table_id or _was_put_back(silver, cursor):
-        cursor = Cursor(table_id=silver.table_id)
-    held = {date for date in silver.dates() if date is not None}
-    outside = _outside(held, window)
-    if cursor.requested is not None:
-        cursor, waiting = _look_at_runs(context.instance, cursor, cursor.requested, now)
-        if waiting:
-            return _skip(cursor, waiting, outside)
-        if cursor.requested is not None:
-            return _ask(context, cursor, cursor.requested, [], outside)
-    return _look_at_log(context, cursor, lake, silver, held, window, outside)
+    return _Look(context, lake, silver, window, cursor).result(now, runs.failures)
 
 
-def _look_at_log(
-    context: dg.SensorEvaluationContext,
-    cursor: Cursor,
-    lake: Lake,
-    silver: Silver,
-    held: set[dt.date],
-    window: Range,
-    outside: str,
-) -> dg.SensorResult:
-    entered = {date for date in held if cursor.window and not _within(date, cursor.window)}
-    changes = SilverChanges(silver)
-    changed = changes.dates_after(cursor.applied)
-    touched = {date for date in changed if date is not None} | entered
-    every_date = changes.every_date_after(cursor.applied)
-    if cursor.applied < 0 or every_date:
-        touched |= held | gold_dates(lake)
-    if cursor.applied >= 0 and every_date:
-        context.log.info(f"Every date is asked for, because {every_date}.")
-    if cursor.applied < 0:
-        touched -= _made_before(context.instance, lake, silver, touched)
-    dates = sorted(date for date in touched if _within(date, window))
-    observations = _observations(context.instance, silver, changes, cursor.applied, dates)
-    if not dates and (None in changed or every_date):
-        # Rows without a date belong to no partition. They reach the quarantine with any date that is refreshed.
-        dates = [max((date for date in held if _within(date, window)), default=window[1])]
-    if not dates:
-        reason = (
-            f"Silver is at version {silver.version}, Gold has it."
-            if cursor.applied == silver.version
-            else f"Silver is at version {silver.version}: no row of Gold's dates changed since version "
-            f"{cursor.applied}, Gold has it."
+class _Look:
+    """A look at the logs of a lake. ``before`` is the cursor as the tick found it, with nothing in flight."""
+
+    def __init__(
+        self, context: dg.SensorEvaluationContext, lake: Lake, silver: Silver, window: Range, before: Cursor
+    ) -> None:
+        self._context = context
+        self._instance = context.instance
+        self._lake = lake
+        self._silver = silver
+        self._window = window
+        if before.table_id != silver.table_id:
+            lake.refuse_another_silver(silver)
+        if before.table_id != silver.table_id or _was_put_back(silver, before):
+            before = Cursor(table_id=silver.table_id)
+        self._before = before
+        self._held = {date for date in silver.dates() if date is not None}
+        self._gold = {table.name: _end_of(lake, table, before.gold.get(table.name)) for table in lake.tables}
+
+    def result(self, now: float, failures: Sequence[str]) -> dg.SensorResult:
+        """What is asked for and remembered."""
+        before, silver = self._before, self._silver
+        waiting, again = self._asked_before(now)
+        new_commits = NewCommits(silver, before.followed, time.monotonic() + _SECONDS)
+        touched = self._touched(new_commits)
+        dates = sorted(date for date in touched if date is not None and within(date, self._window))
+        observations = self._observations(new_commits, dates)
+        elsewhere = set().union(*waiting.values(), *again.values())
+        dates = [date for date in dates if date not in elsewhere]
+        if not dates and not again and None in touched:
+            # Rows without a date belong to no partition. They reach the quarantine with any date that is refreshed.
+            sound = {date for date in self._held if within(date, self._window)} or {self._window[1]}
+            dates = sorted(sound - elsewhere)[-1:]
+        new = self._asked_for(dates, new_commits.to)
+        asked = {**again, **{each: [date for date in dates if within(date, each.dates)] for each in new}}
+        after = Cursor(
+            table_id=silver.table_id,
+            followed=new_commits.to,
+            commit=_fingerprint(silver, new_commits.to),
+            silver=DeltaLog(silver.table).file_of(new_commits.to),
+            gold=self._gold,
+            window=self._window,
+            outside=_outside(self._held, self._window),
+            asked=(*no_more_than(waiting, MOST_ASKED), *asked),
         )
-        return _skip(
-            dataclasses.replace(cursor, applied=silver.version, commit=silver.commit, window=window), reason, outside
+        if not asked:
+            told = _at_rest(after, failures if waiting else [], since=before.followed)
+            if after.followed < silver.version:
+                told = f"Silver's log is read up to version {after.followed} of {silver.version}, and on from there next time. {told}"
+            return _skip(after, told)
+        self._context.log.info(
+            "Asking for the dates that Silver's %s touched: %s (attempt %s).%s",
+            _versions_of(asked),
+            ", ".join(range_text(each.dates) for each in asked),
+            ", ".join(map(str, sorted({each.attempt for each in asked}))),
+            after.outside,
         )
-    request = Request(
-        to=silver.version,
-        commit=silver.commit,
-        attempt=_next_attempt(context.instance, cursor, silver.version),
-        ranges=tuple(bridged(dates, MOST_RUNS)),
-        touched=tuple(contiguous(dates)),
-    )
-    return _ask(context, dataclasses.replace(cursor, window=window), request, observations, outside)
+        return dg.SensorResult(
+            run_requests=[request_for(silver.table_id, each, of) for each, of in asked.items()],
+            cursor=after.dumps(),
+            asset_events=observations,
+        )
+
+    def _asked_before(self, now: float) -> tuple[dict[Asked, set[dt.date]], dict[Asked, set[dt.date]]]:
+        """What still waits, and what is asked for again now, with the dates of each, as far as they are in the window of now."""
+        waiting: dict[Asked, set[dt.date]] = {}
+        again: dict[Asked, set[dt.date]] = {}
+        due = _due(self._before, now)
+        for each in self._before.asked:
+            dates = {date for date in dates_of(self._instance, each, self._known) if within(date, self._window)}
+            if not dates:
+                continue
+            if each in due and len(again) < MOST_RUNS:
+                most = min(MOST_RUNS - len(again), max(MOST_ASKED - len(self._before.asked), 1))
+                for part in parts_of(self._instance, each, dates, most):
+                    again[part] = {date for date in dates if within(date, part.dates)}
+            else:
+                waiting[dataclasses.replace(each, dates=(min(dates), max(dates)))] = dates
+        return waiting, again
+
+    @property
+    def _known(self) -> set[dt.date]:
+        """The dates of Silver and of the tables."""
+        return self._held | gold_dates(self._lake)
+
+    def _touched(self, new: NewCommits) -> set[dt.date | None]:
+        """The dates that Gold is to get now, whatever the window; None stands for rows without a date."""
+        before = self._before
+        touched: set[dt.date | None] = set(new.dates)
+        if before.window and before.window != self._window:
+            touched |= {date for date in self._known if not within(date, before.window)}
+        if before.followed < 0 or new.every_date:
+            touched |= {*self._known, None}
+        if before.followed < 0:
+            behind = dates_behind(self._lake, self._silver, touched)
+            made = set.intersection(*(self._materialized(table.name) for table in self._lake.tables))
+            touched -= {date for date in touched - behind if date is None or str(date) in made}
+        elif new.every_date:
+            self._context.log.info(f"Every date is asked for, because {new.every_date}.")
+        elif put_back := [
+            name
+            for name, end in self._gold.items()
+            if not _was_only_written_to(self._lake.places[name], before.gold.get(name), end)
+        ]:
+            self._context.log.info(f"{', '.join(put_back)} was put back to an older state, or made anew.")
+            touched |= dates_behind(self._lake, self._silver, {*self._known, None})
+        return touched
+
+    def _materialized(self, table: str) -> set[str]:
+        return self._instance.get_materialized_partitions(dg.AssetKey(table))
+
+    def _asked_for(self, dates: Collection[dt.date], to: int) -> list[Asked]:
+        if not dates:
+            return []
+        followed = self._before.followed
+        versions = (followed + 1 if followed < to else 0, to)
+        attempt = next_attempt(self._instance, self._silver.table_id, versions)
+        return [Asked(versions, each, attempt) for each in bridged(dates, MOST_RUNS)]
+
+    def _observations(self, new: NewCommits, dates: Collection[dt.date]) -> list[dg.AssetObservation]:
+        if not dates:
+            return []
+        last = {date: new.last(date) for date in dates}
+        return [
+            dg.AssetObservation(SILVER, partition=str(date), tags={DATA_VERSION_TAG: version})
+            for date, version in new_data_versions(self._instance, self._silver.table_id, last, new.oldest)
+        ]
 
 
-def _made_before(instance: dg.DagsterInstance, lake: Lake, silver: Silver, dates: Collection[dt.date]) -> set[dt.date]:
-    """The dates that a backfill before the sensor's first tick made from what Silver still holds, as far as Dagster knows."""
-    done, planner = set(dates), Planner(silver)
-    for table in lake.tables:
-        if not DeltaTable.is_deltatable(lake.places[table.name]):
-            return set()
-        steps = planner.steps(table, DeltaTable(lake.places[table.name]), done)
-        materialized = instance.get_materialized_partitions(dg.AssetKey(table.name))
-        done = {date for date in done if str(date) in materialized and steps[date].how == "current"}
-    return done
+def _due(cursor: Cursor, now: float) -> list[Asked]:
+    """What is to be asked for again, the longest due first."""
+    waiting = [(each.again_at, each) for each in cursor.asked if each.again_at is not None]
+    return [each for again_at, each in sorted(waiting, key=lambda pair: pair[0]) if again_at <= now]
+
+
+def _nothing_is_new(lake: Lake, cursor: Cursor) -> bool:
+    """Whether the logs of Silver and of the tables end where the cursor says. Reads none of them, and opens no table."""
+    if cursor.silver is None or cursor.gold.keys() != {table.name for table in lake.tables}:
+        return False
+    ends = {lake.silver: cursor.silver, **{lake.places[name]: end for name, end in cursor.gold.items()}}
+    with ThreadPoolExecutor(max_workers=len(ends)) as pool:
+        return all(pool.map(ends_at, ends.keys(), ends.values()))
+
+
+def _fingerprint(silver: Silver, version: int) -> str:
+    """That of Silver's commit; empty where log clean-up has taken it."""
+    try:
+        return DeltaLog(silver.table).fingerprint(version)
+    except FileNotFoundError:
+        return ""
 
 
 def _was_put_back(silver: Silver, cursor: Cursor) -> bool:
     """Whether Silver is no longer the table that the cursor knows, but an older state of it, or one written anew from there."""
-    if silver.version < cursor.applied:
+    if silver.version < cursor.followed:
         return True
-    try:
-        return bool(cursor.commit) and DeltaLog(silver.table).fingerprint(cursor.applied) != cursor.commit
-    except FileNotFoundError:
-        return False  # log clean-up has taken it
-
-
-def _look_at_runs(
-    instance: dg.DagsterInstance, cursor: Cursor, request: Request, now: float
-) -> tuple[Cursor, str | None]:
-    """The cursor after a look at the runs in flight, and what there is to wait for, if anything.
-
-    Without a reason to wait, ``cursor.requested`` is to be asked for, and where it is None the window is applied.
-    """
-    records = _runs(instance, cursor, request.to, request.attempt)
-    undone: list[Range] = []
-    failures: list[str] = []
-    waits: list[str] = []
-    for dates in request.ranges:
-        own = [record for record in records if range_of(record.dagster_run) == dates]
-        if any(record.dagster_run.status == dg.DagsterRunStatus.SUCCESS for record in own):
-            continue
-        undone.append(dates)
-        running = [record for record in own if _may_still_succeed(record, now)]
-        if running:
-            seconds = now - running[0].create_timestamp.timestamp()
-            waits.append(f"run {running[0].dagster_run.run_id[:8]} for {_text(dates)}, for {max(seconds, 0):.0f} s now")
-        else:
-            failures.append(_failure(own, dates))
-    versions = _versions_text(cursor.applied, request.to)
-    if not undone:
-        return Cursor(cursor.table_id, request.to, request.commit, cursor.window), None
-    if waits:
-        return cursor, f"Waiting for Gold to get Silver's {versions}: {'; '.join([*waits, *failures])}."
-    if request.again_at is None:
-        again_at = now + min(5 * 2**request.attempt, _LONGEST_PAUSE)
-        request = dataclasses.replace(request, ranges=tuple(undone), again_at=again_at)
-        cursor = dataclasses.replace(cursor, requested=request)
-    assert request.again_at is not None
-    if now < request.again_at:
-        return cursor, (
-            f"Gold does not have Silver's {versions} yet: {'; '.join(failures)}. Attempt {request.attempt + 1} "
-            f"follows in {request.again_at - now:.0f} s."
-        )
-    again = dataclasses.replace(request, attempt=request.attempt + 1, ranges=tuple(undone), again_at=None)
-    return dataclasses.replace(cursor, requested=again), None
-
-
-def _ask(
-    context: dg.SensorEvaluationContext,
-    cursor: Cursor,
-    request: Request,
-    observations: Sequence[dg.AssetObservation],
-    outside: str,
-) -> dg.SensorResult:
-    tags = _window_tags(cursor, request.to, request.attempt)
-    touched = [date for run in request.touched for date in days(*run)]
-    context.log.info(
-        "Asking for the dates that Silver's %s touched: %s (attempt %d).%s",
-        _versions_text(cursor.applied, request.to),
-        ", ".join(map(_text, request.ranges)),
-        request.attempt,
-        outside,
-    )
-    return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(
-                # A run key is remembered for ever: without the attempt, a failed window could not be asked for again.
-                run_key=f"{cursor.table_id} {tags[VERSIONS_TAG]} attempt {request.attempt} {first}...{last}",
-                partition_key=str(first) if first == last else None,
-                tags={
-                    **tags,
-                    TOUCHED_TAG: dates_text(date for date in touched if first <= date <= last),
-                    **({} if first == last else {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}),
-                },
-            )
-            for first, last in request.ranges
-        ],
-        cursor=dataclasses.replace(cursor, requested=request).dumps(),
-        asset_events=observations,
-    )
-
-
-def _skip(cursor: Cursor, reason: str, outside: str = "") -> dg.SensorResult:
-    return dg.SensorResult(skip_reason=reason + outside, cursor=cursor.dumps())
-
-
-def _observations(
-    instance: dg.DagsterInstance, silver: Silver, changes: SilverChanges, after: int, dates: Collection[dt.date]
-) -> list[dg.AssetObservation]:
-    return [
-        dg.AssetObservation(SILVER, partition=str(date), tags={DATA_VERSION_TAG: version})
-        for date, version in (new_data_versions(instance, silver.table_id, changes, after, dates) if dates else [])
-    ]
-
-
-def bridged(dates: Iterable[dt.date], most: int) -> list[Range]:
-    """The dates as ranges of days, no more than ``most``: beyond that ranges reach over the smallest gaps, whose dates are left alone."""
-    ranges = contiguous(dates)
-    gaps = sorted(range(1, len(ranges)), key=lambda n: ranges[n][0] - ranges[n - 1][1])
-    cuts = [0, *sorted(gaps[len(gaps) - (most - 1) :] if len(gaps) >= most else gaps), len(ranges)]
-    return [(ranges[start][0], ranges[end - 1][1]) for start, end in itertools.pairwise(cuts) if start < end]
-
-
-def _next_attempt(instance: dg.DagsterInstance, cursor: Cursor, to: int) -> int:
-    """1, unless the window was asked for before and then forgotten: by a crash in the tick, or with a reset cursor."""
-    records = _runs(instance, cursor, to)
-    newest = max((int(record.dagster_run.tags[ATTEMPT_TAG]) for record in records), default=0)
-    in_flight = any(
-        not record.dagster_run.is_finished and record.dagster_run.tags[ATTEMPT_TAG] == str(newest) for record in records
-    )
-    return newest if in_flight else newest + 1
-
-
-def _runs(instance: dg.DagsterInstance, cursor: Cursor, to: int, attempt: int | None = None) -> Sequence[dg.RunRecord]:
-    """The runs of a window, those that people have re-executed among them: they keep the tags."""
-    return instance.get_run_records(dg.RunsFilter(tags=_window_tags(cursor, to, attempt)))
-
-
-def _window_tags(cursor: Cursor, to: int, attempt: int | None = None) -> dict[str, str]:
-    tags = {TABLE_TAG: str(cursor.table_id), VERSIONS_TAG: f"{cursor.applied + 1}-{to}"}
-    return tags if attempt is None else {**tags, ATTEMPT_TAG: str(attempt)}
-
-
-def _may_still_succeed(record: dg.RunRecord, now: float) -> bool:
-    run = record.dagster_run
-    if run.is_finished:
+    if not cursor.commit or (
+        cursor.silver is not None and DeltaLog(silver.table).file_of(cursor.followed) == cursor.silver
+    ):
         return False
-    return run.status != dg.DagsterRunStatus.NOT_STARTED or now - record.create_timestamp.timestamp() < _LOST_AFTER
+    return _fingerprint(silver, cursor.followed) not in ("", cursor.commit)
 
 
-def _failure(records: Sequence[dg.RunRecord], dates: Range) -> str:
-    if not records:
-        return f"the run for {_text(dates)} is gone"
-    run = records[0].dagster_run
-    what = {
-        dg.DagsterRunStatus.FAILURE: "failed",
-        dg.DagsterRunStatus.CANCELED: "was cancelled",
-    }.get(run.status, "was never launched")
-    return f"run {run.run_id[:8]} for {_text(dates)} {what}"
+def _end_of(lake: Lake, table: Table, before: CommitFile | None) -> CommitFile | None:
+    """Where the table's log ends, which ended ``before`` when it was last looked at; None where there is no table."""
+    if (end := end_after(lake.places[table.name], before)) is not None:
+        return end
+    opened = lake.open(table)
+    return None if opened is None else DeltaLog(opened).file_of(opened.version())
+
+
+def _was_only_written_to(place: str, before: CommitFile | None, end: CommitFile | None) -> bool:
+    """Whether a table holds what it held when its log ended ``before``, and what was committed since."""
+    if before is None or before == end:
+        return True
+    if end is None or end_after(place, before) is None:
+        return False
+    log = DeltaLog(place)
+    return not any(
+        log.commit(version).info.get("operation") == "RESTORE" for version in range(before.version + 1, end.version + 1)
+    )
+
+
+def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
+    return dg.SensorResult(skip_reason=reason + cursor.outside, cursor=cursor.dumps())
+
+
+def _at_rest(cursor: Cursor, failures: Sequence[str], *, since: int | None = None) -> str:
+    """What there is to say where nothing is asked for, after a look at the commits ``since`` a version."""
+    if failures:
+        told = f"Gold does not have Silver's {_versions_of(cursor.asked)} yet: {_few(failures)}."
+        newest = max(each.versions[1] for each in cursor.asked)
+        return told if newest == cursor.followed else f"{told} It has all else, up to version {cursor.followed}."
+    if since is None or since == cursor.followed:
+        return f"Silver is at version {cursor.followed}, Gold has it."
+    return f"Silver is at version {cursor.followed}: no row of Gold's dates changed since version {since}, Gold has it."
 
 
 def _outside(held: Collection[dt.date], window: Range) -> str:
-    dates = sorted(date for date in held if not _within(date, window))
+    dates = sorted(date for date in held if not within(date, window))
     if not dates:
         return ""
-    shown = ", ".join(map(str, dates[:3])) + (f" and {len(dates) - 3} more" if len(dates) > 3 else "")
-    return f" Silver has rows outside the partition window {_text(window)}, which are not asked for: {shown}."
+    shown = _few(list(map(str, dates)), ", ")
+    return f" Silver has rows outside the partition window {range_text(window)}, which are not asked for: {shown}."
 
 
-def _within(date: dt.date, window: Range) -> bool:
-    return window[0] <= date <= window[1]
+def _few(texts: Sequence[str], between: str = "; ") -> str:
+    more = f" and {len(texts) - _TOLD} more" if len(texts) > _TOLD else ""
+    return between.join(texts[:_TOLD]) + more
 
 
-def _text(dates: Range) -> str:
-    first, last = dates
-    return str(first) if first == last else f"{first} to {last}"
-
-
-def _versions_text(applied: int, to: int) -> str:
-    return f"version {to}" if applied + 1 == to else f"versions {applied + 1} to {to}"
+def _versions_of(asked: Iterable[Asked]) -> str:
+    ends = [end for each in asked for end in each.versions]
+    first, last = min(ends), max(ends)
+    return f"version {last}" if first == last else f"versions {first} to {last}"

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
 from gold_assets.delta.dates import EVENT_DATE, day_of
@@ -55,6 +56,15 @@ class Commit:
         return metadata if isinstance(metadata, dict) else {}
 
 
+@dataclass(frozen=True)
+class CommitFile:
+    """The file of a commit as its store tells of it, ``modified`` in nanoseconds since 1970: another commit has another."""
+
+    version: int
+    size: int
+    modified: int
+
+
 class DeltaLog:
     """The JSON commits of one table. Raises ``FileNotFoundError`` for a version that log clean-up has taken."""
 
@@ -83,17 +93,22 @@ class DeltaLog:
 
     def actions(self, version: int) -> Iterator[dict[str, Any]]:
         """What ``version`` says, action by action, as it is written."""
-        with self._files.open_input_stream(f"_delta_log/{version:020}.json", buffer_size=1 << 16) as lines:
+        with self._files.open_input_stream(_path(version), buffer_size=1 << 16) as lines:
             for line in _lines(lines):
                 yield json.loads(line)
 
     def fingerprint(self, version: int) -> str:
         """Tells the commit of ``version`` from any other, also from that of a table put back to an older state and written anew."""
         digest = hashlib.sha256()
-        with self._files.open_input_stream(f"_delta_log/{version:020}.json") as commit:
+        with self._files.open_input_stream(_path(version)) as commit:
             while chunk := commit.read(1 << 20):
                 digest.update(chunk)
         return digest.hexdigest()[:16]
+
+    def file_of(self, version: int) -> CommitFile | None:
+        """The file of the commit, which is not read; None where there is none."""
+        [found] = self._files.get_file_info([_path(version)])
+        return CommitFile(version, found.size, found.mtime_ns) if found.is_file else None
 
     def last_checkpoint(self) -> int:
         """The version of the newest checkpoint, -1 where there is none."""
@@ -143,6 +158,35 @@ def side_by_side(read: Callable[[int], _Read], newest: int, stop: int) -> Iterat
         for first in range(newest, stop, -_COMMITS_AT_ONCE):
             versions = range(first, max(stop, first - _COMMITS_AT_ONCE), -1)
             yield from zip(versions, pool.map(read, versions), strict=True)
+
+
+def _path(version: int) -> str:
+    return f"_delta_log/{version:020}.json"
+
+
+def ends_at(place: str, end: CommitFile | None) -> bool:
+    """Whether the log of the table at a path or URI still ends with this commit; where None, whether there is no table.
+
+    No table is opened. Where the store does not tell, it may end elsewhere.
+    """
+    if end is not None:
+        return end_after(place, end) == end
+    try:
+        return not DeltaTable.is_deltatable(place)
+    except (DeltaError, OSError):
+        return False
+
+
+def end_after(place: str, commit: CommitFile | None) -> CommitFile | None:
+    """Where the log at a path or URI ends that goes on after this commit; None where it does not hold the commit. Opens no table."""
+    try:
+        log = DeltaLog(place)
+        end = None if commit is None or log.file_of(commit.version) != commit else commit
+        while end is not None and (following := log.file_of(end.version + 1)) is not None:
+            end = following
+        return end
+    except (DeltaError, OSError):
+        return None
 
 
 def _date_of(file: dict[str, Any]) -> str | None:

@@ -174,6 +174,17 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     return LakePlan(silver, steps, rows)
 
 
+def dates_behind(lake: Lake, silver: Silver, dates: Collection[dt.date | None]) -> set[dt.date | None]:
+    """Those of the dates that a table of the lake does not hold as they are in Silver; None stands for the rows without a date."""
+    planner = Planner(silver)
+    behind: set[dt.date | None] = set()
+    for table in lake.tables:
+        asked = [date for date in dates if date not in behind and (date is not None or table.is_quarantine)]
+        steps = _steps(planner, table, lake.open(table), asked)
+        behind |= {date for date, step in steps.items() if step.how != "current"}
+    return behind
+
+
 def _steps(
     planner: Planner, table: Table, gold: DeltaTable | None, dates: Collection[dt.date | None]
 ) -> Mapping[dt.date | None, Step]:

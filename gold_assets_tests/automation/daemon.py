@@ -9,20 +9,22 @@ from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.events import DagsterEvent, DagsterEventType
 
 from gold_assets.assets.silver import SILVER
-from gold_assets.automation.micro_batch import Cursor, Range, tick
+from gold_assets.automation.cursor import Cursor
+from gold_assets.automation.micro_batch import tick
 from gold_assets.gold.lake import Lake
+from gold_assets.partitions import Range
 
 WINDOW = (dt.date(2024, 1, 1), dt.date(2024, 1, 31))
 
 
 @dg.op
-def nothing() -> None:
+def gold_tables() -> None:
     pass
 
 
 @dg.job
 def micro_batch() -> None:
-    nothing()
+    gold_tables()
 
 
 class _Lines(logging.Handler):
@@ -72,7 +74,9 @@ class Daemon:
             if request.partition_key:
                 tags["dagster/partition"] = request.partition_key
             if not self.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": request.run_key})):
-                self.instance.create_run_for_job(micro_batch, tags=tags, status=dg.DagsterRunStatus.STARTED)
+                self.instance.create_run_for_job(
+                    micro_batch, run_config=request.run_config, tags=tags, status=dg.DagsterRunStatus.STARTED
+                )
 
     def in_flight(self) -> Sequence[dg.DagsterRun]:
         """The runs that have not ended, oldest first."""

@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -111,9 +111,11 @@ class Watched(Project):
 
     def attempt(self) -> list[bool]:
         """Run what the micro-batch sensor asks for; whether each run succeeded."""
-        return [self.execute(dict(request.tags), request.partition_key) for request in self.tick()]
+        return [self.execute(dict(request.tags), request.partition_key, request.run_config) for request in self.tick()]
 
-    def execute(self, tags: dict[str, str], partition: str | None) -> bool:
+    def execute(
+        self, tags: dict[str, str], partition: str | None, run_config: Mapping[str, Any] = MappingProxyType({})
+    ) -> bool:
         """Whether a run over the tables and their checks succeeded."""
         job = self.repository.get_implicit_global_asset_job_def().get_subset(
             asset_selection={dg.AssetKey(table.name) for table in TABLES}
@@ -123,7 +125,7 @@ class Watched(Project):
             tags=tags,
             partition_key=partition,
             resources=self.resources,
-            run_config=SILENT,
+            run_config={**SILENT, **run_config},
             raise_on_error=False,
         ).success
 

@@ -11,11 +11,16 @@ import pytest
 from dagster._core.events import DagsterEventType
 from deltalake import DeltaTable, Field, write_deltalake
 
-from gold_assets.automation.micro_batch import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG, VERSIONS_TAG, bridged
+from gold_assets.automation.asked_runs import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG, VERSIONS_TAG, bridged, no_more_than
+from gold_assets.automation.cursor import Asked
+from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
+from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
-from gold_assets_tests.automation.daemon import WINDOW, Daemon, micro_batch
+from gold_assets.gold.refresh import refresh
+from gold_assets.partitions import touched_dates
+from gold_assets_tests.automation.daemon import WINDOW, Daemon, dates_of, micro_batch
 from gold_assets_tests.silver_changes import swap_two_columns
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, WEDNESDAY, commit, row, with_type, write_silver
 
@@ -35,7 +40,7 @@ def idle(daemon: Daemon) -> Daemon:
     daemon.tick()
     daemon.end_all()
     daemon.tick()
-    assert daemon.remembered.applied == 0
+    assert daemon.remembered.followed == 0
     return daemon
 
 
@@ -105,6 +110,17 @@ def test_with_nothing_new_the_tick_says_that_gold_has_it(idle: Daemon) -> None:
     assert idle.tick() == "Silver is at version 0, Gold has it."
 
 
+def test_a_tick_with_nothing_new_opens_no_table(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.tick()
+    idle.end_all()
+    idle.tick()
+    (Path(idle.lake.silver) / "_delta_log" / f"{0:020}.json").unlink()
+    with pytest.raises(UserError, match="its log is whole"):
+        idle.lake.pin()
+    assert idle.tick() == "Silver is at version 1, Gold has it."
+
+
 def test_optimize_and_vacuum_ask_for_nothing_and_change_no_data_version(idle: Daemon) -> None:
     append(idle, MONDAY)
     idle.tick()
@@ -119,7 +135,7 @@ def test_optimize_and_vacuum_ask_for_nothing_and_change_no_data_version(idle: Da
     assert (
         idle.tick() == f"Silver is at version {version}: no row of Gold's dates changed since version 1, Gold has it."
     )
-    assert idle.remembered.applied == version
+    assert idle.remembered.followed == version
     assert not idle.in_flight()
     assert idle.data_version(MONDAY) == f"1@{silver.metadata().id[:8]}"
 
@@ -136,6 +152,20 @@ def test_runs_carry_the_silver_table_its_versions_and_the_attempt(idle: Daemon) 
         ATTEMPT_TAG: "1",
     }
     assert run.tags["dagster/run_key"] == f"{table_id} 1-2 attempt 1 {WED}...{WED}"
+
+
+def test_no_tag_and_no_key_of_a_run_grows_with_its_dates(idle: Daemon) -> None:
+    workdays = [date for date in days(dt.date(2016, 1, 1), dt.date(2025, 12, 31)) if date.weekday() < 5]
+    files = [
+        {"path": f"event_date={date}/a.parquet", "partitionValues": {"event_date": str(date)}, "size": 1}
+        for date in workdays
+    ]
+    commit(Path(idle.lake.silver), *({"add": file | {"modificationTime": 0, "dataChange": True}} for file in files))
+    idle.window = (workdays[0], workdays[-1])
+    requests = idle.evaluate().run_requests or []
+    touched = [touched_dates(dg.DagsterRun("gold", run_config=request.run_config)) or set() for request in requests]
+    assert set().union(*touched) == set(workdays)
+    assert max(len(text) for request in requests for text in (request.run_key or "", *request.tags.values())) < 200
 
 
 def test_many_ranges_become_few_by_filling_the_smallest_gaps(idle: Daemon) -> None:
@@ -212,21 +242,19 @@ def test_while_a_run_is_in_flight_nothing_is_asked_for_and_what_lands_joins_the_
     idle.end_all()
     assert idle.tick() == ""
     assert idle.asked_for() == [(WED, WED), ("2024-01-09", "2024-01-09")]
-    assert idle.remembered.applied == 1
     assert {run.tags[VERSIONS_TAG] for run in idle.in_flight()} == {"2-3"}
 
 
-def test_the_cursor_moves_only_after_every_run_of_the_window_succeeded(idle: Daemon) -> None:
+def test_what_is_asked_for_is_remembered_until_its_run_has_succeeded(idle: Daemon) -> None:
     append(idle, MONDAY, WEDNESDAY)
     idle.tick()
     first, second = idle.in_flight()
     idle.end(first)
     idle.tick()
-    assert idle.remembered.applied == 0
+    assert [str(asked.dates[0]) for asked in idle.remembered.asked] == [second.tags["dagster/partition"]]
     idle.end(second)
     idle.tick()
-    assert idle.remembered.applied == 1
-    assert idle.remembered.requested is None
+    assert idle.remembered.asked == ()
 
 
 def test_a_queued_run_is_waited_for_however_long_it_takes(idle: Daemon) -> None:
@@ -249,7 +277,7 @@ def test_a_window_whose_run_did_not_succeed_is_asked_for_again_and_the_tick_says
     [run] = idle.in_flight()
     idle.end(run, how)
     assert idle.tick() == (
-        f"Gold does not have Silver's version 1 yet: run {run.run_id[:8]} for {TUE} {what}. Attempt 2 follows in 10 s."
+        f"Gold does not have Silver's version 1 yet: run {run.run_id[:8]} for {TUE} {what}, attempt 2 follows in 10 s."
     )
     assert not idle.in_flight()
     idle.late = 11
@@ -259,7 +287,7 @@ def test_a_window_whose_run_did_not_succeed_is_asked_for_again_and_the_tick_says
     assert again.tags[VERSIONS_TAG] == "1-1"
     idle.end_all()
     idle.tick()
-    assert idle.remembered.applied == 1
+    assert idle.remembered.followed == 1
 
 
 def test_a_deleted_run_is_asked_for_again(idle: Daemon) -> None:
@@ -299,7 +327,7 @@ def test_the_pause_grows_with_every_attempt_up_to_ten_minutes_and_there_is_alway
         said = idle.tick()
         pauses.append(int(said.split(" follows in ")[1].split(" s.")[0]))
         idle.late += pauses[-1] - 3
-        assert f"Attempt {attempt + 1} follows in" in idle.tick()
+        assert f"attempt {attempt + 1} follows in" in idle.tick()
         idle.late += 4
     assert pauses == [10, 20, 40, 80, 160, 320, 600, 600, 600, 600]
 
@@ -340,12 +368,90 @@ def test_what_lands_while_a_window_fails_is_not_lost(idle: Daemon) -> None:
     idle.end_all(FAILED)
     idle.tick()
     append(idle, WEDNESDAY)
+    idle.tick()
+    assert idle.asked_for() == [(WED, WED)]
+    idle.end_all()
     idle.late = 11
     idle.tick()
     assert idle.asked_for() == [(TUE, TUE)]
-    idle.end_all()
+
+
+def test_a_date_that_cannot_be_made_waits_by_itself_while_all_others_are_followed(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    for attempt in range(1, 6):
+        idle.tick()
+        idle.end_all(FAILED)
+        append(idle, TUESDAY, later(5 + attempt))
+        idle.tick()
+        assert idle.asked_for() == [(str(later(5 + attempt)),) * 2]
+        idle.end_all()
+        said = idle.tick()
+        assert said.startswith("Gold does not have Silver's version 1 yet: run ")
+        assert f" for {TUE} failed, attempt {attempt + 1} follows in " in said
+        assert said.endswith(f" It has all else, up to version {attempt + 1}.")
+        idle.late += 5 * 2**attempt
     idle.tick()
-    assert idle.asked_for() == [(WED, WED)]
+    assert idle.asked_for() == [(TUE, TUE)]
+    idle.end_all()
+    assert idle.tick() == "Silver is at version 6, Gold has it."
+
+
+def test_of_many_dates_in_one_run_the_one_that_cannot_be_made_is_found_by_parts(idle: Daemon) -> None:
+    append(idle, *(later(day) for day in range(1, 29)))
+    bad = "2024-01-17"
+    made: set[dt.date] = set()
+    for _ in range(4):
+        idle.tick()
+        for run in idle.in_flight():
+            first, last = dates_of(run)
+            if first <= bad <= last:
+                idle.end(run, FAILED)
+            else:
+                made |= touched_dates(run) or set()
+                idle.end(run)
+        idle.tick()
+        idle.late += 1000
+    idle.tick()
+    assert idle.asked_for() == [(bad, bad)]
+    assert made == {later(day) for day in range(1, 29)} - {dt.date.fromisoformat(bad)}
+
+
+def test_dates_that_a_waiting_run_leaves_alone_are_followed(idle: Daemon) -> None:
+    append(idle, *(later(day) for day in (1, 3, 5, 7, 9, 20)))
+    idle.tick()
+    assert ("2024-01-01", "2024-01-05") in idle.asked_for()
+    idle.end_all(FAILED)
+    append(idle, later(2), later(3))
+    idle.tick()
+    assert idle.asked_for() == [("2024-01-02", "2024-01-02")]
+
+
+def test_more_ranges_than_there_is_room_for_wait_together_and_none_is_lost() -> None:
+    waiting = [
+        Asked(
+            (1, 1), (later(2 * n + 5 * (n // 10)), later(2 * n + 5 * (n // 10))), attempt=n, again_at=n, run_id=str(n)
+        )
+        for n in range(30)
+    ]
+    few = no_more_than(waiting, 3)
+    assert [each.dates for each in few] == [(waiting[n].dates[0], waiting[n + 9].dates[1]) for n in (0, 10, 20)]
+    assert [(each.attempt, each.again_at, each.run_id) for each in few] == [(n, n, None) for n in (9, 19, 29)]
+    assert no_more_than(waiting, 30) == waiting
+
+
+def test_what_waits_outside_a_window_that_was_moved_is_asked_for_no_more(idle: Daemon) -> None:
+    append(idle, MONDAY, TUESDAY, later(10), later(31))
+    idle.tick()
+    idle.end_all(FAILED)
+    idle.tick()
+    idle.late = 11
+    idle.window = (TUESDAY, later(20))
+    idle.tick()
+    assert idle.asked_for() == [(TUE, TUE), ("2024-01-10", "2024-01-10")]
+    idle.end_all(FAILED)
+    idle.tick()
+    idle.window = (later(15), later(20))
+    assert "Gold has it." in idle.tick()
 
 
 # Crashes and mistakes
@@ -407,6 +513,44 @@ def test_a_manual_run_of_the_same_dates_takes_nothing_from_the_window(idle: Daem
     idle.end(by_hand)
     idle.tick()
     assert idle.asked_for() == [(TUE, TUE)]
+
+
+# Gold itself
+
+
+@pytest.mark.sail
+@pytest.mark.parametrize("how", ["from a backup of its files", "by a RESTORE", "lost"])
+def test_gold_that_is_put_back_to_an_older_state_is_asked_for_where_it_is_behind(
+    idle: Daemon, engine: Engine, how: str
+) -> None:
+    refresh(idle.lake, engine, [MONDAY, TUESDAY])
+    assert idle.tick() == "Silver is at version 0, Gold has it."
+    versions = {place: DeltaTable(place).version() for place in idle.lake.places.values()}
+    for place in versions:
+        shutil.copytree(place, f"{place}-backup")
+    append(idle, TUESDAY)
+    idle.tick()
+    refresh(idle.lake, engine, [TUESDAY], how="patch")
+    idle.end_all()
+    assert idle.tick() == "Silver is at version 1, Gold has it."
+    for place, version in versions.items():
+        if how == "by a RESTORE":
+            DeltaTable(place).restore(version)
+            continue
+        shutil.rmtree(place)
+        if how == "from a backup of its files":
+            shutil.move(f"{place}-backup", place)
+    idle.tick()
+    assert idle.asked_for() == [(MON, TUE) if how == "lost" else (TUE, TUE)]
+    idle.end_all()
+    assert idle.tick() == "Silver is at version 1, Gold has it."
+
+
+@pytest.mark.sail
+def test_what_people_do_to_gold_asks_for_nothing(idle: Daemon, engine: Engine) -> None:
+    for _ in range(2):
+        refresh(idle.lake, engine, [MONDAY, TUESDAY])
+        assert idle.tick() == "Silver is at version 0, Gold has it."
 
 
 # Silver itself
@@ -549,17 +693,54 @@ def cut_log(lake: Lake, oldest: int) -> None:
 def test_the_cursor_is_json_that_a_person_can_read(idle: Daemon) -> None:
     append(idle, TUESDAY)
     idle.tick()
-    assert json.loads(idle.cursor or "") == {
+    remembered = json.loads(idle.cursor or "")
+    assert remembered.pop("silver").keys() == {"version", "size", "modified"}
+    assert remembered == {
         "table_id": DeltaTable(idle.lake.silver).metadata().id,
-        "applied": 0,
-        "commit": DeltaLog(idle.lake.silver).fingerprint(0),
+        "followed": 1,
+        "commit": DeltaLog(idle.lake.silver).fingerprint(1),
+        "gold": dict.fromkeys(idle.lake.places),
         "window": ["2024-01-01", "2024-01-31"],
-        "requested": {
-            "to": 1,
-            "commit": DeltaLog(idle.lake.silver).fingerprint(1),
-            "attempt": 1,
-            "ranges": [[TUE, TUE]],
-            "touched": [[TUE, TUE]],
-            "again_at": None,
-        },
+        "outside": "",
+        "asked": [{"versions": [1, 1], "dates": [TUE, TUE], "attempt": 1, "again_at": None, "run_id": None}],
     }
+
+
+def cursor_before(idle: Daemon, *ranges: tuple[str, str]) -> str:
+    """That of the release before, after a window over these ranges was asked for."""
+    log = DeltaLog(idle.lake.silver)
+    asked = [list(ends) for ends in ranges]
+    to = DeltaTable(idle.lake.silver).version()
+    window = {
+        "to": to,
+        "commit": log.fingerprint(to),
+        "attempt": 1,
+        "ranges": asked,
+        "touched": asked,
+        "again_at": None,
+    }
+    before = {"table_id": idle.remembered.table_id, "applied": 0, "commit": log.fingerprint(0)}
+    return json.dumps({**before, "window": list(map(str, WINDOW)), "requested": window if ranges else None})
+
+
+def test_a_cursor_of_the_release_before_goes_on_with_what_it_had_asked_for(idle: Daemon) -> None:
+    append(idle, TUESDAY, later(9))
+    idle.tick()
+    idle.cursor = cursor_before(idle, (TUE, TUE), ("2024-01-09", "2024-01-09"))
+    assert idle.tick().startswith("Waiting for Gold to get Silver's version 1: run ")
+    first, second = sorted(idle.in_flight(), key=lambda run: run.tags["dagster/partition"])
+    idle.end(first)
+    idle.end(second, FAILED)
+    assert "for 2024-01-09 failed, attempt 2 follows in 10 s" in idle.tick()
+    idle.late = 11
+    idle.tick()
+    assert idle.asked_for() == [("2024-01-09", "2024-01-09")]
+    idle.end_all()
+    assert idle.tick() == "Silver is at version 1, Gold has it."
+
+
+def test_a_cursor_of_the_release_before_with_nothing_in_flight_follows_on(idle: Daemon) -> None:
+    idle.cursor = cursor_before(idle)
+    append(idle, WEDNESDAY)
+    idle.tick()
+    assert idle.asked_for() == [(WED, WED)]

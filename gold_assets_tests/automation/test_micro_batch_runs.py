@@ -51,7 +51,7 @@ class Project:
             tags=request.tags,
             partition_key=request.partition_key,
             resources=self.resources,
-            run_config=QUIET,
+            run_config={**QUIET, **request.run_config},
         )
         assert result.success
 
@@ -148,6 +148,15 @@ def test_an_observation_alone_finds_what_changed(project: Project) -> None:
 def test_a_tick_starts_no_engine(project: Project) -> None:
     project.tick()
     assert project.resources["lakehouse"]._engine is None
+
+
+def test_the_first_tick_asks_for_nothing_that_a_backfill_has_made_rows_without_a_date_among_it(
+    project: Project,
+) -> None:
+    write_silver(project.lake, [row(event_date=None)])
+    first, last = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+    project.run(dg.RunRequest(tags={first: str(MONDAY), last: str(WEDNESDAY)}))
+    assert project.tick() == []
 
 
 def test_the_first_tick_asks_only_for_what_no_backfill_has_made_since_silver_changed(project: Project) -> None:

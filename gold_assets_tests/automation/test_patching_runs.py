@@ -10,11 +10,12 @@ import dagster as dg
 import pytest
 from deltalake import DeltaTable
 
+from gold_assets.automation.asked_runs import VERSIONS_TAG
 from gold_assets.dagster_internals import AssetCheckExecutionRecordStatus, PartitionKeyFilter
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
-from gold_assets.partitions import TOUCHED_TAG, touched_dates
+from gold_assets.partitions import touched_dates
 from gold_assets_tests.automation.test_micro_batch_runs import QUIET, Project, follow
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
@@ -40,7 +41,7 @@ def touched(project: Project) -> list[str]:
     requests = project.tick()
     for request in requests:
         project.run(request)
-    return [request.tags[TOUCHED_TAG] for request in requests]
+    return [request.run_config["ops"]["gold_tables"]["config"]["touched_dates"] for request in requests]
 
 
 def materializations(project: Project, key: dg.AssetKey = SPEND) -> list[tuple[str, Mapping[str, Any]]]:
@@ -163,17 +164,23 @@ def test_a_person_who_executes_a_run_of_the_sensor_again_recomputes(project: Pro
     write_silver(project.lake, [row(event_date=TUESDAY)])
     [request] = project.tick()
     project.run(request)
-    [record] = project.instance.get_run_records(dg.RunsFilter(tags={TOUCHED_TAG: str(TUESDAY)}))
+    [record] = project.instance.get_run_records(dg.RunsFilter(tags={VERSIONS_TAG: "1-1"}))
     again = project.instance.create_run_for_job(
         project.repository.get_implicit_global_asset_job_def().get_subset(
             asset_selection={dg.AssetKey(table.name) for table in TABLES}
         ),
         tags=record.dagster_run.tags,
+        run_config=record.dagster_run.run_config,
         parent_run_id=record.dagster_run.run_id,
         root_run_id=record.dagster_run.run_id,
     )
     assert touched_dates(record.dagster_run) == {TUESDAY}
     assert touched_dates(again) is None
+
+
+def test_a_run_of_an_earlier_release_tells_its_dates_by_a_tag() -> None:
+    run = dg.DagsterRun("gold", tags={"gold_assets/touched_dates": "2024-01-01 to 2024-01-02, 2024-01-05"})
+    assert touched_dates(run) == {MONDAY, TUESDAY, DAYS[4]}
 
 
 def compare_patched(project: Project) -> bool:

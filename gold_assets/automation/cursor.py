@@ -1,0 +1,113 @@
+"""What the micro-batch sensor remembers from tick to tick."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gold_assets.delta.log import CommitFile
+from gold_assets.partitions import Range, as_range
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A range of dates that a run was asked for, until one has succeeded.
+
+    Attributes:
+        versions: the first and the last commit of Silver for which it was asked for first.
+        attempt: how often it was asked for.
+        again_at: when it is asked for again, in seconds since 1970. Until then the dates wait; None while their run is in flight.
+        run_id: of the last run that did not succeed. That run's configuration tells which dates of the range are meant.
+    """
+
+    versions: tuple[int, int]
+    dates: Range
+    attempt: int
+    again_at: float | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far the sensor has followed Silver, and what it has asked for that is not done.
+
+    Attributes:
+        table_id: Silver's. Another one means that the table was made anew, and everything starts over.
+        followed, commit: Silver's version up to which Gold has every change, but for what is asked for, -1 before the first; and the
+            fingerprint of its commit.
+        silver, gold: the commits at which Silver's log and those of the tables ended, which tell what is new without opening any; None
+            for a log that was not there. ``gold`` is empty before the first look.
+        window: the partition window when dates were last asked for. A date that enters it is asked for.
+        outside: which dates of Silver the window leaves out, for people.
+        asked: what is asked for.
+    """
+
+    table_id: str | None = None
+    followed: int = -1
+    commit: str = ""
+    silver: CommitFile | None = None
+    gold: Mapping[str, CommitFile | None] = field(default_factory=dict)
+    window: Range | None = None
+    outside: str = ""
+    asked: tuple[Asked, ...] = ()
+
+    def dumps(self) -> str:
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+    @classmethod
+    def loads(cls, text: str | None) -> "Cursor":
+        """The cursor as it was written; one that makes no sense, or none, is the first: it asks for everything."""
+        try:
+            values = json.loads(text or "{}")
+            if "applied" in values:
+                return _of_an_earlier_release(values)
+            window = values.get("window")
+            return cls(
+                table_id=values.get("table_id"),
+                followed=int(values.get("followed", -1)),
+                commit=values.get("commit", ""),
+                silver=_commit_file(values.get("silver")),
+                gold={name: _commit_file(end) for name, end in values.get("gold", {}).items()},
+                window=as_range(window) if window else None,
+                outside=values.get("outside", ""),
+                asked=tuple(
+                    Asked(
+                        versions=(int(asked["versions"][0]), int(asked["versions"][1])),
+                        dates=as_range(asked["dates"]),
+                        attempt=int(asked["attempt"]),
+                        again_at=asked["again_at"],
+                        run_id=asked["run_id"],
+                    )
+                    for asked in values.get("asked", ())
+                ),
+            )
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return cls()
+
+
+def _commit_file(values: Mapping[str, int] | None) -> CommitFile | None:
+    return None if values is None else CommitFile(values["version"], values["size"], values["modified"])
+
+
+def _of_an_earlier_release(values: Mapping[str, Any]) -> Cursor:
+    """The cursor with one window of commits in flight, whose ranges were all waited for."""
+    applied, window, requested = int(values["applied"]), values.get("window"), values.get("requested")
+    before = Cursor(
+        table_id=values.get("table_id"),
+        followed=applied,
+        commit=values.get("commit", ""),
+        window=as_range(window) if window else None,
+    )
+    if not requested:
+        return before
+    to = int(requested["to"])
+    return dataclasses.replace(
+        before,
+        followed=to,
+        commit=requested["commit"],
+        asked=tuple(
+            Asked((applied + 1, to), as_range(dates), int(requested["attempt"]), requested["again_at"])
+            for dates in requested["ranges"]
+        ),
+    )
