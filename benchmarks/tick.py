@@ -19,7 +19,8 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.places import place
-from gold_assets.automation.micro_batch import Cursor, tick
+from gold_assets.automation.cursor import Cursor
+from gold_assets.automation.micro_batch import tick
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 from gold_assets.sample.complete_journey import SCHEMA
@@ -54,8 +55,8 @@ def _ticks(instance: dg.DagsterInstance, silver: str, dates: int, times: int) ->
     """Seconds of each tick, once Gold has everything."""
     table = DeltaTable(silver)
     window = (_FIRST, _FIRST + dt.timedelta(days=dates - 1))
-    cursor = Cursor(table_id=str(table.metadata().id), applied=table.version(), window=window).dumps()
-    lake = Lake(silver, {table.name: f"{silver}/{table.name}" for table in TABLES})
+    cursor = Cursor(table_id=str(table.metadata().id), followed=table.version(), window=window).dumps()
+    lake = Lake(silver, {table.name: f"{silver}_gold/{table.name}" for table in TABLES})
     seconds = []
     for _ in range(times + 1):
         started = time.perf_counter()
@@ -63,6 +64,7 @@ def _ticks(instance: dg.DagsterInstance, silver: str, dates: int, times: int) ->
         seconds.append(time.perf_counter() - started)
         assert result.skip_reason is not None
         assert "Gold has it" in str(result.skip_reason.skip_message)
+        cursor = result.cursor or ""
     return seconds[1:]
 
 

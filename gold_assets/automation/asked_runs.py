@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import dagster as dg
 
@@ -113,11 +113,11 @@ class AskedRuns:
         )
 
 
-def dates_of(instance: dg.DagsterInstance, asked: Asked, known: Collection[dt.date]) -> set[dt.date]:
+def dates_of(instance: dg.DagsterInstance, asked: Asked, known: Callable[[], Collection[dt.date]]) -> set[dt.date]:
     """The dates that are meant, as the configuration of the run that did not succeed tells; where it is gone, the known ones of the range."""
     run = instance.get_run_by_id(asked.run_id) if asked.run_id else None
     touched = None if run is None else touched_dates(run)
-    return {date for date in (known if touched is None else touched) if within(date, asked.dates)}
+    return {date for date in (known() if touched is None else touched) if within(date, asked.dates)}
 
 
 def parts_of(instance: dg.DagsterInstance, asked: Asked, dates: Collection[dt.date], most: int) -> Iterator[Asked]:

@@ -9,6 +9,7 @@ import datetime as dt
 import time
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import dagster as dg
 from deltalake import DeltaTable
@@ -158,7 +159,7 @@ class _Look:
         again: dict[Asked, set[dt.date]] = {}
         due = _due(self._before, now)
         for each in self._before.asked:
-            dates = {date for date in dates_of(self._instance, each, self._known) if within(date, self._window)}
+            dates = {date for date in dates_of(self._instance, each, lambda: self._known) if within(date, self._window)}
             if not dates:
                 continue
             if each in due and len(again) < MOST_RUNS:
@@ -169,7 +170,7 @@ class _Look:
                 waiting[dataclasses.replace(each, dates=(min(dates), max(dates)))] = dates
         return waiting, again
 
-    @property
+    @cached_property
     def _known(self) -> set[dt.date]:
         """The dates of Silver and of the tables."""
         return self._held | gold_dates(self._lake)
@@ -181,7 +182,9 @@ class _Look:
         if before.window and before.window != self._window:
             touched |= {date for date in self._known if not within(date, before.window)}
         if before.followed < 0 or new.every_date:
-            touched |= {*self._known, None}
+            touched |= self._known
+        if new.every_date:
+            touched.add(None)
         if before.followed < 0:
             behind = dates_behind(self._lake, self._silver, touched)
             made = set.intersection(*(self._materialized(table.name) for table in self._lake.tables))

@@ -96,7 +96,9 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
     """Tell Dagster what a batch did, with the provenance by which the UI knows that Gold is in sync with Silver."""
     known = set(daily_partitions(settings).get_partition_keys())
     dates = [date for date in batch.dates if str(date) in known]
-    for date, version in new_data_versions(instance, batch.silver.table_id, batch.changes, batch.after, dates):
+    last = {date: batch.changes.last_after(date, batch.after) for date in dates}
+    oldest = batch.changes.oldest_known(batch.after)
+    for date, version in new_data_versions(instance, batch.silver.table_id, last, oldest):
         tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
         instance.report_runless_asset_event(dg.AssetObservation(SILVER, partition=str(date), tags=tags))
     for table in settings.tables:
