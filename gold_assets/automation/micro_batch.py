@@ -136,10 +136,12 @@ class _Look:
             asked=(*no_more_than(waiting, MOST_ASKED), *asked),
         )
         if not asked:
-            told = _at_rest(after, failures if waiting else [], since=before.followed)
             if after.followed < silver.version:
-                told = f"Silver's log is read up to version {after.followed} of {silver.version}, and on from there next time. {told}"
-            return _skip(after, told)
+                return _skip(
+                    after,
+                    f"Silver's log is read up to version {after.followed} of {silver.version}, and on from there next time.",
+                )
+            return _skip(after, _at_rest(after, failures if waiting else [], since=before.followed))
         self._context.log.info(
             "Asking for the dates that Silver's %s touched: %s (attempt %s).%s",
             _versions_of(asked),

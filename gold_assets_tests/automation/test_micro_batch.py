@@ -616,6 +616,29 @@ def test_where_the_log_no_longer_reaches_back_every_date_is_asked_for(idle: Daem
     assert "Every date is asked for, because the log no longer has version 1." in idle.log.text
 
 
+def test_a_log_that_takes_longer_than_a_tick_has_is_read_on_in_the_next(
+    idle: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gold_assets.automation.micro_batch._SECONDS", 0)
+    log, added = Path(idle.lake.silver) / "_delta_log", {150: TUESDAY, 240: WEDNESDAY}
+    for version in range(1, 251):
+        action: dict[str, object] = {"commitInfo": {"operation": "WRITE", "timestamp": version}}
+        if version in added:
+            date = str(added[version])
+            add = {"path": f"event_date={date}/a.parquet", "partitionValues": {"event_date": date}, "size": 1}
+            action = {"add": add | {"modificationTime": 0, "dataChange": True}}
+        (log / f"{version:020}.json").write_text(json.dumps(action))
+    assert idle.tick().startswith("Silver's log is read up to version 100 of 250, and on from there next time.")
+    assert (idle.remembered.followed, idle.in_flight()) == (100, [])
+    for version, date in ((200, TUE), (250, WED)):
+        assert idle.tick() == ""
+        assert (idle.remembered.followed, idle.asked_for()) == (version, [(date, date)])
+        idle.end_all()
+    assert idle.tick() == "Silver is at version 250, Gold has it."
+    table = DeltaTable(idle.lake.silver).metadata().id[:8]
+    assert (idle.data_version(TUESDAY), idle.data_version(WEDNESDAY)) == (f"150@{table}", f"240@{table}")
+
+
 def test_where_nothing_tells_the_dates_of_a_removed_file_every_date_is_asked_for_and_the_tick_says_so(
     idle: Daemon,
 ) -> None:
