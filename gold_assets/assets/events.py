@@ -35,7 +35,7 @@ def materializations(
     left = {date: step.made for date, step in current.items() if date is not None and step.made is not None}
     known = latest_materializations(instance, dg.AssetKey(table.name), map(str, left))
     for date, made_by in left.items():
-        if str(date) in known and _table_version(known[str(date)]) >= made_by.table_version:
+        if str(date) in known and _table_version(known[str(date)].asset_materialization) >= made_by.table_version:
             continue
         made: dict[str, Any] = {
             "how": str(current[date]),
@@ -60,9 +60,14 @@ def latest_materializations(
     return {record.partition_key: record for record in records}
 
 
-def _table_version(record: dg.EventLogRecord) -> int:
-    """The table's version that a materialization tells of, -1 where it tells of none."""
-    told = record.asset_materialization.metadata.get("table_version") if record.asset_materialization else None
+def newest_version_told(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
+    """The table's version that its latest materialization tells of, -1 where it tells of none."""
+    latest = instance.get_latest_materialization_event(key)
+    return _table_version(None if latest is None else latest.asset_materialization)
+
+
+def _table_version(materialization: dg.AssetMaterialization | None) -> int:
+    told = None if materialization is None else materialization.metadata.get("table_version")
     return told.value or 0 if isinstance(told, dg.IntMetadataValue) else -1
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 import dagster as dg
 from deltalake import DeltaTable
 
+from gold_assets.assets.events import newest_version_told
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.automation.asked_runs import (
     MOST_ASKED,
@@ -193,14 +194,18 @@ class _Look:
             touched -= {date for date in touched - behind if date is None or str(date) in made}
         elif new.every_date:
             self._context.log.info(f"Every date is asked for, because {new.every_date}.")
-        elif put_back := [
-            name
-            for name, end in self._gold.items()
-            if not _was_only_written_to(self._lake.places[name], before.gold.get(name), end)
-        ]:
+        elif put_back := [table.name for table in self._lake.tables if self._was_put_back(table.name)]:
             self._context.log.info(f"{', '.join(put_back)} was put back to an older state, or made anew.")
             touched |= dates_behind(self._lake, self._silver, {*self._known, None})
         return touched
+
+    def _was_put_back(self, table: str) -> bool:
+        """Whether the table holds less than when the sensor last looked, or than Dagster was told since."""
+        end = self._gold[table]
+        told = newest_version_told(self._instance, dg.AssetKey(table))
+        return told > (-1 if end is None else end.version) or not _was_only_written_to(
+            self._lake.places[table], self._before.gold.get(table), end
+        )
 
     def _materialized(self, table: str) -> set[str]:
         return self._instance.get_materialized_partitions(dg.AssetKey(table))

@@ -116,7 +116,7 @@ def test_a_tick_with_nothing_new_opens_no_table(idle: Daemon) -> None:
     idle.end_all()
     idle.tick()
     (Path(idle.lake.silver) / "_delta_log" / f"{0:020}.json").unlink()
-    with pytest.raises(UserError, match="its log is whole"):
+    with pytest.raises(UserError, match="cannot be read at its newest version"):
         idle.lake.pin()
     assert idle.tick() == "Silver is at version 1, Gold has it."
 
@@ -544,6 +544,20 @@ def test_gold_that_is_put_back_to_an_older_state_is_asked_for_where_it_is_behind
     assert idle.asked_for() == [(MON, TUE) if how == "lost" else (TUE, TUE)]
     idle.end_all()
     assert idle.tick() == "Silver is at version 1, Gold has it."
+
+
+@pytest.mark.sail
+def test_gold_that_is_put_back_before_the_next_look_after_its_run_is_asked_for(idle: Daemon, engine: Engine) -> None:
+    refresh(idle.lake, engine, [MONDAY, TUESDAY])
+    idle.tick()
+    append(idle, TUESDAY)
+    idle.tick()
+    for name, place in idle.lake.places.items():
+        told = {"table_version": DeltaTable(place).version() + 1}
+        idle.instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=TUE, metadata=told))
+    idle.end_all()
+    idle.tick()
+    assert idle.asked_for() == [(TUE, TUE)]
 
 
 @pytest.mark.sail
