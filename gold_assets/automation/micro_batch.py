@@ -76,11 +76,12 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
     """
     cursor = Cursor.loads(context.cursor)
     runs = AskedRuns(context.instance, cursor.table_id, cursor.asked, now)
+    some_are_done = len(runs.asked) < len(cursor.asked)
     cursor = dataclasses.replace(cursor, asked=tuple(runs.asked))
     if runs.waits:
         told = _few([*runs.waits, *runs.failures])
         return _skip(cursor, f"Waiting for Gold to get Silver's {_versions_of(cursor.asked)}: {told}.")
-    if window == cursor.window and not _due(cursor, now) and _nothing_is_new(lake, cursor):
+    if not (some_are_done or window != cursor.window or _due(cursor, now)) and _nothing_is_new(lake, cursor):
         return _skip(cursor, _at_rest(cursor, runs.failures))
     try:
         silver = lake.pin()
