@@ -89,7 +89,13 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
         if DeltaTable.is_deltatable(lake.silver):
             raise
         return _skip(cursor, f"There is no Silver table at {lake.silver} yet.")
-    return _Look(context, lake, silver, window, cursor).result(now, runs.failures)
+    until = time.monotonic() + _SECONDS
+    if left := silver.learn_dates(until):
+        return _skip(
+            cursor,
+            f"{left:,} of Silver's files are still to be asked for their dates, and the next tick goes on with them.",
+        )
+    return _Look(context, lake, silver, window, cursor).result(now, runs.failures, until)
 
 
 class _Look:
@@ -111,11 +117,11 @@ class _Look:
         self._held = {date for date in silver.dates() if date is not None}
         self._gold = {table.name: _end_of(lake, table, before.gold.get(table.name)) for table in lake.tables}
 
-    def result(self, now: float, failures: Sequence[str]) -> dg.SensorResult:
-        """What is asked for and remembered."""
+    def result(self, now: float, failures: Sequence[str], until: float) -> dg.SensorResult:
+        """What is asked for and remembered, after reading as long as it is not yet ``until``, a moment of ``time.monotonic``."""
         before, silver = self._before, self._silver
         waiting, again = self._asked_before(now)
-        new_commits = NewCommits(silver, before.followed, time.monotonic() + _SECONDS)
+        new_commits = NewCommits(silver, before.followed, until)
         touched = self._touched(new_commits)
         dates = sorted(date for date in touched if date is not None and within(date, self._window))
         observations = self._observations(new_commits, dates)

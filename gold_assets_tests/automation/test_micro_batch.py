@@ -653,6 +653,25 @@ def test_a_log_that_takes_longer_than_a_tick_has_is_read_on_in_the_next(
     assert (idle.data_version(TUESDAY), idle.data_version(WEDNESDAY)) == (f"150@{table}", f"240@{table}")
 
 
+def test_files_that_take_longer_to_ask_for_their_dates_than_a_tick_has_are_asked_on_in_the_next(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gold_assets.automation.micro_batch._SECONDS", 0)
+    write_silver(daemon.lake, [row(), row(event_date=WEDNESDAY)], partition_by=[])
+    [file] = Path(daemon.lake.silver).glob("*.parquet")
+    size = file.stat().st_size
+    copies = [shutil.copy(file, file.with_name(f"{n}.parquet")).name for n in range(70)]
+    add = {"partitionValues": {}, "size": size, "modificationTime": 0, "dataChange": True}
+    commit(Path(daemon.lake.silver), *({"add": add | {"path": name}} for name in copies))
+    said = daemon.tick()
+    assert said.endswith(
+        " of Silver's files are still to be asked for their dates, and the next tick goes on with them."
+    )
+    assert 0 < int(said.split()[0]) < 70
+    assert daemon.tick() == ""
+    assert daemon.asked_for() == [(MON, MON), (WED, WED)]
+
+
 def test_where_nothing_tells_the_dates_of_a_removed_file_every_date_is_asked_for_and_the_tick_says_so(
     idle: Daemon,
 ) -> None:
