@@ -332,6 +332,16 @@ def test_a_summary_says_up_to_which_version_it_is_true(gold: Lake, engine: Engin
 
 
 @pytest.mark.sail
+def test_a_summary_of_what_was_restored_meanwhile_is_not_believed(gold: Lake, engine: Engine) -> None:
+    first, version = all_made(gold), DeltaTable(gold.places[SPEND]).version()
+    many_refreshes_on_tuesday(gold, engine, 1)
+    summary = sum_up(DeltaTable(gold.places[SPEND]))
+    DeltaTable(gold.places[SPEND]).restore(version)  # between the reading and the commit
+    say(DeltaTable(gold.places[SPEND]), summary)
+    assert all_made(gold) == first
+
+
+@pytest.mark.sail
 def test_a_restore_takes_back_the_summaries_after_its_version(gold: Lake, engine: Engine) -> None:
     first = all_made(gold)
     table = DeltaTable(gold.places[SPEND])
