@@ -175,23 +175,26 @@ class FileDates:
         return [_File(*of_file) for of_file in zip(*told, strict=True)]
 
     def _from_action(self, action: Mapping[str, Any]) -> _File:
-        stats = json.loads(action["stats"]) if action.get("stats") else {}
-        told = action["path"], stats.get("numRecords"), action.get("size"), action.get("modificationTime")
+        path, size, modified = action["path"], action.get("size"), action.get("modificationTime")
         try:
             if (partition := self._partition_of(action)) is not None:
-                return _File(*told, partition)
+                return _File(path, None, size, modified, partition)
+            stats = json.loads(action["stats"]) if action.get("stats") else {}
             least, most, nulls = (
                 stats.get(bound, {}).get(self._physical) for bound in ("minValues", "maxValues", "nullCount")
             )
             return _File(
-                *told,
+                path,
+                stats.get("numRecords"),
+                size,
+                modified,
                 least=None if least is None else day_of(least),
                 most=None if most is None else day_of(most),
                 nulls=nulls,
                 layout_told=action.get("partitionValues") is not None,
             )
         except ValueError as error:
-            raise UnknownDate(action["path"]) from error
+            raise UnknownDate(path) from error
 
     def _partition_of(self, action: Mapping[str, Any]) -> tuple[dt.date | None] | None:
         """(value,) where the action names the file's date, whatever the layout is now."""

@@ -16,8 +16,8 @@ from gold_assets.delta.file_dates import UnknownDate
 from gold_assets.delta.log import DeltaLog, rows_told, side_by_side
 from gold_assets.silver.pin import Silver
 
-_NOT_KEPT = {"stats", "tags"}
-"""Of an add or a remove: most of what it is, and nothing that reading its file needs."""
+_KEPT = ("path", "partitionValues", "size", "modificationTime", "deletionVector")
+"""Of an add or a remove: what reading its file needs. Most of it are statistics."""
 
 _NEAR = 8
 """So many commits are looked through before the table is opened as it was."""
@@ -32,7 +32,7 @@ class FileChange:
 
     Attributes:
         version: of the commit.
-        action: the add or remove, without the file's statistics.
+        action: what the add or remove says of the file, without its statistics.
         rows: the rows in the file, where its statistics tell.
     """
 
@@ -76,6 +76,8 @@ class SilverChanges:
         """Why no further, where it can be read no further."""
         self._files: dict[dt.date | None, list[FileChange]] = {}
         """By date, newest first."""
+        self._partitions: dict[tuple[tuple[str, Any], ...], Mapping[str, Any]] = {}
+        """The values of each, once for all its files."""
         self._everywhere: dict[int, str] = {}
         self._metadata: tuple[int, _Meaning] | None = None
         """The oldest that was read whose version is not yet held against the one before."""
@@ -151,7 +153,9 @@ class SilverChanges:
                 file = action.get("add") or action.get("remove")
                 if file is None or not file.get("dataChange", True):
                     continue
-                kept = {name: value for name, value in file.items() if name not in _NOT_KEPT}
+                kept = {name: file[name] for name in _KEPT if file.get(name) is not None}
+                if values := kept.get("partitionValues"):
+                    kept["partitionValues"] = self._partitions.setdefault(tuple(values.items()), values)
                 try:
                     dates = self._silver.file_dates.of_action(file)
                 except UnknownDate as unknown:
