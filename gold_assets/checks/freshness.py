@@ -39,9 +39,12 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
             len({source.silver_table_id for source in known} | ({inspection.silver.table_id} if unknown else set())) > 1
         ):
             passed, summary = False, "The tables come from different Silver tables: materialize the date again."
-        elif len(versions) == 1:
+        elif len(versions) == 1 and len({source.silver_commit for source in known} - {""}) <= 1:
             passed, summary = True, f"All tables come from Silver version {max(versions)}."
-        elif inspection.silver_changes.changed_after(date, min(versions)) is False:
+        elif (
+            not any(map(inspection.silver_changes.foreign, known))
+            and inspection.silver_changes.changed_after(date, min(versions)) is False
+        ):
             passed, summary = (
                 True,
                 f"The tables come from Silver versions that hold the same rows of the date: {listed(versions)}.",
@@ -65,7 +68,7 @@ def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
                 unknown.add(date)  # reconciles compares it with the newest
             elif (
                 source is None
-                or source.silver_table_id != inspection.silver.table_id
+                or inspection.silver_changes.foreign(source)
                 or inspection.silver_changes.changed_after(date, source.silver_version) is not False
             ):
                 behind.setdefault(date, []).append(table.name)

@@ -117,8 +117,8 @@ class Inspection:
         source = self.made_from[table.name].get(date)
         if source is None:
             return Basis(newest, "the log does not tell which Silver version it was made from")
-        if source.silver_table_id != self.silver.table_id:
-            return Basis(newest, "it was made from another Silver table")
+        if reason := self.silver_changes.foreign(source):
+            return Basis(newest, f"it was {reason}")
         version = source.silver_version
         if version >= newest or self.silver_changes.changed_after(date, version) is False:
             return Basis(newest)

@@ -80,8 +80,8 @@ class Holdings:
                 source = found.get(date) or self._sources[table.name].get(date)
                 if date in found or date not in self._doubtful[table.name]:
                     assert source is not None
-                    if source.silver_table_id != silver.table_id:
-                        return Promise(None, f"{date} of {table.name} was made from another Silver table")
+                    if reason := of_silver.foreign(source):
+                        return Promise(None, f"{date} of {table.name} was {reason}")
                     made[table.name, date] = source.silver_version
                 elif date is not None and not self._is_in_window(date):
                     behind.add(date)
@@ -153,9 +153,8 @@ class Holdings:
         """Whether the logs leave open which rows of Silver a date holds."""
         if source is None:
             return True
-        if source.silver_table_id != self._inspection.silver.table_id:
-            return False
-        return bool(self._inspection.silver_changes.gap_after(source.silver_version))
+        of_silver = self._inspection.silver_changes
+        return not of_silver.foreign(source) and bool(of_silver.gap_after(source.silver_version))
 
     def _is_in_window(self, date: dt.date | None) -> bool:
         limits = self._inspection.limits

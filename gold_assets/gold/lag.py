@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import DeltaLog
-from gold_assets.gold.provenance import MadeFrom, made_from
+from gold_assets.gold.provenance import made_from
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
@@ -48,17 +48,15 @@ def lag(
     for table in tables:
         made = {} if table is None else made_from(table, touched)
         for date in touched:
-            oldest = changes.first_after(date, max(after, _silver_version(made.get(date), silver)))
+            source = made.get(date)
+            holds = -1 if source is None or changes.foreign(source) else source.silver_version
+            oldest = changes.first_after(date, max(after, holds))
             if oldest is not None:
                 missing[date] = min(oldest, missing.get(date, oldest))
     if not missing:
         return None
     version = min(missing.values())
     return Lag(sorted(missing), version, _committed(silver, version))
-
-
-def _silver_version(made: MadeFrom | None, silver: Silver) -> int:
-    return -1 if made is None or made.silver_table_id != silver.table_id else made.silver_version
 
 
 def _committed(silver: Silver, version: int) -> dt.datetime | None:

@@ -12,7 +12,6 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.dates import dates_text
-from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
 from gold_assets.delta.words import count_of
 from gold_assets.gold.addition import MOST_PATCHES
@@ -97,14 +96,12 @@ class Planner:
     def _not_to_be_built_on(self, table: Table, made: MadeFrom) -> str:
         if made.overwritten_in is not None:
             return f"somebody else changed its rows in version {made.overwritten_in} of the table"
-        if made.silver_table_id != self._silver.table_id:
-            return "made from another Silver table"
+        if reason := self._changes.foreign(made):
+            return reason
         if made.code_version != table.code_version:
             return f"made by code version {made.code_version or 'unknown'}, which is {table.code_version} now"
         if dict(made.renamed) != dict(self._silver.columns.renamed):
             return "made when other columns of Silver had other names here"
-        if self._commit_of(made.silver_version) != made.silver_commit:
-            return f"made from a version {made.silver_version} of Silver that its log does not have"
         return ""
 
     def _not_only_added(self, files: Collection[FileChange], made_from: int) -> str:
@@ -128,18 +125,6 @@ class Planner:
         if _count_in(paths, earlier):
             return "files were added that were there"
         return ""
-
-    @functools.cached_property
-    def _commit_of(self) -> Callable[[int], str | None]:
-        log = DeltaLog(self._silver.table)
-
-        def commit_of(version: int) -> str | None:
-            try:
-                return log.fingerprint(version)
-            except FileNotFoundError:
-                return None
-
-        return functools.cache(commit_of)
 
     @functools.cached_property
     def _live(self) -> pa.Array:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -51,6 +51,17 @@ class FileChange:
         return self.action.get("deletionVector") is not None
 
 
+class MadeFromSilver(Protocol):
+    """From which version of which Silver something was made, and the fingerprint of that version's commit."""
+
+    @property
+    def silver_table_id(self) -> str: ...
+    @property
+    def silver_version(self) -> int: ...
+    @property
+    def silver_commit(self) -> str: ...
+
+
 class SilverChanges:
     """What the commits of Silver changed, up to a version of it: the one answer, for whoever asks what has changed since.
 
@@ -79,6 +90,7 @@ class SilverChanges:
         self._partitions: dict[tuple[tuple[str, Any], ...], Mapping[str, Any]] = {}
         """The values of each, once for all its files."""
         self._everywhere: dict[int, str] = {}
+        self._fingerprints: dict[int, str | None] = {}
         self._metadata: tuple[int, _Meaning] | None = None
         """The oldest that was read whose version is not yet held against the one before."""
 
@@ -86,6 +98,19 @@ class SilverChanges:
         """Why it is not known what has changed since ``version``; empty where it is."""
         self._read_to(version)
         return self._ends if self._since > version else ""
+
+    def foreign(self, made: MadeFromSilver) -> str:
+        """Why no commit of this Silver tells what has changed since something was made; empty where they may tell.
+
+        It was made from another table, or from a version that this one does not have since it was put back to an older state.
+        """
+        if made.silver_table_id != self._silver.table_id:
+            return "made from another Silver table"
+        known = self._fingerprint(made.silver_version)
+        is_cut = known is None and made.silver_version <= self.to
+        if known == made.silver_commit or is_cut:
+            return ""
+        return f"made from a version {made.silver_version} of Silver that its log does not have"
 
     def oldest_known(self, version: int) -> int:
         """``version``, or the one that log clean-up has cut the log back to, if that is newer."""
@@ -126,6 +151,14 @@ class SilverChanges:
         """The oldest version after ``version`` that changed the date's rows; None where none is known."""
         files = self.files_after(date, version)
         return min([*self.everywhere_after(version), *(file.version for file in files[-1:])], default=None)
+
+    def _fingerprint(self, version: int) -> str | None:
+        if version not in self._fingerprints:
+            try:
+                self._fingerprints[version] = self._log.fingerprint(version)
+            except FileNotFoundError:
+                self._fingerprints[version] = None
+        return self._fingerprints[version]
 
     def _known_files(self, date: dt.date | None, version: int) -> Sequence[FileChange]:
         files = self._files.get(date, [])

@@ -118,6 +118,22 @@ def test_gold_is_behind_a_silver_whose_columns_took_each_others_names(gold: Lake
     assert passed(gold, "one_silver_version") == [False, True, False]
 
 
+def test_gold_is_behind_a_silver_that_was_put_back_and_written_on_to_the_same_version(
+    gold: Lake, engine: Engine
+) -> None:
+    late_on_tuesday(gold)
+    refresh(gold, engine, DATES)
+    (Path(gold.silver) / "_delta_log" / f"{1:020}.json").unlink()
+    late_on_tuesday(gold)
+    [follows] = findings(gold, "gold_follows", "silver_transactions")
+    assert [found["event_date"] for found in follows.rows] == list(DATES)
+    outcome = publish(gold, Limits(MONDAY, WEDNESDAY))
+    assert outcome.attempt is not None and outcome.attempt.silver_version is None
+    assert "was made from a version 1 of Silver that its log does not have" in outcome.attempt.reason
+    refresh(gold, engine, [TUESDAY], tables=[USER_SPEND_SUMMARY])
+    assert passed(gold, "one_silver_version") == [True, False, True]
+
+
 def test_where_that_version_is_gone_only_equality_with_the_newest_passes(gold: Lake) -> None:
     late_on_tuesday(gold)
     DeltaTable(gold.silver).optimize.compact()
