@@ -15,7 +15,6 @@ from deltalake import DeltaTable
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
@@ -187,7 +186,8 @@ class SparkEngine:
         if files is not None:
             in_log = {str(file["path"]).rsplit("/", 1)[-1] for file in files}
             names = in_log | set(map(unquote, in_log))  # Spark and the log do not escape the same signs
-            rows = rows.filter(F.col("_metadata.file_name").isin(*names))
+            # Not by its plain name, which a column of the table may have.
+            rows = rows.filter(rows.metadataColumn("_metadata")["file_name"].isin(*names))
         return rows if on is None else rows.filter(on.sql(SPARK))
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:

@@ -138,3 +138,16 @@ def test_a_column_that_holds_nothing_stays_in_silver_until_it_has_a_type(
     assert "nothing stays there: it has the type VOID" in caplog.text
     assert not {"nothing", "within"} & set(rows_of(lake.places["quarantined_txns"]).column_names)
     assert red(lake, [MONDAY]) == []
+
+
+@pytest.mark.parametrize("type", [pa.struct([("file_name", pa.string())]), pa.string()], ids=["struct", "string"])
+def test_a_column_called_as_one_that_spark_hides_is_silvers_own(lake: Lake, engine: Engine, type: pa.DataType) -> None:
+    schema = with_type("_metadata", type)
+    value = "in.csv" if type == pa.string() else {"file_name": "in.csv"}
+    write_silver(lake, [row(_metadata=value)], schema=schema)
+    refresh(lake, engine, [MONDAY])
+    write_silver(lake, [row(_metadata=value), row(amount=None, _metadata=value)], schema=schema)
+    done = refresh(lake, engine, [MONDAY], how="patch")
+    assert {dates[MONDAY].step.how for dates in done.dates.values()} == {"patched"}
+    assert rows_of(lake.places["user_spend_summary"])["transaction_count"].to_pylist() == [2]
+    assert rows_of(lake.places["quarantined_txns"])["_metadata"].to_pylist() == [value]
