@@ -7,11 +7,13 @@ last day that Python knows.
 import datetime as dt
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.sql import Dialect
 
 EVENT_DATE = "event_date"
@@ -116,6 +118,17 @@ class RowsOn:
             end = f"< {dialect.moment(str(last + _DAY))}"
             bounds.append(f"<= DATE '{last}'" if self.column.type == "date" else end)
         return " AND ".join(f"{name} {bound}" for bound in bounds) or f"{name} IS NOT NULL"
+
+
+def as_date(given: object) -> dt.date:
+    """What somebody gives for a date: of a moment its date, in UTC where it has a zone. Raises ``UserError``."""
+    date = given
+    if isinstance(given, dt.datetime):
+        with suppress(ValueError, OverflowError):
+            date = (given.astimezone(dt.timezone.utc) if given.tzinfo else given).date()
+    if isinstance(date, dt.date) and not isinstance(date, dt.datetime):  # pandas has a moment that is none
+        return date
+    raise UserError(f"{given!r} is no date, expected a datetime.date such as datetime.date(2026, 1, 31): correct it.")
 
 
 def dates_text(dates: Iterable[dt.date | None], most: int | None = None) -> str:

@@ -102,6 +102,10 @@ _TOLD: dict[str, Callable[[re.Match[str]], _Known]] = {
         lambda found: _gone(found[1] or found[2])
     ),
     r"Permission denied|Read-only file system": lambda found: _Known("", "let this process read and write there"),
+    r"(?i)offset overflow|negative offsets in binary array": lambda found: _Known(
+        "rows are so large that 8,192 of them, which are handled at once, hold more than 2 GiB of one column",
+        "make the largest texts or binaries of Silver smaller, or keep them elsewhere",
+    ),
     r"No space left on device": lambda found: _Known(
         "the disk is full", "make room on the disks of the lake and of the temporary files, which TMPDIR places"
     ),

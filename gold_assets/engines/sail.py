@@ -245,7 +245,10 @@ class SailEngine:
             return self._scratch.name
 
     def _readable(self, uri: str) -> str | None:
-        """The place as Sail finds it: a path that a URI would escape is reached through a link, such a key of a store not at all."""
+        """The place as Sail finds it: a path that a URI would escape is reached through a link, where that needs no escape itself.
+
+        A key of a store cannot be; then there is none.
+        """
         # Sail 0.7 escapes a Delta table's place twice and then finds no table.
         scheme, path = located(uri)
         if _NEEDS_NO_ESCAPE.fullmatch(path):
@@ -255,4 +258,4 @@ class SailEngine:
         link = Path(self._scratch_folder()) / hashlib.sha256(path.encode()).hexdigest()
         with suppress(FileExistsError):
             link.symlink_to(path)
-        return str(link)
+        return str(link) if _NEEDS_NO_ESCAPE.fullmatch(str(link)) else None

@@ -80,7 +80,7 @@ class NewRows:
                         self._engine, self._dates, and_null=True, files=list(by_path.values())
                     )
                 except FAILURES as error:
-                    raise self._silver.cannot_be_read(error) from error
+                    raise self._silver.cannot_be_read(error, [*self._dates, None]) from error
             return self._read[key]
 
 
@@ -106,7 +106,7 @@ class Target:
             self.engine.replace(self.delta, made, where, self._user_metadata(stamp))
             return _Attempt(steps, stamp)
 
-        return self._written(self._committed(commit_once), started)
+        return self._written(self._committed(commit_once, steps), started)
 
     def patch(self, dates: Collection[dt.date | None], planner: Planner, new_rows: NewRows) -> tuple[Written, Steps]:
         """Add what Silver has gained where nothing else changed; and what the plan says of the dates that are left.
@@ -127,7 +127,7 @@ class Target:
                 holds_null = None in patched or (None in steps and planner.is_still_true(steps[None], patched.values()))
                 return self._patch_once(patched, new_rows, holds_null=holds_null)
 
-            attempt = self._committed(commit_once)
+            attempt = self._committed(commit_once, left)
             if attempt.stamp is None:
                 return written, attempt.steps
             written |= self._written(attempt, started)
@@ -186,10 +186,12 @@ class Target:
             )
         )
 
-    def _committed(self, attempt: Callable[[], "_Attempt"]) -> "_Attempt":
+    def _committed(self, attempt: Callable[[], "_Attempt"], dates: Collection[dt.date | None]) -> "_Attempt":
         try:
             return until_committed(self.table.name, self.delta.table_uri, attempt)
         except FAILURES as error:
+            if (not_text := self.silver.not_text(error, dates)) is not None:
+                raise not_text from error
             raise UserError(
                 f"{self.table.name} could not be written to {self.delta.table_uri} ({reason(error)}): {remedy(error, 'mend that')}, then "
                 "run again; readers still see the version before."

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pyspark.sql import DataFrame
 
-from gold_assets.delta.dates import dates_text
+from gold_assets.delta.dates import as_date, dates_text
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine, SliceBounds
 from gold_assets.gold.commits import FAILURES, NewRows, Steps, Target, Written, WrittenDate
@@ -72,7 +72,7 @@ def refresh(
     write fails; what was committed by then is whole, and the same refresh again completes it.
     """
     started = time.perf_counter()
-    wanted = sorted(set(dates))
+    wanted = sorted(set(map(as_date, dates)))
     tables = lake.tables if tables is None else tables
     silver = lake.pin(silver_version)
     columns = ", ".join(f"{field.name} {type_name(field)}" for field in silver.fields)
@@ -215,4 +215,5 @@ def _read_slice(silver: Silver, engine: Engine, dates: list[dt.date], *, and_nul
         rows = silver.read(engine, dates, and_null=and_null)
         return _Slice(and_null, rows, contract.broken_dates(rows) if dates else {None})
     except FAILURES as error:
-        raise silver.cannot_be_read(error) from error
+        asked = [*dates, *([None] if and_null else [])]
+        raise silver.cannot_be_read(error, asked) from error

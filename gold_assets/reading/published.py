@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
-from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.dates import EVENT_DATE, as_date
 from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.query import query_table
@@ -65,7 +65,7 @@ class Published:
         """
         table = self.delta(name)
         schema = pa.schema(table.schema().to_arrow())
-        ends = [f"{EVENT_DATE} {sign} DATE '{date}'" for sign, date in ((">=", first), ("<=", last)) if date]
+        ends = [f"{EVENT_DATE} {sign} DATE '{as_date(date)}'" for sign, date in ((">=", first), ("<=", last)) if date]
         where = f" WHERE {' AND '.join(ends)}" if ends else ""
         return query_table(
             f"SELECT {', '.join(map(DATAFUSION.name, schema.names))} FROM published{where}", published=table

@@ -1,6 +1,7 @@
 """Silver, pinned at one version and held against the contract before anything is read."""
 
 import datetime as dt
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +12,17 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gold_assets.delta.dates import EVENT_DATE, FIRST_DAY, LAST_DAY, RowsOn
+from gold_assets.delta.dates import EVENT_DATE, FIRST_DAY, LAST_DAY, RowsOn, dates_text
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates, UnknownDate
 from gold_assets.delta.log import DeltaLog
-from gold_assets.delta.query import View
+from gold_assets.delta.query import View, datafusion
 from gold_assets.delta.sql import DATAFUSION, SPARK
+from gold_assets.delta.types import parts
 from gold_assets.engines import Engine
 from gold_assets.silver.columns import SilverColumns, known_columns
+
+_NOT_TEXT = re.compile(r"non UTF-8 data|invalid utf-8|Invalid UTF8", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,36 @@ class Silver:
         """``rows_by_date`` of some dates, as far as the log tells."""
         return self.file_dates.rows_told(dates)
 
+    def not_text(self, error: Exception, dates: Collection[dt.date | None]) -> UserError | None:
+        """Which column has what made reading these dates fail, where that was bytes that are no text; else None."""
+        if not _NOT_TEXT.search(str(error)):
+            return None
+        view = self.view([date for date in dates if date is not None], and_null=None in dates)
+        for name in [field.name for field in self.fields if "string" in parts(field.type)]:
+            read = datafusion({"rows": self.table}).execute(
+                f"SELECT {DATAFUSION.name(name)} FROM (SELECT {view.select} FROM rows WHERE {view.where})"
+            )
+            try:
+                for _ in read:
+                    pass
+            except Exception as found:  # DataFusion's errors arrive as bare Exceptions
+                if _NOT_TEXT.search(str(found)):
+                    return UserError(
+                        f"Silver's column {name} at {self.uri}, version {self.version}, has bytes that are no text, as UTF-8 has it, "
+                        f"on {dates_text(dates, 3)}: write them again as text, or as a column of binary."
+                    )
+        return None
+
     def _unreadable(self, unknown: UnknownDate) -> UserError:
         return UserError(
             f"The file {unknown} of Silver at {self.uri} cannot be read at version {self.version}, and the log does not tell "
             "which dates it holds: see that the file is there and whole, and that this process may read it."
         )
 
-    def cannot_be_read(self, error: Exception) -> UserError:
-        """The sentence about rows that an engine could not read."""
+    def cannot_be_read(self, error: Exception, dates: Collection[dt.date | None]) -> UserError:
+        """The sentence about rows of these dates that an engine could not read."""
+        if (not_text := self.not_text(error, dates)) is not None:
+            return not_text
         otherwise = "check that its files are there and whole, and that this process may read them"
         return UserError(
             f"Silver at {self.uri} cannot be read at version {self.version} ({reason(error)}): {remedy(error, otherwise)}."

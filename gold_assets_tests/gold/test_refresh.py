@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
@@ -309,6 +311,23 @@ def test_scattered_and_repeated_dates_are_refreshed_and_no_others(lake: Lake, en
     assert_gold_is_true(lake, asked)
     for name, uri in lake.places.items():
         assert set(rows_of(uri)["event_date"].to_pylist()) == set(asked) == set(done.dates[name])
+
+
+@pytest.mark.sail
+def test_a_moment_is_asked_for_as_its_utc_date_and_what_is_no_date_before_anything_is_written(
+    lake: Lake, engine: Engine
+) -> None:
+    write_silver(lake, [row(), row(event_date=TUESDAY), row(event_date=WEDNESDAY)])
+    for no_date in ("2024-01-01", pd.NaT, np.datetime64("2024-01-01")):
+        with pytest.raises(UserError, match=r"is no date, expected a datetime\.date"):
+            refresh(lake, engine, [MONDAY, no_date])  # type: ignore[list-item]
+    assert not any(Path(place).exists() for place in lake.places.values())
+    west = dt.timezone(-dt.timedelta(hours=5))
+    asked = [pd.Timestamp("2024-01-01 12:00"), dt.datetime(2024, 1, 2), dt.datetime(2024, 1, 2, 20, tzinfo=west)]
+    done = refresh(lake, engine, asked)
+    assert [set(dates) for dates in done.dates.values()] == [{MONDAY, TUESDAY, WEDNESDAY}] * len(lake.tables)
+    patched = refresh(lake, engine, [MONDAY, TUESDAY, WEDNESDAY], how="patch")
+    assert [set(steps) - {None} for steps in patched.current.values()] == [{MONDAY, TUESDAY, WEDNESDAY}] * 4
 
 
 def test_dates_not_asked_for_keep_their_very_files(two_days: Lake, engine: Engine) -> None:

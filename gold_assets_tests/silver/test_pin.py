@@ -19,13 +19,14 @@ from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets_tests.conftest import few_rows, new_engine
+from gold_assets_tests.conftest import few_rows, lake_in, new_engine
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,
     SILVER_WITH_DELETION_VECTORS,
     TUESDAY,
     ask_readers_for,
+    rewrite_files,
     row,
     with_type,
     write_silver,
@@ -281,3 +282,37 @@ def test_no_scratch_is_left_in_the_temporary_folder(
     assert folder.stat().st_mode & 0o077 == 0  # nobody else's to read
     engine.close()
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.sail
+@pytest.mark.parametrize("few", [0, 100], ids=["read by the engine", "copied"])
+def test_bytes_that_are_no_text_are_one_sentence_that_names_the_column(lake: Lake, engine: Engine, few: int) -> None:
+    schema = with_type("note", pa.string(), with_type("fine", pa.string()))
+    write_silver(lake, [row(amount=None, note="a", fine="b"), row()], schema=schema)
+
+    def no_text(rows: pa.Table) -> pa.Table:
+        note = pa.array([b"\xff", b"a"]).view(pa.string())
+        return rows.set_column(rows.column_names.index("note"), "note", note)
+
+    rewrite_files(Path(lake.silver), no_text)
+    with few_rows(engine, few), pytest.raises(UserError) as error:
+        refresh(lake, engine, [MONDAY])
+    assert "Silver's column note at" in str(error.value)
+    assert "has bytes that are no text, as UTF-8 has it, on 2024-01-01: write them again" in str(error.value)
+
+
+@pytest.mark.sail
+def test_a_lake_is_read_whatever_it_and_the_temporary_folder_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tmp # \u00e9"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    lake = lake_in(tmp_path / "a lake")
+    write_silver(lake, [row(), row(amount=None)])
+    engine = new_engine()
+    try:
+        refresh(lake, engine, [MONDAY])
+    finally:
+        engine.close()
+    assert_gold_is_true(lake)
