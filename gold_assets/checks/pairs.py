@@ -11,6 +11,7 @@ from gold_assets.delta.query import View
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.gold.averages import averaged_sql
 from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table
+from gold_assets.gold.open_table import left_in_silver
 from gold_assets.silver.contract_sql import SilverSql, unpruned
 from gold_assets.silver.pin import Silver
 
@@ -211,8 +212,9 @@ def _functions(twin: KeysTwin, sql: SilverSql) -> dict[str, str]:
 def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:
     """Distinct rows with how often each side has them. A column that one side lacks must be NULL on the other."""
     own = {column.name for column in table.columns} - {EVENT_DATE}
+    left = left_in_silver(table, sides.gold, sides.silver.fields)
     of_sides = (
-        [field.name for field in sides.silver.fields],
+        [field.name for field in sides.silver.fields if field.name not in left],
         [name for name in types(sides.gold) if name not in own],
     )
     names = list(dict.fromkeys([*of_sides[0], *of_sides[1]]))

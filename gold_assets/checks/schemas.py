@@ -9,7 +9,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.types import type_name
 from gold_assets.delta.words import count_of
 from gold_assets.gold.declaration import Table
-from gold_assets.gold.open_table import declared_fields
+from gold_assets.gold.open_table import declared_fields, fits, left_in_silver
 
 
 def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
@@ -17,30 +17,32 @@ def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Findi
     if gold is None:
         yield not_there(table, inspection, check, None)
         return
-    expected = {field.name: type_name(field) for field in declared_fields(table, inspection.silver.fields)}
+    declared = declared_fields(table, inspection.silver.fields)
+    expected = {field.name: type_name(field) for field in declared}
     own = {column.name for column in table.columns}
-    found = {field.name: type_name(field) for field in gold.schema().fields}
+    there = {field.name: field for field in gold.schema().fields}
+    found = {name: type_name(field) for name, field in there.items()}
+    left = left_in_silver(table, gold, declared)
     wrong = [
-        {"column": name, "expected": type, "found": found.get(name, "nothing")}
-        for name, type in expected.items()
-        # What Silver has gained since is added by the next refresh.
-        if found.get(name) != type and (name in own or name in found)
+        {"column": field.name, "expected": type_name(field), "found": found.get(field.name, "nothing")}
+        for field in declared
+        # What Silver has gained or widened since is added by the next refresh.
+        if (field.name not in left and not fits(there[field.name], field) if field.name in there else field.name in own)
     ]
     if not table.keeps_silver_columns:
         wrong += [
             {"column": name, "expected": "nothing", "found": found[name]} for name in found if name not in expected
         ]
-    yield Finding(
-        check,
-        None,
-        not wrong,
-        f"{count_of(len(found), 'column')} as declared."
-        if not wrong
-        else f"{count_of(len(wrong), 'column')} not as declared, first {wrong[0]['column']}: expected {wrong[0]['expected']}, "
-        f"found {wrong[0]['found']}.",
-        {"columns": len(found), "wrong_columns": len(wrong), "table_version": gold.version()},
-        wrong,
-    )
+    if wrong:
+        first = wrong[0]
+        summary = f"{count_of(len(wrong), 'column')} not as declared, first {first['column']}: "
+        summary += f"expected {first['expected']}, found {first['found']}."
+    else:
+        summary = f"{count_of(len(found), 'column')} as declared."
+    for name, why in left.items():
+        summary += f" {name} is NULL in what is made from now on, for {why}: set {table.path_setting} to another path to have it."
+    numbers = {"columns": len(found), "wrong_columns": len(wrong), "table_version": gold.version()}
+    yield Finding(check, None, not wrong and not left, summary, numbers, wrong, milder=not wrong)
 
 
 def silver_schema(inspection: Inspection, check: Check) -> Iterator[Finding]:

@@ -47,20 +47,26 @@ def parts(type: Type) -> Iterator[str]:
         yield type.type
 
 
-def can_become(type: Type, other: Type) -> bool:
-    """Whether every value of the type is one of the other, as Delta widens types and adds fields at the end of a struct."""
+def can_become(type: Type, other: Type, *, widened: bool = True) -> bool:
+    """Whether each value of the type is one of the other, which adds fields to a struct or, unless not ``widened``, is wider.
+
+    As Delta has it: fields are added at a struct's end.
+    """
     if isinstance(type, StructType) and isinstance(other, StructType):
         first = other.fields[: len(type.fields)]
         return len(first) == len(type.fields) and all(
-            old.name == new.name and can_become(old.type, new.type) for old, new in zip(type.fields, first, strict=True)
+            old.name == new.name and can_become(old.type, new.type, widened=widened)
+            for old, new in zip(type.fields, first, strict=True)
         )
     if isinstance(type, ArrayType) and isinstance(other, ArrayType):
-        return can_become(type.element_type, other.element_type)
+        return can_become(type.element_type, other.element_type, widened=widened)
     if isinstance(type, MapType) and isinstance(other, MapType):
-        return can_become(type.key_type, other.key_type) and can_become(type.value_type, other.value_type)
+        return can_become(type.key_type, other.key_type, widened=widened) and can_become(
+            type.value_type, other.value_type, widened=widened
+        )
     if isinstance(type, PrimitiveType) and isinstance(other, PrimitiveType):
-        return type.type == other.type or _is_wider(type.type, other.type)
-    return False
+        return type.type == other.type or (widened and _is_wider(type.type, other.type))
+    return type == other
 
 
 def _is_wider(name: str, other: str) -> bool:

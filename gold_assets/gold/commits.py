@@ -12,9 +12,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import RowsOn, predicate
@@ -23,10 +23,11 @@ from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import Commit, DeltaLog
 from gold_assets.delta.places import absolute
 from gold_assets.delta.sql import SPARK
+from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine
 from gold_assets.gold.addition import MOST_APPENDED, added
 from gold_assets.gold.declaration import Table
-from gold_assets.gold.open_table import declared_fields
+from gold_assets.gold.open_table import declared_fields, left_in_silver
 from gold_assets.gold.plan import Planner, Step
 from gold_assets.gold.provenance import COMMITS_A_SUMMARY, Stamp, sum_up
 from gold_assets.silver.changes import FileChange
@@ -172,19 +173,21 @@ class Target:
         return stamp.user_metadata(sum_up(self.delta) if is_due else None)
 
     def _in_order(self, rows: DataFrame) -> DataFrame:
-        """The rows in the table's order of columns. What only the table has, because Silver lost it, is NULL."""
+        """The rows in the table's order of columns and of its types. What only the table has, because Silver lost it, is NULL."""
         # Known without asking the engine, which would plan the query, and read Silver's log, for the answer.
-        has = {field.name for field in declared_fields(self.table, self.silver.fields)}
+        declared = declared_fields(self.table, self.silver.fields)
+        left = left_in_silver(self.table, self.delta, declared)
+        types = {field.name: type_name(field) for field in self.delta.schema().fields}
+        has = {field.name: type_name(field) == types[field.name] for field in declared if field.name not in left}
+
+        def value(field: StructField) -> Column:
+            if field.name not in has:
+                return F.lit(None).cast(field.dataType).alias(field.name)
+            column = F.col(SPARK.name(field.name))
+            return column if has[field.name] else column.cast(field.dataType).alias(field.name)
+
         # Delta keeps its schema in Spark's own notation.
-        fields = StructType.fromJson(json.loads(self.delta.schema().to_json())).fields
-        return rows.select(
-            *(
-                F.col(SPARK.name(field.name))
-                if field.name in has
-                else F.lit(None).cast(field.dataType).alias(field.name)
-                for field in fields
-            )
-        )
+        return rows.select(*map(value, StructType.fromJson(json.loads(self.delta.schema().to_json())).fields))
 
     def _committed(self, attempt: Callable[[], "_Attempt"], dates: Collection[dt.date | None]) -> "_Attempt":
         try:

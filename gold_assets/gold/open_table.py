@@ -1,10 +1,12 @@
 """Creating, opening and evolving the tables that refresh writes."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pyarrow.fs as pafs
-from deltalake import DeltaTable, Field, PostCommitHookProperties, Schema
+from deltalake import DeltaTable, Field, PostCommitHookProperties, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.schema import ArrayType, PrimitiveType
@@ -12,9 +14,13 @@ from deltalake.schema import ArrayType, PrimitiveType
 from gold_assets.delta.commit_races import CommitConflict, races_told, until_committed
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason, remedy
-from gold_assets.delta.types import type_name
+from gold_assets.delta.query import datafusion
+from gold_assets.delta.sql import DATAFUSION
+from gold_assets.delta.types import Type, can_become, plain, type_name
 from gold_assets.gold.declaration import Table
-from gold_assets.silver.contract import Column
+from gold_assets.silver.contract import SILVER_COLUMNS, Column
+
+logger = logging.getLogger(__name__)
 
 FILE_RETENTION = "delta.deletedFileRetentionDuration"
 """The property that says how far back time travel reaches. VACUUM on Spark obeys it."""
@@ -38,7 +44,8 @@ def open_or_create(
 ) -> dict[str, DeltaTable]:
     """The Delta tables by name, each with a column for every one that Silver lends it.
 
-    Creates a table with its schema where nothing is there, and adds the columns that Silver has gained. Raises
+    Creates a table with its schema where nothing is there, adds the columns and fields that Silver has gained, and widens those
+    whose types it has widened; what it has changed otherwise stays in Silver, as ``left_in_silver`` says. Raises
     ``UserError`` where a place holds something else, or a column of another type, before it changes any of them; ``accept`` may refuse
     what is there until then.
     """
@@ -64,6 +71,30 @@ def declared_fields(table: Table, silver_fields: Sequence[Field]) -> list[Field]
     if not table.keeps_silver_columns:
         return own
     return [field for field in silver_fields if field.name != EVENT_DATE] + own
+
+
+def left_in_silver(table: Table, delta_table: DeltaTable, fields: Sequence[Field]) -> dict[str, str]:
+    """By name, why a further column of Silver is NULL in the rows that are made now: its type and the table's are too unlike.
+
+    Args:
+        fields: the table's, as ``declared_fields`` has them.
+    """
+    needed = {column.name for column in (*SILVER_COLUMNS, *table.columns)}
+    there = {field.name: field for field in delta_table.schema().fields}
+    return {
+        field.name: f"it is {type_name(field)} in Silver now and {type_name(there[field.name])} in the table"
+        for field in fields
+        if field.name in there
+        and field.name not in needed
+        and not can_become(there[field.name].type, field.type)
+        and not can_become(field.type, there[field.name].type)
+    }
+
+
+def fits(there: Field, field: Field) -> bool:
+    """Whether a column that is there takes the values of ``field``: as it is, or once it has been widened."""
+    is_wider = isinstance(field.type, PrimitiveType) and can_become(field.type, there.type)
+    return is_wider or can_become(there.type, field.type)
 
 
 def _open(table: Table, uri: str, fields: list[Field]) -> DeltaTable | None:
@@ -136,7 +167,68 @@ def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) ->
                 "then run again."
             ) from error
     keep_log(table.name, delta_table)
+    _widen(table, delta_table, fields)
+    for name, why in left_in_silver(table, delta_table, fields).items():
+        logger.warning(
+            "%s: Silver's column %s is NULL in what is made from now on, for %s: set %s to another path to have it",
+            table.name,
+            name,
+            why,
+            table.path_setting,
+        )
     return delta_table
+
+
+def _widen(table: Table, delta_table: DeltaTable, fields: list[Field]) -> None:
+    """Let columns have the types that Silver has given them, where these hold every value that is there."""
+
+    def commit_once() -> None:
+        there = {field.name: field.type for field in delta_table.schema().fields}
+        wider = [field for field in fields if _becomes_wider(there[field.name], field.type)]
+        try:
+            with races_told():
+                if all(can_become(there[field.name], field.type, widened=False) for field in wider):
+                    delta_table.alter.add_columns(wider)
+                else:
+                    _write_anew(delta_table, wider)
+        except CommitConflict:
+            delta_table.update_incremental()
+            raise
+        logger.info("%s has the types of Silver now in %s", table.name, ", ".join(field.name for field in wider))
+
+    there = {field.name: field.type for field in delta_table.schema().fields}
+    names = [field.name for field in fields if _becomes_wider(there[field.name], field.type)]
+    if not names:
+        return
+    try:
+        until_committed(table.name, delta_table.table_uri, commit_once)
+    except UserError:
+        raise
+    except Exception as error:  # DataFusion's errors arrive as bare Exceptions
+        raise UserError(
+            f"{table.name} at {delta_table.table_uri} cannot take the types that Silver has now of {', '.join(names)} "
+            f"({reason(error)}): {remedy(error, 'mend that')}, then run again."
+        ) from error
+
+
+def _becomes_wider(there: Type, type: Type) -> bool:
+    return plain(there) != plain(type) and can_become(there, type)
+
+
+def _write_anew(delta_table: DeltaTable, wider: Sequence[Field]) -> None:
+    """Write all rows with wider types of some columns, in one commit: delta-rs widens no column of files that are there."""
+    types = {field.name: field for field in wider}
+    fields = [types.get(field.name, field) for field in delta_table.schema().fields]
+    schema = pa.schema(Schema(fields).to_arrow())
+    columns = ", ".join(map(DATAFUSION.name, schema.names))
+    batches = datafusion({"rows": delta_table}).execute(f"SELECT {columns} FROM rows")
+    write_deltalake(
+        delta_table,
+        pa.RecordBatchReader.from_batches(schema, (pa.record_batch(batch).cast(schema) for batch in batches)),
+        mode="overwrite",
+        schema_mode="overwrite",
+        partition_by=[EVENT_DATE],
+    )
 
 
 def _check_is_empty(table: Table, uri: str) -> None:
@@ -170,6 +262,8 @@ def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields:
     check_partitioning(table, uri, delta_table)
     move = _move(table)
     found = {field.name: type_name(field) for field in delta_table.schema().fields}
+    there = {field.name: field for field in delta_table.schema().fields}
+    left = left_in_silver(table, delta_table, fields)
     found_in_lower_case = {name.lower(): name for name in found}
     for field in fields:
         similar = found_in_lower_case.get(field.name.lower(), field.name)
@@ -178,7 +272,7 @@ def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields:
                 f"The Delta table at {uri} has a column {similar}, which {table.name} expects as {field.name}, "
                 f"and Delta takes the two for one: {move}."
             )
-        if field.name in found and found[field.name] != type_name(field):
+        if field.name in there and field.name not in left and not fits(there[field.name], field):
             raise UserError(
                 f"Column {field.name} of the Delta table at {uri} is {found[field.name]}, "
                 f"{table.name} expects {type_name(field)}: {move}."

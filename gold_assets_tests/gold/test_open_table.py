@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from gold_assets.checks.catalogue import all_checks, run
+from gold_assets.checks.findings import Limits
+from gold_assets.checks.inspection import Inspection
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine
@@ -224,20 +227,83 @@ def test_a_silver_column_of_any_type_travels_and_may_go_away(lake: Lake, engine:
         assert rows_of(lake.places[kept])[name].to_pylist() == [None]
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [(pa.int32(), pa.int64()), (pa.string(), pa.int64()), (pa.decimal128(10, 2), pa.decimal128(12, 2))],
-    ids=str,
-)
-def test_a_silver_column_that_changed_its_type_is_one_sentence_and_changes_no_gold(
-    lake: Lake, engine: Engine, before: pa.DataType, after: pa.DataType
-) -> None:
-    write_silver(lake, [high_risk_row()], schema=with_type("note", before))
+A, AZ = pa.field("a", pa.int32()), [pa.field("a", pa.int64()), pa.field("z", pa.string())]
+WIDENED: dict[str, tuple[pa.DataType, Any, pa.DataType, Any, Any]] = {
+    "integer": (pa.int32(), 7, pa.int64(), 2**40, 7),
+    "decimal": (pa.decimal128(10, 2), decimal.Decimal("1.25"), pa.decimal128(14, 4), decimal.Decimal("0.0001"), None),
+    "float": (pa.float32(), 0.5, pa.float64(), 0.1, 0.5),
+    "struct with a field more": (
+        pa.struct([A]),
+        {"a": 1},
+        pa.struct([A, AZ[1]]),
+        {"a": 2, "z": "x"},
+        {"a": 1, "z": None},
+    ),
+    "array of structs with a field more": (
+        pa.list_(pa.struct([A])),
+        [{"a": 1}],
+        pa.list_(pa.struct([A, AZ[1]])),
+        [{"a": 2, "z": "x"}],
+        [{"a": 1, "z": None}],
+    ),
+    "struct with a wider field": (
+        pa.struct([A]),
+        {"a": 1},
+        pa.struct(AZ),
+        {"a": 2**40, "z": "x"},
+        {"a": 1, "z": None},
+    ),
+}
+"""By name, a type and a value of it; a wider type and a value; and the first value by the wider type, where it looks otherwise."""
+
+
+@pytest.mark.parametrize("name", WIDENED)
+def test_a_column_that_silver_widens_is_widened_and_keeps_its_values(lake: Lake, engine: Engine, name: str) -> None:
+    before, value, after, wider, kept = WIDENED[name]
+    write_silver(lake, [row(amount=None, note=value)], schema=with_type("note", before))
     refresh(lake, engine, [MONDAY])
-    write_silver(lake, [high_risk_row()], schema=with_type("note", after), mode="overwrite")
-    sentence = error_of_refresh(lake, engine)
-    assert "Column note" in sentence
-    assert "GOLD_WRITE_PATH_HIGH_RISK_TXNS" in sentence
+    properties = DeltaTable(lake.places[QUARANTINE]).metadata().configuration
+    rows = [row(amount=None, note=kept or value), row(amount=None, note=wider, event_date=TUESDAY)]
+    write_silver(lake, rows, schema=with_type("note", after), mode="overwrite")
+    refresh(lake, engine, [TUESDAY])
+    quarantined = rows_of(lake.places[QUARANTINE]).sort_by("event_date")
+    assert quarantined["note"].to_pylist() == [kept or value, wider]
+    metadata = DeltaTable(lake.places[QUARANTINE]).metadata()
+    assert (metadata.configuration, metadata.partition_columns) == (properties, ["event_date"])
+    inspection = Inspection(lake, [MONDAY, TUESDAY], Limits(MONDAY, TUESDAY, quarantined_share=1.0))
+    checks = [check for check in all_checks(lake.tables) if check.name in ("reconciles", "schema")]
+    assert [found.summary for found in run(checks, inspection) if not found.passed] == []
+    if not pa.types.is_nested(before):
+        refresh(lake, engine, [MONDAY], silver_version=0)
+        assert rows_of(lake.places[QUARANTINE]).sort_by("event_date")["note"].to_pylist() == [kept or value, wider]
+
+
+def test_a_key_that_silver_widens_is_widened(lake: Lake, engine: Engine) -> None:
+    write_silver(lake, [row(user_id=7)], schema=with_type("user_id", pa.int32()))
+    refresh(lake, engine, [MONDAY])
+    rows = [row(user_id=7), row(user_id=2**40, event_date=TUESDAY)]
+    write_silver(lake, rows, schema=with_type("user_id", pa.int64()), mode="overwrite")
+    refresh(lake, engine, [TUESDAY])
+    assert_gold_is_true(lake)
+
+
+def test_a_further_column_of_another_type_stops_its_own_travel_and_no_table(
+    lake: Lake, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_silver(lake, [row(amount=None, note="a")], schema=with_type("note", pa.string()))
+    refresh(lake, engine, [MONDAY])
+    rows = [row(amount=None, note=1), row(event_date=TUESDAY), row(amount=None, note=2, event_date=TUESDAY)]
+    write_silver(lake, rows, schema=with_type("note", pa.int64()), mode="overwrite")
+    refresh(lake, engine, [TUESDAY])
+    said = "note is NULL in what is made from now on, for it is long in Silver now and string in the table"
+    assert said in caplog.text
+    assert rows_of(lake.places[QUARANTINE]).sort_by("event_date")["note"].to_pylist() == ["a", None]
+    assert_gold_is_true(lake, tables=["user_spend_summary"])
+    inspection = Inspection(lake, [MONDAY, TUESDAY], Limits(MONDAY, TUESDAY, quarantined_share=1.0))
+    checks = [check for check in all_checks(lake.tables) if check.name in ("reconciles", "schema")]
+    red = [found for found in run(checks, inspection) if not found.passed]
+    assert {(found.check.name, found.severity) for found in red} == {("schema", "warning")}
+    assert all(said in found.summary for found in red)
 
 
 def test_a_silver_amount_that_became_decimal_is_one_sentence_and_changes_no_gold(lake: Lake, engine: Engine) -> None:
