@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
         ("failures", pa.list_(pa.struct({"event_date": pa.date32(), "check": pa.string(), "found": pa.string()}))),
         ("number", pa.int64()),
         ("published_uri", pa.string()),
-        ("files", pa.list_(pa.string())),
+        ("fingerprints", pa.list_(pa.string())),
         ("dates_behind", pa.list_(pa.date32())),
     ]
 )
@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
 ``number`` orders the rows. ``published_uri`` is the place that the table itself had, beside which ``tables`` were.
 """
 
-GAINED = ("number", "published_uri", "files", "dates_behind")
+GAINED = ("number", "published_uri", "fingerprints", "dates_behind")
 """The columns that a table of an earlier version lacks until it gets its next row, and its rows for good."""
 
 _COMMITS_A_FILE = 20
@@ -128,7 +128,7 @@ class Publication:
                 {"event_date": failure.date, "check": failure.check, "found": failure.found}
                 for failure in self.failures
             ],
-            "files": [table.files for table in self.tables.values()],
+            "fingerprints": [table.fingerprint for table in self.tables.values()],
             "dates_behind": list(self.dates_behind),
         }
 
@@ -136,7 +136,7 @@ class Publication:
     def of(cls, record: Mapping[str, Any], uri: str, places: Mapping[str, str]) -> "Publication":
         """What ``record`` wrote to the table of publications that is at ``uri`` now; its tables are at the ``places``, or beside it."""
         then = record.get("published_uri") or uri
-        files = record.get("files") or [""] * len(record["tables"])
+        fingerprints = record.get("fingerprints") or [""] * len(record["tables"])
         return cls(
             at=record["published_at"],
             tables={
@@ -147,7 +147,7 @@ class Publication:
                     table["version"],
                     fingerprint,
                 )
-                for table, fingerprint in zip(record["tables"], files, strict=True)
+                for table, fingerprint in zip(record["tables"], fingerprints, strict=True)
             },
             silver_uri=record["silver_uri"],
             silver_table_id=record["silver_table_id"],

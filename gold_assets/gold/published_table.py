@@ -10,7 +10,7 @@ from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import DeltaLog
-from gold_assets.gold.provenance import changed_dates
+from gold_assets.gold.provenance import Stamp, changed_dates
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,20 @@ class PublishedTable:
 
     Attributes:
         id: another one where the table is made anew.
-        files: a fingerprint of the newest files that came or went by then, another one where the table was put back to an older state
-            and written on; empty where that is not known.
+        fingerprint: of the commit that made its rows, another one where the table was put back to an older state and written on; empty
+            where that is not known.
     """
 
     name: str
     uri: str
     id: str
     version: int
-    files: str = ""
+    fingerprint: str = ""
 
     @classmethod
     def of(cls, name: str, uri: str, table: DeltaTable) -> "PublishedTable":
         """The table as it is opened."""
-        return cls(name, uri, str(table.metadata().id), table.version(), _newest_files(table, table.version()))
+        return cls(name, uri, str(table.metadata().id), table.version(), _fingerprint(table, table.version()))
 
     def open(self) -> DeltaTable:
         """The table at the version. Raises ``UserError``."""
@@ -81,11 +81,14 @@ class PublishedTable:
         return PublishedTable.of(self.name, self.uri, table) if self.changes(table) == {} else self
 
     def _was_put_back(self, table: DeltaTable) -> bool:
-        return bool(self.files) and _newest_files(table, self.version) not in ("", self.files)
+        return bool(self.fingerprint) and _fingerprint(table, self.version) not in ("", self.fingerprint)
 
 
-def _newest_files(table: DeltaTable, version: int) -> str:
+def _fingerprint(table: DeltaTable, version: int) -> str:
+    """Tells the rows of a version from those of any other of that number: by its files, or the refresh that had none to write."""
     for commit in DeltaLog(table).commits_backwards(version):
-        if files := sorted(f"{file.path} {file.rows}" for file in (*commit.adds, *commit.removes)):
-            return hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
+        files = sorted(f"{file.path} {file.rows}" for file in (*commit.adds, *commit.removes))
+        stamp = Stamp.of(commit)
+        if told := files or ([stamp.refresh_id] if stamp is not None else []):
+            return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
     return ""
