@@ -190,7 +190,7 @@ def _mean(before: str, new: str, counted_by: str) -> str:
     count = {side: f"CAST(coalesce({side}.{counted_by}, 0) AS DOUBLE)" for side in "bn"}
     whole = f"({count['b']} + {count['n']})"
     mean = f"{before} * ({count['b']} / {whole}) + {new} * ({count['n']} / {whole})"
-    # Of the largest doubles it might be rounded up to more than either.
+    # It lies between the two, however it is rounded.
     return f"""CASE WHEN {count["b"]} = 0 THEN {new} WHEN {count["n"]} = 0 THEN {before}
         ELSE greatest(least({before}, {new}), least(greatest({before}, {new}), {mean})) END"""
 

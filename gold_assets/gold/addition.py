@@ -62,6 +62,6 @@ def _average(name: str, counted: str) -> Column:
     before, new = F.col(f"before_{name}"), F.col(f"new_{name}")
     n, m = (F.col(f"{side}_{counted}_of_{name}").cast("double") for side in ("before", "new"))
     both = before * (n / (n + m)) + new * (m / (n + m))
-    # It lies between the two, however it is rounded: of the largest doubles it is finite.
+    # It lies between the two, however it is rounded: of equal numbers it is the same, and of finite ones finite.
     between = F.greatest(F.least(before, new), F.least(F.greatest(before, new), both))
     return F.when(n == 0, new).when(m == 0, before).otherwise(between)

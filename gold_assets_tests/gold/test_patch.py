@@ -512,6 +512,17 @@ def assert_within_the_bound(gold: pa.Table, values: dict[str, list[float]]) -> N
 
 
 @pytest.mark.sail
+def test_a_patched_average_lies_between_the_two_that_it_is_made_of(lake: Lake, engine: Engine) -> None:
+    lake = dataclasses.replace(lake, tables=(PRODUCT_USAGE_METRICS,))
+    write_silver(lake, [row(product_id="rye", usage_cost_ratio=0.1)])
+    refresh(lake, engine, [MONDAY])
+    write_silver(lake, [row(product_id="rye", usage_cost_ratio=0.1)] * 4)
+    assert refresh(lake, engine, [MONDAY], how="patch").dates[USAGE][MONDAY].step.how == "patched"
+    found = {each["product_id"]: each["avg_usage_cost_ratio"] for each in rows_of(lake.places[USAGE]).to_pylist()}
+    assert found["rye"] == 0.1
+
+
+@pytest.mark.sail
 def test_patched_averages_of_hostile_numbers_stay_within_the_bound(lake: Lake, engine: Engine) -> None:
     lake = dataclasses.replace(lake, tables=(PRODUCT_USAGE_METRICS,))
     values: dict[str, list[float]] = {product: [] for product in HOSTILE}
