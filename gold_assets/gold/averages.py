@@ -13,12 +13,12 @@ into whole numbers, and these are summed::
   size. With the division the average is within 3 * 2^-53, and nearly always it is the exact one, correctly rounded.
 
 What the lanes do not hold is summed as doubles: the rests, and the numbers from 2^32 on, as so many times 2^32, so that the sum
-of finite numbers is finite. Another order of k of them changes the average by up to k * 2^-52 of their mean size.
+of finite numbers is finite. So is their average: k times the largest double is k * 2^1024 less at least the sum's last bit,
+however it is rounded on the way. Another order of k of them changes the average by up to k * 2^-52 of their mean size.
 
 It is here twice, in PySpark for Gold and in SQL on DataFusion for its checks, which have to agree on large dates too.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame
@@ -30,7 +30,6 @@ _LANES = 4
 _MOST_ROWS = 2**31
 _UNIT = 2**32
 _UNIT_OF_REST = 2.0 ** (32 * _LANES)
-_LARGEST = sys.float_info.max / _UNIT
 
 
 def averaged(rows: DataFrame, key: Sequence[str], averages: Mapping[str, Column], *aggregates: Column) -> DataFrame:
@@ -39,12 +38,12 @@ def averaged(rows: DataFrame, key: Sequence[str], averages: Mapping[str, Column]
     An average is NULL where all its values are.
     """
     # In steps, since the engine would plan for longer than it computes if all were one expression.
-    rows = rows.withColumns({f"{name}_value": value for name, value in averages.items()})
-    rows = rows.withColumns({f"{name}_held": _held(F.col(f"{name}_value")) for name in averages})
+    rows = rows.withColumns({_part(name, "value"): value for name, value in averages.items()})
+    rows = rows.withColumns({_part(name, "held"): _held(F.col(_part(name, "value"))) for name in averages})
     sums = {
-        f"{name}_{part}": total
+        _part(name, part): total
         for name in averages
-        for part, total in _sums(F.col(f"{name}_value"), F.col(f"{name}_held")).items()
+        for part, total in _sums(F.col(_part(name, "value")), F.col(_part(name, "held"))).items()
     }
     by_key = rows.groupBy(*key).agg(*(total.alias(name) for name, total in sums.items()), *aggregates)
     return by_key.withColumns({name: _average(name) for name in averages}).drop(*sums)
@@ -71,19 +70,16 @@ def _average(name: str) -> Column:
     total = F.lit(0)
     digits = []
     for lane in reversed(range(_LANES)):
-        total = F.shiftright(total, 32) + F.col(f"{name}_lane_{lane}")
+        total = F.shiftright(total, 32) + F.col(_part(name, f"lane_{lane}"))
         digits.append(total.bitwiseAND(F.lit(_UNIT - 1)))
     total = total.cast("double")
     for place, digit in enumerate(reversed(digits[:-1]), start=1):
         total = total + digit / F.lit(2.0 ** (32 * place))
-    count = F.col(f"{name}_count")
+    count = F.col(_part(name, "count"))
     count = F.when((count > F.lit(0)) & (count < F.lit(_MOST_ROWS)), count)
-    held = (total + F.col(f"{name}_rest") / F.lit(_UNIT_OF_REST)) / count
-    beyond = F.col(f"{name}_beyond") / count
-    # Rounded up at each step, the sum of the largest double a few times is a little more than that.
-    is_finite = F.abs(beyond) < F.lit(float("inf"))
-    bounded = F.when(is_finite, F.greatest(F.lit(-_LARGEST), F.least(F.lit(_LARGEST), beyond))).otherwise(beyond)
-    return F.coalesce(bounded * F.lit(float(_UNIT)) + held, held)
+    held = (total + F.col(_part(name, "rest")) / F.lit(_UNIT_OF_REST)) / count
+    beyond = F.col(_part(name, "beyond")) / count
+    return F.coalesce(beyond * F.lit(float(_UNIT)) + held, held)
 
 
 def averaged_sql(rows: str, key: Mapping[str, str], averages: Mapping[str, str], aggregates: Mapping[str, str]) -> str:
@@ -92,9 +88,9 @@ def averaged_sql(rows: str, key: Mapping[str, str], averages: Mapping[str, str],
     Beside each average is ``size_of_`` it, the mean size of its values, and ``leeway_of_`` it, by how much another order of the rows
     may change it. Both are finite.
     """
-    values = "".join(f", CAST({of} AS DOUBLE) AS {_part(name, 'value')}" for name, of in averages.items())
-    held = "".join(f", {_held_sql(name)} AS {_part(name, 'held')}" for name in averages)
-    sums = {_part(name, part): total for name in averages for part, total in _sums_sql(name).items()}
+    values = "".join(f", CAST({of} AS DOUBLE) AS {_quoted(name, 'value')}" for name, of in averages.items())
+    held = "".join(f", {_held_sql(name)} AS {_quoted(name, 'held')}" for name in averages)
+    sums = {_quoted(name, part): total for name in averages for part, total in _sums_sql(name).items()}
     selected = ", ".join(f"{sql} AS {name}" for name, sql in {**key, **aggregates, **sums}.items())
     by_key = f"""SELECT {selected} FROM (SELECT *{held} FROM (SELECT *{values} FROM ({rows})))
         GROUP BY {", ".join(str(number + 1) for number in range(len(key)))}"""
@@ -106,12 +102,12 @@ def averaged_sql(rows: str, key: Mapping[str, str], averages: Mapping[str, str],
 
 
 def _held_sql(name: str) -> str:
-    value = _part(name, "value")
+    value = _quoted(name, "value")
     return f"CASE WHEN abs({value}) < {_double(_UNIT)} THEN {value} ELSE {_double(0)} END"
 
 
 def _sums_sql(name: str) -> dict[str, str]:
-    value, held = _part(name, "value"), _part(name, "held")
+    value, held = _quoted(name, "value"), _quoted(name, "held")
     beyond = f"CASE WHEN abs({value}) >= {_double(_UNIT)} THEN {value} / {_double(_UNIT)} END"
     sums = {
         "count": f"count({value})",
@@ -129,33 +125,35 @@ def _sums_sql(name: str) -> dict[str, str]:
 def _average_sql(name: str) -> str:
     total, digits = "0", []
     for lane in reversed(range(_LANES)):
-        total = f"(({total} >> 32) + {_part(name, f'lane_{lane}')})"
+        total = f"(({total} >> 32) + {_quoted(name, f'lane_{lane}')})"
         digits.append(f"({total} & {_UNIT - 1})")
     total = f"CAST({total} AS DOUBLE)"
     for place, digit in enumerate(reversed(digits[:-1]), start=1):
         total = f"({total} + {digit} / {_double(2.0 ** (32 * place))})"
-    count = _part(name, "count")
+    count = _quoted(name, "count")
     count = f"(CASE WHEN {count} > 0 AND {count} < {_MOST_ROWS} THEN {count} END)"
-    held = f"({total} + {_part(name, 'rest')} / {_double(_UNIT_OF_REST)}) / {count}"
-    beyond = f"{_part(name, 'beyond')} / {count}"
-    bounded = f"""CASE WHEN abs({beyond}) < CAST('Infinity' AS DOUBLE)
-        THEN greatest({_double(-_LARGEST)}, least({_double(_LARGEST)}, {beyond})) ELSE {beyond} END"""
-    return f"coalesce(({bounded}) * {_double(_UNIT)} + {held}, {held})"
+    held = f"({total} + {_quoted(name, 'rest')} / {_double(_UNIT_OF_REST)}) / {count}"
+    return f"coalesce({_quoted(name, 'beyond')} / {count} * {_double(_UNIT)} + {held}, {held})"
 
 
 def _size_sql(name: str) -> str:
-    return f"least(coalesce({_part(name, 'size')}, 0), {_double(_LARGEST)}) * {_double(_UNIT)}"
+    return f"coalesce({_quoted(name, 'size')}, 0) * {_double(_UNIT)}"
 
 
 def _leeway_sql(name: str) -> str:
     last_bit = _double(2.0**-52)
-    by_beyond = f"{_part(name, 'count_beyond')} * ({_size_sql(name)} * {last_bit})"
-    by_rest = f"{_part(name, 'count')} * (least({_size_sql(name)}, {_double(_UNIT / _UNIT_OF_REST)}) * {last_bit})"
+    by_beyond = f"{_quoted(name, 'count_beyond')} * ({_size_sql(name)} * {last_bit})"
+    by_rest = f"{_quoted(name, 'count')} * (least({_size_sql(name)}, {_double(_UNIT / _UNIT_OF_REST)}) * {last_bit})"
     return f"{by_beyond} + {by_rest}"
 
 
 def _part(name: str, part: str) -> str:
-    return DATAFUSION.name(f"{name} {part}")
+    """A column for a step on the way, of a name that no table's own column has."""
+    return f"{name}, {part}"
+
+
+def _quoted(name: str, part: str) -> str:
+    return DATAFUSION.name(_part(name, part))
 
 
 def _double(number: float) -> str:
