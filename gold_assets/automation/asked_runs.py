@@ -90,18 +90,17 @@ class AskedRuns:
             )
             self.asked.append(asked)
             return
-        if asked.again_at is None:
+        again_at = asked.again_at
+        if again_at is None:
+            again_at = self._now + min(5 * 2**asked.attempt, _LONGEST_PAUSE)
             own = [record.dagster_run for record in records if touched_dates(record.dagster_run) is not None]
-            asked = dataclasses.replace(
-                asked,
-                again_at=self._now + min(5 * 2**asked.attempt, _LONGEST_PAUSE),
-                run_id=own[0].run_id if own else asked.run_id,
-            )
-        assert asked.again_at is not None
+            asked = dataclasses.replace(asked, run_id=own[0].run_id if own else asked.run_id)
+        # What a clock has set that was put right since is no later than a pause from now, too.
+        again_at = min(again_at, self._now + _LONGEST_PAUSE)
         self.failures.append(
-            f"{_failure(records, asked)}, attempt {asked.attempt + 1} follows in {max(asked.again_at - self._now, 0):.0f} s"
+            f"{_failure(records, asked)}, attempt {asked.attempt + 1} follows in {max(again_at - self._now, 0):.0f} s"
         )
-        self.asked.append(asked)
+        self.asked.append(dataclasses.replace(asked, again_at=again_at))
 
     def _may_still_succeed(self, record: dg.RunRecord) -> bool:
         run = record.dagster_run
@@ -109,7 +108,7 @@ class AskedRuns:
             return False
         return (
             run.status != dg.DagsterRunStatus.NOT_STARTED
-            or self._now - record.create_timestamp.timestamp() < _LOST_AFTER
+            or abs(self._now - record.create_timestamp.timestamp()) < _LOST_AFTER
         )
 
 

@@ -290,6 +290,18 @@ def test_a_window_whose_run_did_not_succeed_is_asked_for_again_and_the_tick_says
     assert idle.remembered.followed == 1
 
 
+def test_a_pause_is_no_longer_because_a_clock_is_put_back(idle: Daemon) -> None:
+    append(idle, TUESDAY)
+    idle.late = 30 * 86_400
+    idle.tick()
+    idle.end_all(FAILED)
+    idle.tick()
+    idle.late = 0
+    assert "attempt 2 follows in 600 s" in idle.tick()
+    idle.late = 601
+    assert idle.tick() == ""
+
+
 def test_a_deleted_run_is_asked_for_again(idle: Daemon) -> None:
     append(idle, TUESDAY)
     idle.tick()
