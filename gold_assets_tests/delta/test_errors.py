@@ -1,0 +1,20 @@
+"""What libraries say of a failure, in words that say what it is."""
+
+import pytest
+
+from gold_assets.delta.errors import reason, remedy
+
+pytestmark = pytest.mark.sail
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Arrow error: Offset overflow error: 2457600000", "In column 6: Invalid: Negative offsets in binary array"],
+    ids=["delta-rs", "pyarrow"],
+)
+def test_rows_that_are_too_large_are_told_as_that_and_not_as_a_full_disk_or_missing_files(said: str) -> None:
+    error = Exception(said)
+    assert reason(error).startswith("rows are so large that 8,192 of them")
+    assert remedy(error, "see that the files are there").startswith(
+        "make the largest texts or binaries of Silver smaller"
+    )
