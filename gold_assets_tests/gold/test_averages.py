@@ -77,6 +77,7 @@ def test_an_average_is_the_same_bits_in_any_order_and_on_any_engine_and_the_exac
             assert str(found[key]) != "-0.0"
 
 
+@pytest.mark.sail
 @given(few=st.dictionaries(st.sampled_from("abcdefgh"), few_of_any_size, min_size=1), seed=st.integers())
 def test_an_average_of_doubles_of_any_size_is_finite_and_within_the_leeway(engine: Any, few: Values, seed: int) -> None:
     found, by_datafusion = by_engine(engine, few, seed), by_sql(few, seed + 1)
