@@ -46,6 +46,8 @@ def command(interval: str | None, optimize: bool) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("py4j").setLevel(logging.WARNING)
+    # What its JVM's end interrupts py4j tells by the root logger, with a traceback.
+    logging.getLogger().addFilter(lambda record: "py4j" not in record.pathname)
     stop = _stop_at_signals()
     try:
         _run(load_settings(), interval, optimize, stop)

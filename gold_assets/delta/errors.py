@@ -101,6 +101,12 @@ _TOLD: dict[str, Callable[[re.Match[str]], _Known]] = {
     r"Object at location (.+?) not found|Encountered error while reading file (\S.*?)\. File does not exist": (
         lambda found: _gone(found[1] or found[2])
     ),
+    r"Answer from Java side is empty|Error while (sending|receiving)|trying to connect to the Java server": lambda found: (
+        _Known(
+            "Spark's JVM has ended",
+            "find out why, and where its memory ran out, give it more (spark.driver.memory in the file of GOLD_SPARK_CONF)",
+        )
+    ),
     r"Permission denied|Read-only file system": lambda found: _Known("", "let this process read and write there"),
     r"(?i)offset overflow|negative offsets in binary array": lambda found: _Known(
         "rows are so large that 8,192 of them, which are handled at once, hold more than 2 GiB of one column",

@@ -95,7 +95,7 @@ def explanation(text: str) -> tuple[str, str] | None:
     if _NO_CREDENTIALS.search(text):
         found = "there are no credentials for the store in the environment, in a profile or in a role of this machine"
         return found, "give this process some"
-    request = re.search(r"Error performing (\w+) (\S+?)[?\s]", text)
+    request = re.search(r"Error performing ([A-Z]+) (\S+?)[?\s]", text)
     if request is None:
         return None
     method, url = request[1], request[2]

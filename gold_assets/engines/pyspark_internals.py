@@ -1,10 +1,11 @@
 """What PySpark keeps private and the project cannot do without. A comment says which public door is missing, and where it was read."""
 
+import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 
 def call_when_gone(rows: DataFrame, action: Callable[..., Any], *arguments: Any) -> None:
@@ -19,3 +20,12 @@ def connect_channel(remote: str) -> Any:
     from pyspark.sql.connect.client import DefaultChannelBuilder
 
     return DefaultChannelBuilder(remote).toChannel()
+
+
+def silence(session: SparkSession, logger: str) -> None:
+    """Let the JVM of a classic session log nothing under this name, nor py4j what a function of ours raised that the JVM had called."""
+    # setLogLevel is that of all there is, and Spark has no setting for one name. pyspark 4.2.0, Log4j 2
+    jvm: Any = session._jvm
+    log4j = jvm.org.apache.logging.log4j
+    log4j.core.config.Configurator.setLevel(logger, log4j.Level.OFF)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)

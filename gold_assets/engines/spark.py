@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -220,7 +220,8 @@ class SparkEngine:
     def close(self) -> None:
         with self._starting:
             if self._session is not None:
-                self._session.stop()
+                with suppress(Py4JError, OSError):  # its JVM has ended
+                    self._session.stop()
             self._session = None
 
     def _sql(self, statement: str, settings: Mapping[str, str]) -> list[Any]:

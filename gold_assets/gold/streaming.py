@@ -5,7 +5,8 @@ OPTIMIZE: appends, and with ``skipChangeCommits`` also updates, deletes of whole
 date, so each of them is in a batch. The batch's rows are never read. Which dates it touched is in Silver's log, between
 the offset of the batch before and Silver's newest version; where there is no batch before, every date is touched, and
 where the log no longer reaches back to it the stream says so. A batch that crashed has no commit in the checkpoint and is
-done again.
+done again. Where Silver's columns change in a way that no stream goes past, the stream starts over by itself: what each date was
+made from, and so what it lacks, is in Gold's own commits.
 """
 
 import datetime as dt
@@ -14,7 +15,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +24,16 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
+from py4j.protocol import Py4JError, Py4JNetworkError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
 
 from gold_assets.delta.dates import dates_text
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.places import refuse_overlaps
 from gold_assets.delta.storage import without_credentials
+from gold_assets.engines.pyspark_internals import silence
 from gold_assets.engines.spark import SparkEngine, spark_path
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.maintenance import maintain
@@ -49,6 +53,10 @@ _POLL_SECONDS = 0.5
 _CUT = re.compile("DELTA_(LOG_FILE_NOT_FOUND|STREAMING_TRAILING_COMMIT_MISSING)")
 _ALL_FILES = 2**31 - 1
 """The rows of a batch are not read, so there is nothing to gain from cutting it by files."""
+_NO_WAY_PAST = re.compile("DELTA_(SCHEMA_CHANGED|STREAMING_INCOMPATIBLE_SCHEMA_CHANGE)")
+"""Of a commit that adds a column a stream has to start again; of one that takes or changes one, to start over."""
+_STREAM_ENDED = re.compile(r"^\[STREAM_FAILED\] Query \[.*?\] terminated with exception: ")
+_STREAM_LOGGER = "org.apache.spark.sql.execution.streaming"
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,9 @@ class Offset:
     next_version: int
 
 
+_OF_SPARK = ("metadata", "offsets", "commits")
+
+
 class Checkpoint:
     """Spark's checkpoint of the stream, read through delta-rs's storage layer."""
 
@@ -183,21 +194,24 @@ class Checkpoint:
         return bool(self._names("commits"))
 
     def newest_offset(self) -> Offset | None:
-        """The offset of the newest batch that was begun. Raises ``UserError`` where this is not such a checkpoint."""
-        numbers = [int(name) for name in self._names("offsets") if name.isdigit()]
-        if not numbers and (found := [name for name in self._names("") if name not in ("metadata", "offsets")]):
+        """The offset of the newest batch that was begun. Raises ``UserError`` where this is not such a checkpoint, or not whole."""
+        there, begun, done = self._names(""), self._numbers("offsets"), self._numbers("commits")
+        if not begun and (found := [name for name in there if name not in _OF_SPARK or (name == "commits" and done)]):
             raise self._foreign(f"holds {found[0]} and no offset of a stream")
-        return self.offset(max(numbers)) if numbers else None
+        if begun or "metadata" in there:
+            self._read("metadata")
+        if done:
+            self._read(f"commits/{max(done)}", skip=1)
+        return self.offset(max(begun)) if begun else None
 
     def offset(self, batch_id: int) -> Offset | None:
         """The offset up to which this batch goes; None where there is no such batch."""
         if str(batch_id) not in self._names("offsets"):
             return None
-        with self._files().open_input_stream(f"offsets/{batch_id}") as stream:
-            lines = stream.read().decode().splitlines()
         # A version, the batch's settings, and a line for each source of the stream.
+        sources = self._read(f"offsets/{batch_id}", skip=2)
         try:
-            (source,) = (json.loads(line) for line in lines[2:])
+            (source,) = sources
             return Offset(source["reservoirId"], source["reservoirVersion"])
         except (ValueError, KeyError, TypeError):
             raise self._foreign("belongs to a stream from something other than a Delta table") from None
@@ -208,12 +222,48 @@ class Checkpoint:
             "set GOLD_CHECKPOINT_PATH to another path; a new checkpoint starts by refreshing every date."
         )
 
+    def _read(self, file: str, skip: int = 0) -> list[Any]:
+        """What the lines of a file say, each of which is JSON but for the first ones. Raises ``UserError`` where it is not whole."""
+        try:
+            with self._reached(), self._files().open_input_stream(file) as stream:
+                written = stream.read()
+            if said := [json.loads(line) for line in written.decode().splitlines()[skip:]]:
+                return said
+        except (FileNotFoundError, ValueError):
+            pass
+        raise UserError(
+            f"The checkpoint at {self.uri} has no file {file} that is whole: where it is this stream's, {self.start_over}; "
+            "otherwise correct GOLD_CHECKPOINT_PATH."
+        )
+
+    def clear(self) -> None:
+        """Take away all batches, so that the stream starts over."""
+        with self._reached():
+            for folder in ("commits", "offsets"):
+                self._files().delete_dir(folder)
+
+    def _numbers(self, folder: str) -> list[int]:
+        return [int(name) for name in self._names(folder) if name.isdigit()]
+
     def _names(self, folder: str) -> list[str]:
         try:
-            entries = self._files().get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+            with self._reached():
+                entries = self._files().get_file_info(pafs.FileSelector(folder, allow_not_found=True))
         except TableNotFoundError:
             return []  # a local folder that is not there yet
         return [entry.base_name for entry in entries if entry.base_name[0] not in "._"]
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except (TableNotFoundError, FileNotFoundError):
+            raise
+        except (DeltaError, OSError) as error:
+            otherwise = "correct GOLD_CHECKPOINT_PATH, or let this process read there"
+            raise UserError(
+                f"The checkpoint at {self.uri} cannot be read ({reason(error)}): {remedy(error, otherwise)}."
+            ) from error
 
     def _files(self) -> pafs.FileSystem:
         return pafs.PyFileSystem(DeltaStorageHandler(self.uri))
@@ -261,7 +311,8 @@ def _exists(uri: str) -> bool:
     try:
         return DeltaTable.is_deltatable(uri)
     except (DeltaError, OSError) as error:
-        raise UserError(f"{uri} cannot be opened ({reason(error)}): check the path and its permissions.") from error
+        otherwise = "check the path and its permissions"
+        raise UserError(f"{uri} cannot be opened ({reason(error)}): {remedy(error, otherwise)}.") from error
 
 
 def _run_until_it_ends(batches: "_Batches", interval: str | None) -> bool:
@@ -269,9 +320,9 @@ def _run_until_it_ends(batches: "_Batches", interval: str | None) -> bool:
     done_before = batches.done
     try:
         query = batches.start(interval)
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
         raise UserError(
-            f"The stream from {batches.lake.silver} cannot start ({reason(error)}): correct that."
+            f"The stream from {batches.lake.silver} cannot start ({reason(error)}): {remedy(error, 'correct that')}."
         ) from error
     try:
         while not query.awaitTermination(_POLL_SECONDS):  # type: ignore[arg-type]
@@ -286,22 +337,33 @@ def _run_until_it_ends(batches: "_Batches", interval: str | None) -> bool:
             raise UserError(_is_cut(batches.checkpoint, batches.lake)) from None
         if "DIFFERENT_DELTA_TABLE_READ" in str(error):
             raise UserError(_is_another_table(batches.checkpoint, batches.lake)) from None
-        if "DELTA_SCHEMA_CHANGED" not in str(error):
-            raise UserError(
-                f"The stream from {batches.lake.silver} ended ({reason(error)}): "
-                "mend that and start again, it goes on where it stopped."
-            ) from error
-        if batches.done == done_before and batches.restarted:
-            raise UserError(
-                f"Silver at {batches.lake.silver} has lost or changed columns, which a stream cannot follow: "
-                f"{batches.checkpoint.start_over}."
-            ) from None
-        batches.restarted = True
+        if batches.done > done_before:
+            batches.restarts = 0
+        if not _NO_WAY_PAST.search(str(error)) or batches.restarts > 1:
+            raise _ended(batches, error) from error
+        if batches.restarts:
+            logger.info("No stream goes past that: it starts over, by what Gold's commits tell each date was made from")
+            batches.checkpoint.clear()
+        batches.restarts += 1
         return False
+    except Py4JError as error:
+        raise _ended(batches, error) from error
+    except OSError as error:  # of the connection to the JVM
+        raise _ended(batches, Py4JNetworkError(f"trying to connect to the Java server: {error}")) from error
     finally:
-        if query.isActive:
-            query.stop()
+        with suppress(Py4JError, OSError):
+            if query.isActive:
+                query.stop()
     return True
+
+
+def _ended(batches: "_Batches", error: Exception) -> UserError:
+    known = remedy(error, "")
+    again = "" if known else f"; where it ends so again, {batches.checkpoint.start_over}"
+    return UserError(
+        f"The stream from {batches.lake.silver} ended ({_STREAM_ENDED.sub('', reason(error))}): {known or 'mend that'}, then start "
+        f"again, and it goes on where it stopped{again}."
+    )
 
 
 class _StopAsked(Exception):
@@ -324,20 +386,23 @@ class _Batches:
         self.stop = stop
         self.dates: set[dt.date] = set()
         self.done = 0
-        self.restarted = False
+        self.restarts = 0
+        """How often the stream has started again, for Silver's columns have changed, and done no batch since."""
         self.failure: BaseException | None = None
         self._engine = engine
         self._on_refreshed = on_refreshed
 
     def start(self, interval: str | None) -> StreamingQuery:
+        session = self._engine.session
         commits = (
-            self._engine.session.readStream.format("delta")
+            session.readStream.format("delta")
             .option("skipChangeCommits", "true")
             # Where Silver's log was cut, a batch finds that out and says what to do.
             .option("failOnDataLoss", "false")
             .option("maxFilesPerTrigger", _ALL_FILES)
             .load(spark_path(self.lake.silver))
         )
+        silence(session, _STREAM_LOGGER)  # what it tells of a batch that failed is told here, in a sentence
         trigger: dict[str, Any] = {"availableNow": True} if interval is None else {"processingTime": interval}
         return (
             commits.writeStream.queryName("write_to_gold")

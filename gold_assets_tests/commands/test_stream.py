@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 from deltalake import DeltaTable
 
@@ -238,10 +239,15 @@ def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_
     assert stale == {(table.name, "2024-01-03") for table in TABLES}
 
 
-def test_what_the_user_can_put_right_is_one_sentence_and_exit_code_1(command: Command) -> None:
-    code, said = command.run()
-    assert code == 1
-    assert said.splitlines()[-1].startswith(f"There is no Delta table at {command.lake.silver}")
+def test_a_jvm_that_ends_is_one_sentence_and_exit_code_1(command: Command) -> None:
+    write_three_days(command.lake)
+    process = command.start("--interval", "1 second")
+    said = "".join(says(process, "Published, as of"))
+    [jvm] = [child for child in psutil.Process(process.pid).children() if child.name() == "java"]
+    jvm.kill()
+    said += ends(process)
+    assert process.returncode == 1
+    assert "ended (Spark's JVM has ended): find out why, " in said.splitlines()[-1]
     assert "Traceback" not in said
 
 

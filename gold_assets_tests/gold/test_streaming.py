@@ -17,7 +17,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.streaming import Batch, follow
+from gold_assets.gold.streaming import Batch, Checkpoint, Offset, follow
 from gold_assets_tests.conftest import TABLES_OF_A_TEST, CopyOf, lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
@@ -25,6 +25,7 @@ from gold_assets_tests.small_silver import (
     TUESDAY,
     WEDNESDAY,
     high_risk_row,
+    rename_columns,
     row,
     with_type,
     write_silver,
@@ -278,16 +279,57 @@ def test_a_silver_whose_log_was_cut_past_the_checkpoint_is_one_sentence_and_a_ne
     assert_gold_is_true(drained.lake)
 
 
-def test_silver_that_lost_a_column_is_one_sentence_and_a_new_checkpoint_goes_on(stream: Stream) -> None:
-    add_a_column(stream.lake)
-    stream.drain()
-    write_silver(stream.lake, [high_risk_row(user_id="only")], mode="overwrite")
-    sentence = stream.sentence()
-    assert sentence.startswith(f"Silver at {stream.lake.silver} has lost or changed columns")
-    assert f"delete the folder {stream.checkpoint} and start again" in sentence
-    shutil.rmtree(stream.checkpoint)
-    stream.drain()
-    assert_gold_is_true(stream.lake)
+def lose_columns(lake: Lake, engine: SparkEngine) -> None:
+    for name in ("other", "another"):  # of which no stream passes the first
+        write_silver(lake, [row(**{name: 1})], schema=with_type(name, pa.int64()), mode="overwrite")
+
+
+def rename_a_column(lake: Lake, engine: SparkEngine) -> None:
+    add_a_column(lake)
+    rename_columns(Path(lake.silver), {"note": "remark"})
+    engine.session.sql(f"INSERT INTO delta.`{lake.silver}` SELECT * FROM delta.`{lake.silver}`")
+
+
+@pytest.mark.parametrize("change", [lose_columns, rename_a_column])
+def test_columns_that_silver_renames_or_loses_do_not_end_the_stream(
+    drained: Stream, engine: SparkEngine, change: Callable[[Lake, SparkEngine], None]
+) -> None:
+    change(drained.lake, engine)
+    drained.drain()
+    assert_gold_is_true(drained.lake)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metadata", None),
+        ("commits/0", b""),
+        ("offsets/0", b""),
+        ("offsets/0", b'v1\n{}\n{"reservoirId":"a'),
+        ("offsets/0", b"v1\n{}\n\xff\xfe"),
+        ("metadata", b""),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_not_taken_for_another_streams(
+    tmp_path: Path, file: str, content: bytes | None
+) -> None:
+    (tmp_path / "offsets").mkdir()
+    (tmp_path / "commits").mkdir()
+    (tmp_path / "metadata").write_text('{"id":"a"}')
+    (tmp_path / "commits" / "0").write_text('v1\n{"nextBatchWatermarkMs":0}')
+    (tmp_path / "offsets" / "0").write_text('v1\n{}\n{"reservoirId":"a","reservoirVersion":1}')
+    checkpoint = Checkpoint(str(tmp_path))
+    assert checkpoint.newest_offset() == Offset("a", 1)
+    if content is None:
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(UserError) as error:
+        checkpoint.newest_offset()
+    assert str(error.value) == (
+        f"The checkpoint at {tmp_path} has no file {file} that is whole: where it is this stream's, delete the folder {tmp_path} "
+        "and start again, which refreshes every date and loses nothing; otherwise correct GOLD_CHECKPOINT_PATH."
+    )
 
 
 def test_a_gold_table_that_is_gone_is_one_sentence(drained: Stream) -> None:
@@ -330,12 +372,15 @@ def test_silver_that_is_not_there_is_one_sentence(stream: Stream) -> None:
     assert stream.sentence().startswith(f"There is no Delta table at {stream.lake.silver}, where Silver is expected")
 
 
-def test_a_write_that_fails_is_its_sentence_and_the_next_drain_makes_up_for_it(drained: Stream) -> None:
+def test_a_write_that_fails_is_its_sentence_and_nothing_else_and_the_next_drain_makes_up_for_it(
+    drained: Stream, caplog: pytest.LogCaptureFixture
+) -> None:
     append(drained.lake)
     place = Path(drained.lake.places["user_spend_summary"]) / f"event_date={MONDAY}"
     shutil.move(place, place.with_name("away"))
     place.write_text("a file where a folder must be")
     assert drained.sentence().startswith("user_spend_summary could not be written to")
+    assert "py4j" not in {record.name.partition(".")[0] for record in caplog.records}
     place.unlink()
     shutil.move(place.with_name("away"), place)
     drained.drain()

@@ -9,6 +9,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
+from gold_assets.gold.streaming import Checkpoint
 from gold_assets_tests.conftest import new_engine
 from gold_assets_tests.engines.processes import free_port
 from gold_assets_tests.object_store import faulty_proxy as faults
@@ -38,9 +39,13 @@ def sentence_of(lake: Lake, engine: Engine) -> str:
 
 def test_a_bucket_that_is_not_there_is_named(silver: Lake, engine: Engine) -> None:
     nowhere = Lake("s3://no-such-bucket/silver", silver.places)
-    assert "no-such-bucket" in sentence_of(nowhere, engine)
+    assert "NoSuchBucket at http://127.0.0.1" in sentence_of(nowhere, engine)
     nowhere = Lake(silver.silver, {**silver.places, "high_risk_txns": "s3://no-such-bucket/gold"})
     assert "no-such-bucket" in sentence_of(nowhere, engine)
+    with pytest.raises(
+        UserError, match=r"checkpoint at s3://no-such-bucket/checkpoint cannot be read .*no such bucket"
+    ):
+        Checkpoint("s3://no-such-bucket/checkpoint").newest_offset()
 
 
 def test_wrong_credentials_are_said_and_not_shown(
