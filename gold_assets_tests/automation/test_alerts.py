@@ -173,7 +173,7 @@ def test_a_failed_run_is_told_once_however_often_it_is_tried_and_once_when_its_d
 ) -> None:
     aside = break_spend(project)
     write_silver(project.lake, [row(event_date=TUESDAY)])
-    assert project.attempt() == [False]
+    assert not project.execute({}, str(TUESDAY))
     project.look()
     [told] = chat.heard()
     assert told.startswith(f"The run for Gold's {TUESDAY} failed: ") and "has the columns n, event_date" in told
