@@ -61,6 +61,9 @@ MINUTES ?= 10
 chaos: .venv/.test ## kill what keeps Gold true, at random and for long, and see it come true: make chaos MINUTES=60 SEED=7
 	@$(BIN)/python -W ignore -m gold_assets_tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+life: .venv/.test ## let anything happen to lakes, in any order, and see each come true: make life MINUTES=60 SEED=7
+	@$(BIN)/python -W ignore -m gold_assets_tests.life --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 lint: .venv/.test ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, Field, write_deltalake
 
 from gold_assets.gold.lake import Lake
 
@@ -108,26 +109,54 @@ def ask_readers_for(folder: Path, *features: str) -> None:
 
 def rename_columns(folder: Path, names: Mapping[str, str]) -> DeltaTable:
     """What ``ALTER TABLE … RENAME COLUMN`` leaves of a table: files, logs and partitions keep the old names."""
+    partitioned_by = [names.get(name, name) for name in DeltaTable(folder).metadata().partition_columns]
+
+    def renamed(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**column, "name": names.get(column["name"], column["name"])} for column in columns]
+
+    return _map_columns(folder, renamed, partitioned_by)
+
+
+def add_mapped_column(folder: Path, name: str, type: str) -> DeltaTable:
+    """What ``ALTER TABLE … ADD COLUMN`` leaves of a table whose columns are mapped."""
+    physical = {"delta.columnMapping.physicalName": f"col-{uuid.uuid4()}"}
+    new = {"name": name, "type": type, "nullable": True, "metadata": physical}
+    return _map_columns(folder, lambda columns: [*columns, new])
+
+
+def drop_mapped_column(folder: Path, name: str) -> DeltaTable:
+    """What ``ALTER TABLE … DROP COLUMN`` leaves of a table: the files still have it."""
+    return _map_columns(folder, lambda columns: [column for column in columns if column["name"] != name])
+
+
+def physical_name(field: Field) -> str:
+    """The name by which files and log know a column."""
+    return str(field.metadata.get("delta.columnMapping.physicalName", field.name))
+
+
+def _map_columns(
+    folder: Path,
+    change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+    partitioned_by: Sequence[str] | None = None,
+) -> DeltaTable:
     table = DeltaTable(folder)
-    schema = json.loads(table.schema().to_json())
-    columns = list(_fields_in(schema))
-    for number, column in enumerate(columns, start=1):
-        column["metadata"] = {
-            "delta.columnMapping.id": number,
-            "delta.columnMapping.physicalName": column["name"],
-        } | column["metadata"]
-    for column in schema["fields"]:
-        column["name"] = names.get(column["name"], column["name"])
-    mapping = {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": str(len(columns))}
-    metadata = table.metadata()
-    renamed = {
+    metadata, schema = table.metadata(), json.loads(table.schema().to_json())
+    last = int(metadata.configuration.get("delta.columnMapping.maxColumnId", 0))
+    for column in _fields_in(schema):
+        column["metadata"].setdefault("delta.columnMapping.physicalName", column["name"])
+    schema["fields"] = change(schema["fields"])
+    for column in _fields_in(schema):
+        if "delta.columnMapping.id" not in column["metadata"]:
+            column["metadata"]["delta.columnMapping.id"] = last = last + 1
+    mapping = {"delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": str(last)}
+    changed = {
         "id": str(metadata.id),
         "format": {"provider": "parquet", "options": {}},
         "schemaString": json.dumps(schema),
-        "partitionColumns": [names.get(name, name) for name in metadata.partition_columns],
+        "partitionColumns": metadata.partition_columns if partitioned_by is None else list(partitioned_by),
         "configuration": metadata.configuration | mapping,
     }
-    commit(folder, {"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}}, {"metaData": renamed})
+    commit(folder, {"protocol": {"minReaderVersion": 2, "minWriterVersion": 5}}, {"metaData": changed})
     return DeltaTable(folder)
 
 
