@@ -138,8 +138,10 @@ class Silver:
             if column.name == EVENT_DATE:
                 value = value.cast("date")
                 for day in beyond:
-                    is_beyond = value < F.lit(day) if day == FIRST_DAY else value > F.lit(day)
-                    value = F.when(is_beyond, F.lit(day)).otherwise(value)
+                    bound = F.lit(day.isoformat()).cast(
+                        "date"
+                    )  # pyspark writes the year 1 as 1, which Java does not take
+                    value = F.when(value < bound if day == FIRST_DAY else value > bound, bound).otherwise(value)
             elif column.is_char:
                 value = F.rtrim(value)
             selected.append(value.alias(column.name))

@@ -153,7 +153,6 @@ def test_a_date_outside_the_window_that_has_no_rows_left_is_none(lake: Lake, eng
     assert red(lake) == set()
 
 
-@pytest.mark.sail
 @pytest.mark.parametrize("partition_by", [["event_date"], []])
 def test_rows_on_days_that_python_does_not_know_are_named_and_every_other_date_goes_on(
     lake: Lake, engine: Engine, partition_by: list[str]
