@@ -89,7 +89,7 @@ class KeptDates:
         """Write what is new to the place; where there is no more room, forget all that is not among ``files``."""
         with self._lock:
             if len(self._known) >= _FILES_KEPT:
-                self._known = {path: known for path, known in self._known.items() if path in set(files)}
+                self._known = {path: self._known[path] for path in files if path in self._known}
                 self._new &= self._known.keys()
             if not self._new or self._place is None:
                 return
@@ -118,8 +118,7 @@ class KeptDates:
         self._is_loaded = True
         try:
             for part in self._parts():
-                if part.startswith(f"{self._name}-"):
-                    self._read(part)
+                self._read(part)
         except TableNotFoundError:
             return  # a folder that is not there yet
         except (OSError, DeltaError) as error:
@@ -128,6 +127,8 @@ class KeptDates:
             )
 
     def _read(self, part: str) -> None:
+        if not part.startswith(f"{self._name}-"):
+            return  # of another Silver that was here before
         try:
             with self._files.open_input_file(part) as opened:
                 kept = pq.read_table(opened, schema=_COLUMNS)
@@ -147,9 +148,8 @@ class KeptDates:
             Path(path).mkdir(parents=True, exist_ok=True)
         parts = self._parts()
         together = len(parts) >= _MOST_PARTS
-        if together:
-            for part in parts:
-                self._read(part) if part.startswith(f"{self._name}-") else None
+        for part in parts if together else ():
+            self._read(part)
         written = [(path, self._known[path]) for path in (self._known if together else self._new)]
         kept = pa.table(
             [
