@@ -5,6 +5,7 @@ import datetime as dt
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -49,7 +50,7 @@ class Holdings:
         self._since = _goes_on_from(inspection, changes, last)
         asked: set[dt.date | None] = {*changed, *(last.dates_behind if last else ())}
         if self._since is None:
-            asked |= {None, *(date for table in inspection.lake.tables for date in self._held_by(table))}
+            asked |= {None, *self._held}
         self._asked = asked
         self._sources: dict[str, Made] = {
             table.name: made_from(self._opened(table), self._asked_of(table)) for table in inspection.lake.tables
@@ -163,12 +164,10 @@ class Holdings:
     def _asked_of(self, table: Table) -> set[dt.date | None]:
         return self._asked if table.is_quarantine else self._asked - {None}
 
-    @property
+    @cached_property
     def _held(self) -> set[dt.date | None]:
-        return {date for table in self._inspection.lake.tables for date in self._held_by(table)}
-
-    def _held_by(self, table: Table) -> Collection[dt.date | None]:
-        return FileDates(self._opened(table)).dates()
+        """The dates of which a table has rows."""
+        return {date for table in self._inspection.lake.tables for date in FileDates(self._opened(table)).dates()}
 
     def _opened(self, table: Table) -> DeltaTable:
         gold = self._inspection.gold(table)
