@@ -132,12 +132,13 @@ class _Look:
             sound = {date for date in self._held if within(date, self._window)} or {self._window[1]}
             dates = sorted(sound - elsewhere)[-1:]
         new = self._asked_for(dates, new_commits.to)
+        log = DeltaLog(silver.table)
         asked = {**again, **{each: [date for date in dates if within(date, each.dates)] for each in new}}
         after = Cursor(
             table_id=silver.table_id,
             followed=new_commits.to,
-            commit=_fingerprint(silver, new_commits.to),
-            silver=DeltaLog(silver.table).file_of(new_commits.to),
+            commit=log.fingerprint(new_commits.to),
+            silver=log.file_of(new_commits.to),
             gold=self._gold,
             window=self._window,
             outside=_outside(self._held, self._window),
@@ -250,23 +251,14 @@ def _nothing_is_new(lake: Lake, cursor: Cursor) -> bool:
         return all(pool.map(ends_at, ends.keys(), ends.values()))
 
 
-def _fingerprint(silver: Silver, version: int) -> str:
-    """That of Silver's commit; empty where log clean-up has taken it."""
-    try:
-        return DeltaLog(silver.table).fingerprint(version)
-    except FileNotFoundError:
-        return ""
-
-
 def _was_put_back(silver: Silver, cursor: Cursor) -> bool:
     """Whether Silver is no longer the table that the cursor knows, but an older state of it, or one written anew from there."""
     if silver.version < cursor.followed:
         return True
-    if not cursor.commit or (
-        cursor.silver is not None and DeltaLog(silver.table).file_of(cursor.followed) == cursor.silver
-    ):
+    log = DeltaLog(silver.table)
+    if not cursor.commit or (cursor.silver is not None and log.file_of(cursor.followed) == cursor.silver):
         return False
-    return _fingerprint(silver, cursor.followed) not in ("", cursor.commit)
+    return log.fingerprint(cursor.followed) not in ("", cursor.commit)
 
 
 def _end_of(lake: Lake, table: Table, before: CommitFile | None) -> CommitFile | None:

@@ -98,11 +98,17 @@ class DeltaLog:
                 yield json.loads(line)
 
     def fingerprint(self, version: int) -> str:
-        """Tells the commit of ``version`` from any other, also from that of a table put back to an older state and written anew."""
+        """Tells the commit of ``version`` from any other, also from that of a table put back to an older state and written anew.
+
+        Empty where log clean-up has taken it.
+        """
         digest = hashlib.sha256()
-        with self._files.open_input_stream(_path(version)) as commit:
-            while chunk := commit.read(1 << 20):
-                digest.update(chunk)
+        try:
+            with self._files.open_input_stream(_path(version)) as commit:
+                while chunk := commit.read(1 << 20):
+                    digest.update(chunk)
+        except FileNotFoundError:
+            return ""
         return digest.hexdigest()[:16]
 
     def file_of(self, version: int) -> CommitFile | None:

@@ -90,7 +90,7 @@ class SilverChanges:
         self._partitions: dict[tuple[tuple[str, Any], ...], Mapping[str, Any]] = {}
         """The values of each, once for all its files."""
         self._everywhere: dict[int, str] = {}
-        self._fingerprints: dict[int, str | None] = {}
+        self._fingerprints: dict[int, str] = {}
         self._metadata: tuple[int, _Meaning] | None = None
         """The oldest that was read whose version is not yet held against the one before."""
 
@@ -106,11 +106,14 @@ class SilverChanges:
         """
         if made.silver_table_id != self._silver.table_id:
             return "made from another Silver table"
-        known = self._fingerprint(made.silver_version)
-        is_cut = known is None and made.silver_version <= self.to
-        if known == made.silver_commit or is_cut:
+        version = made.silver_version
+        if version not in self._fingerprints:
+            self._fingerprints[version] = self._log.fingerprint(version)
+        known = self._fingerprints[version]
+        is_cut = not known and version <= self.to
+        if is_cut or (known and known == made.silver_commit):
             return ""
-        return f"made from a version {made.silver_version} of Silver that its log does not have"
+        return f"made from a version {version} of Silver that its log does not have"
 
     def oldest_known(self, version: int) -> int:
         """``version``, or the one that log clean-up has cut the log back to, if that is newer."""
@@ -151,14 +154,6 @@ class SilverChanges:
         """The oldest version after ``version`` that changed the date's rows; None where none is known."""
         files = self.files_after(date, version)
         return min([*self.everywhere_after(version), *(file.version for file in files[-1:])], default=None)
-
-    def _fingerprint(self, version: int) -> str | None:
-        if version not in self._fingerprints:
-            try:
-                self._fingerprints[version] = self._log.fingerprint(version)
-            except FileNotFoundError:
-                self._fingerprints[version] = None
-        return self._fingerprints[version]
 
     def _known_files(self, date: dt.date | None, version: int) -> Sequence[FileChange]:
         files = self._files.get(date, [])

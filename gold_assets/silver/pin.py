@@ -90,11 +90,9 @@ class Silver:
             return None
         view = self.view([date for date in dates if date is not None], and_null=None in dates)
         for name in [field.name for field in self.fields if "string" in parts(field.type)]:
-            read = datafusion({"rows": self.table}).execute(
-                f"SELECT {DATAFUSION.name(name)} FROM (SELECT {view.select} FROM rows WHERE {view.where})"
-            )
+            sql = f"SELECT {DATAFUSION.name(name)} FROM (SELECT {view.select} FROM rows WHERE {view.where})"
             try:
-                for _ in read:
+                for _ in datafusion({"rows": self.table}).execute(sql):
                     pass
             except Exception as found:  # DataFusion's errors arrive as bare Exceptions
                 if _NOT_TEXT.search(str(found)):
@@ -138,9 +136,8 @@ class Silver:
             if column.name == EVENT_DATE:
                 value = value.cast("date")
                 for day in beyond:
-                    bound = F.lit(day.isoformat()).cast(
-                        "date"
-                    )  # pyspark writes the year 1 as 1, which Java does not take
+                    # As text: pyspark writes the year 1 of a date as 1, which Java does not take.
+                    bound = F.lit(day.isoformat()).cast("date")
                     value = F.when(value < bound if day == FIRST_DAY else value > bound, bound).otherwise(value)
             elif column.is_char:
                 value = F.rtrim(value)
@@ -181,7 +178,7 @@ def pin_silver(
     try:
         table = DeltaTable(uri, version=version)
         # Now, and not when it is asked for: until then the log may have been put back and written anew.
-        commit = _fingerprint(table)
+        commit = DeltaLog(table).fingerprint(table.version())
     except TableNotFoundError:
         if version is not None and DeltaTable.is_deltatable(uri):
             raise UserError(
@@ -200,10 +197,3 @@ def pin_silver(
         ) from error
     columns = known_columns(uri, table.schema().fields, given or {}, reserved)
     return Silver(uri, table, table.version(), str(table.metadata().id), commit, columns, dates_kept_at)
-
-
-def _fingerprint(table: DeltaTable) -> str:
-    try:
-        return DeltaLog(table).fingerprint(table.version())
-    except FileNotFoundError:
-        return ""
