@@ -43,6 +43,10 @@ class Limits:
     def end(self) -> dt.date:
         return self.last_date or self.now.date()
 
+    def __contains__(self, date: dt.date) -> bool:
+        """Whether the date is within the window."""
+        return self.first_date <= date <= self.end
+
 
 @dataclass(frozen=True)
 class Check:

@@ -48,7 +48,8 @@ class Holdings:
     ) -> None:
         self._inspection = inspection
         self._since = _goes_on_from(inspection, changes, last)
-        asked: set[dt.date | None] = {*changed, *(last.dates_behind if last else ())}
+        self._named = frozenset(last.dates_behind if last else ())
+        asked: set[dt.date | None] = {*changed, *self._named}
         if self._since is None:
             asked |= {None, *self._held}
         self._asked = asked
@@ -67,8 +68,13 @@ class Holdings:
         """The dates of the window of which the logs do not tell which rows of Silver they hold: a comparison does."""
         return {date for dates in self._doubtful.values() for date in dates if self._is_in_window(date)}
 
-    def promise(self, verified: Collection[dt.date | None]) -> Promise:
-        """What the tables promise when the dates that are ``verified`` are equal to the Silver that they are compared with.
+    @property
+    def back_in_the_window(self) -> set[dt.date | None]:
+        """The dates that the last publication named, because they were outside, and that may be promised again."""
+        return {date for date in self._named if self._is_in_window(date)}
+
+    def promise(self, verified: Collection[dt.date | None], untrue: Collection[dt.date | None] = ()) -> Promise:
+        """What the tables promise when the dates that are ``verified`` are equal to the Silver that they are compared with, but for the ``untrue``.
 
         A date holds the rows of every version from the one that last changed it before it was made to the one before the next that changes it.
         """
@@ -79,13 +85,18 @@ class Holdings:
             found = self._as_found(table, verified)
             for date in self._asked_of(table):
                 source = found.get(date) or self._sources[table.name].get(date)
-                if date in found or date not in self._doubtful[table.name]:
+                is_known = date in found or date not in self._doubtful[table.name]
+                foreign = of_silver.foreign(source) if is_known and source is not None else ""
+                if date is not None and not self._is_in_window(date):
+                    is_untrue = date in untrue or (date not in verified and self._was_found_untrue(date, source))
+                    if is_untrue or foreign or not is_known:
+                        behind.add(date)
+                        continue
+                if foreign:
+                    return Promise(None, f"{date} of {table.name} was {foreign}")
+                if is_known:
                     assert source is not None
-                    if reason := of_silver.foreign(source):
-                        return Promise(None, f"{date} of {table.name} was {reason}")
                     made[table.name, date] = source.silver_version
-                elif date is not None and not self._is_in_window(date):
-                    behind.add(date)
                 elif source is not None:
                     return Promise(None, of_silver.gap_after(source.silver_version))
         lacks = {key: of_silver.first_after(key[1], version) for key, version in made.items()}
@@ -157,9 +168,12 @@ class Holdings:
         of_silver = self._inspection.silver_changes
         return not of_silver.foreign(source) and bool(of_silver.gap_after(source.silver_version))
 
+    def _was_found_untrue(self, date: dt.date, source: MadeFrom | None) -> bool:
+        """Whether the last publication named the date, and nothing but somebody else's change has come to it since it was made."""
+        return date in self._named and source is not None and source.overwritten_in is not None
+
     def _is_in_window(self, date: dt.date | None) -> bool:
-        limits = self._inspection.limits
-        return date is None or limits.first_date <= date <= limits.end
+        return date is None or date in self._inspection.limits
 
     def _asked_of(self, table: Table) -> set[dt.date | None]:
         return self._asked if table.is_quarantine else self._asked - {None}

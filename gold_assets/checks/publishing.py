@@ -89,20 +89,25 @@ def _attempt(
     failed_now = {finding.date for finding in of_gold if not finding.passed and finding.severity == "error"}
     dates = _dates(inspection, changes) | failed_before | failed_now
     holdings = Holdings(inspection, changes, dates, last)
-    dates |= holdings.doubtful
+    dates |= holdings.doubtful | holdings.back_in_the_window
     if last is not None and not dates and not last.failures and last.tables == tables:
         return None
-    findings = _verified(checked, changes, dates, failed_before)
+    failed = [
+        finding
+        for finding in _verified(checked, changes, dates, failed_before)
+        if not finding.passed and finding.severity == "error"
+    ]
+    # No run can mend a date outside the window. It is named, and holds nothing back.
+    deciding = [finding for finding in failed if finding.date is None or finding.date in inspection.limits]
     failures = [
         Failure(finding.date, f"{finding.check.table}:{finding.check.name}", _shortened(finding.summary, n))
-        for n, finding in enumerate(
-            finding for finding in findings if not finding.passed and finding.severity == "error"
-        )
+        for n, finding in enumerate(deciding)
     ]
     now = dt.datetime.now(dt.timezone.utc)
-    promise = holdings.promise(dates)
+    untrue = {finding.date for finding in failed}
+    promise = holdings.promise(dates, untrue)
     if not failures:
-        holdings.note(dates)
+        holdings.note(dates - untrue)
     return Publication(
         at=now,
         tables=tables,

@@ -384,6 +384,31 @@ def test_a_publication_names_the_dates_outside_the_window_that_lack_the_version_
     assert healed is not None and (healed.silver_version, healed.dates_behind) == (newest, ())
 
 
+def test_a_date_outside_the_window_that_is_not_true_is_named_and_holds_nothing_back(lake: Lake, engine: Engine) -> None:
+    narrow = Limits(TUESDAY, WEDNESDAY)
+    rows = DeltaTable(lake.places[SPEND]).to_pyarrow_table(filters=[("event_date", "=", MONDAY)])
+    write_deltalake(lake.places[SPEND], rows, mode="append")  # by somebody else
+    outcome = publish(lake, narrow)
+    must_publish(outcome)
+    assert outcome.publication is not None and outcome.publication.dates_behind == (MONDAY,)
+    newest = append(lake, WEDNESDAY)
+    refresh(lake, engine, [WEDNESDAY])
+    still = publish(lake, narrow).publication
+    assert still is not None and (still.silver_version, still.dates_behind) == (newest, (MONDAY,))
+    assert publish(lake, LIMITS).is_held  # where it is a date of the window again
+
+
+def test_a_date_outside_the_window_that_was_made_from_another_silver_is_named(lake: Lake, engine: Engine) -> None:
+    narrow = Limits(TUESDAY, WEDNESDAY)
+    refresh(lake, engine, [TUESDAY])  # from Silver in its own place
+    shutil.rmtree(lake.silver)
+    append(lake, TUESDAY)
+    newest = append(lake, WEDNESDAY)
+    refresh(lake, engine, [TUESDAY, WEDNESDAY])
+    published = publish(lake, narrow).publication
+    assert published is not None and (published.silver_version, published.dates_behind) == (newest, (MONDAY,))
+
+
 def test_the_published_silver_version_is_found_again_where_silver_s_log_is_cut_meanwhile(
     lake: Lake, engine: Engine
 ) -> None:
