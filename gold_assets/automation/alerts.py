@@ -195,6 +195,7 @@ def _deliver(messenger: Messenger, unsent: Unsent, now: float) -> str:
     if not unsent.messages:
         return ""
     sent = 0
+    unsent.again_at = min(unsent.again_at, now + _LONGEST_PAUSE)  # a clock may have been put back since
     if now >= unsent.again_at:
         try:
             while unsent.messages:

@@ -114,6 +114,7 @@ class _Look:
         if before.table_id != silver.table_id or _was_put_back(silver, before):
             before = Cursor(table_id=silver.table_id)
         self._before = before
+        self._end = DeltaLog(silver.table).file_of(silver.version)
         self._held = {date for date in silver.dates() if date is not None}
         self._gold = {table.name: _end_of(lake, table, before.gold.get(table.name)) for table in lake.tables}
 
@@ -132,13 +133,18 @@ class _Look:
             sound = {date for date in self._held if within(date, self._window)} or {self._window[1]}
             dates = sorted(sound - elsewhere)[-1:]
         new = self._asked_for(dates, new_commits.to)
-        log = DeltaLog(silver.table)
+        # As the log was before its commits were read, where that is known: it may be put back meanwhile.
+        if new_commits.to == silver.version:
+            commit, end = silver.commit, self._end
+        else:
+            log = DeltaLog(silver.table)
+            commit, end = log.fingerprint(new_commits.to), log.file_of(new_commits.to)
         asked = {**again, **{each: [date for date in dates if within(date, each.dates)] for each in new}}
         after = Cursor(
             table_id=silver.table_id,
             followed=new_commits.to,
-            commit=log.fingerprint(new_commits.to),
-            silver=log.file_of(new_commits.to),
+            commit=commit,
+            silver=end,
             gold=self._gold,
             window=self._window,
             outside=_outside(self._held, self._window),

@@ -269,6 +269,20 @@ def test_what_a_chat_did_not_take_is_told_when_it_is_back_and_its_address_is_in_
     assert len(chat.heard()) == 1
 
 
+def test_a_message_waits_no_longer_because_a_clock_is_put_back(
+    project: Watched, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat.status = 500
+    break_spend(project)
+    assert not project.execute({}, str(TUESDAY))
+    assert "the next attempt is in 60 s." in project.look()
+    chat.status = 200
+    project.later(monkeypatch, -86_400)
+    assert project.look() == "1 message to be told by webhook in 600 s."
+    project.later(monkeypatch, -86_400 + 601)
+    assert project.look() == "Told by webhook: 1 message."
+
+
 def test_a_new_instance_is_told_nothing_of_what_failed_before_and_a_cursor_of_another_release_begins_anew(
     project: Watched, chat: Chat
 ) -> None:
