@@ -29,7 +29,7 @@ def dataset_of(table: DeltaTable) -> ds.Dataset:
     if files is None or _has_deletion_vectors(table) or _has_other_names(json.loads(table.schema().to_json())):
         names = ", ".join(map(DATAFUSION.name, schema.names))
         return ds.dataset(query_table(f"SELECT {names} FROM stored", stored=table).cast(schema))
-    format = ds.ParquetFileFormat()
+    format = ds.ParquetFileFormat(ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"))  # nanoseconds end in 2262
     adds = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes", f"partition.{EVENT_DATE}"])
     field = pc.field(EVENT_DATE)
     fragments = [

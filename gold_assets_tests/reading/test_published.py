@@ -31,6 +31,7 @@ from gold_assets_tests.small_silver import (
     WEDNESDAY,
     ask_readers_for,
     rename_columns,
+    rewrite_files,
 )
 from gold_assets_tests.truth import rows_of
 
@@ -137,6 +138,21 @@ def test_a_table_is_read_by_what_is_in_its_files_and_not_by_its_properties(tmp_p
         assert rows == [(1, MONDAY), (2, TUESDAY)]
         assert (kind is ds.FileSystemDataset) == (not names)
     assert DeltaTable(tmp_path).schema().to_arrow().field(0).name == "m"
+
+
+def test_a_moment_far_from_now_is_the_same_whatever_type_its_file_gives_it(tmp_path: Path) -> None:
+    moments = [dt.datetime(year, 12, 31, 23, 59, 59, 999_999, dt.timezone.utc) for year in (1, 2026, 9999)]
+    rows = {"at": pa.array(moments, pa.timestamp("us", "UTC")), "event_date": [MONDAY] * 3}
+    write_deltalake(tmp_path, pa.table(rows), partition_by=["event_date"])
+    rewrite_files(tmp_path, lambda rows: rows, use_deprecated_int96_timestamps=True, store_schema=False)
+    dataset = dataset_of(DeltaTable(tmp_path))
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.register("t", dataset)
+    assert dataset.to_table()["at"].to_pylist() == moments
+    assert connection.execute("""SELECT "at"::VARCHAR FROM t WHERE "at" > '9999-01-01'""").fetchall() == [
+        ("9999-12-31 23:59:59.999999+00",)
+    ]
 
 
 def test_rows_that_deletion_vectors_hide_are_not_read() -> None:
