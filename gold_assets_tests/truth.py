@@ -153,7 +153,7 @@ def _differences(
     columns = ", ".join(map(_quoted, gold_columns))
     expected = {
         "high_risk_txns": f"SELECT *, true AS is_high_risk{lost} FROM valid "
-        "WHERE risk_level = 'high' AND usage_cost_ratio::DOUBLE < 0.2::DOUBLE",
+        "WHERE risk_level = 'high' AND usage_cost_ratio < 0.2",
         QUARANTINE: f"SELECT *{lost} FROM quarantined",
     }[name]
     return _rows_that_differ(db, f"SELECT {columns} FROM ({expected})", f"SELECT {columns} FROM gold")

@@ -165,6 +165,18 @@ def test_a_date_whose_rows_all_went_away_ends_empty(two_days: Lake, engine: Engi
 
 
 @pytest.mark.sail
+def test_decimal_ratios_are_high_risk_by_what_they_are_and_not_by_their_nearest_doubles(
+    lake: Lake, engine: Engine
+) -> None:
+    ratios = [Decimal(f"0.1{'9' * 36}"), Decimal("0.2"), Decimal(f"0.2{'0' * 35}1"), None]
+    rows = [high_risk_row(usage_cost_ratio=ratio) for ratio in ratios]
+    write_silver(lake, rows, schema=with_type("usage_cost_ratio", pa.decimal128(38, 37)))
+    refresh(lake, engine, [MONDAY])
+    assert rows_of(lake.places["high_risk_txns"])["usage_cost_ratio"].to_pylist() == ratios[:1]
+    assert_gold_is_true(lake)
+
+
+@pytest.mark.sail
 def test_a_duplicate_silver_row_counts_twice(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [high_risk_row(), high_risk_row(), BAD_ROW, BAD_ROW])
     done = refresh(lake, engine, [MONDAY])
