@@ -12,8 +12,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.delta.query import as_table, query_table
-from gold_assets.delta.sql import DATAFUSION
+from gold_assets.delta.query import arrow_schema, as_table, rows_of
 from gold_assets.delta.storage import located
 
 
@@ -24,11 +23,9 @@ def dataset_of(table: DeltaTable) -> ds.Dataset:
     statistics for exact: they round decimals, and rows are lost by them. Of a store other than S3 the rows are in memory, and so they are
     where the files alone do not tell them, by deletion vectors or by columns that have other names there.
     """
-    schema = pa.schema(table.schema().to_arrow())
     files = _files(table)
     if files is None or _has_deletion_vectors(table) or _has_other_names(json.loads(table.schema().to_json())):
-        names = ", ".join(map(DATAFUSION.name, schema.names))
-        return ds.dataset(query_table(f"SELECT {names} FROM stored", stored=table).cast(schema))
+        return ds.dataset(rows_of(table))
     format = ds.ParquetFileFormat(ds.ParquetReadOptions(coerce_int96_timestamp_unit="us"))  # nanoseconds end in 2262
     adds = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes", f"partition.{EVENT_DATE}"])
     field = pc.field(EVENT_DATE)
@@ -41,7 +38,7 @@ def dataset_of(table: DeltaTable) -> ds.Dataset:
         )
         for path, size, date in zip(*(column.to_pylist() for column in adds.columns), strict=True)
     ]
-    return ds.FileSystemDataset(fragments, schema, format, files)
+    return ds.FileSystemDataset(fragments, arrow_schema(table), format, files)
 
 
 def _has_deletion_vectors(table: DeltaTable) -> bool:

@@ -108,8 +108,12 @@ _TOLD: dict[str, Callable[[re.Match[str]], _Known]] = {
         )
     ),
     r"Permission denied|Read-only file system": lambda found: _Known("", "let this process read and write there"),
-    r"(?i)offset overflow|negative offsets in binary array": lambda found: _Known(
-        "rows are so large that 8,192 of them, which are handled at once, hold more than 2 GiB of one column",
+    r"index overflow decoding byte array": lambda found: _Known(
+        "rows are so large that 8,192 of them, which Sail reads at once, hold more than 2 GiB of one column",
+        "set SAIL_EXECUTION__BATCH_SIZE=512 in the environment, or make the largest texts or binaries of Silver smaller",
+    ),
+    r"(?i)offset overflow|negative offsets in binary array|input array too large": lambda found: _Known(
+        "rows are so large that those which are handled at once hold more than 2 GiB of one column",
         "make the largest texts or binaries of Silver smaller, or keep them elsewhere",
     ),
     r"No space left on device": lambda found: _Known(

@@ -9,9 +9,12 @@ from deltalake import DeltaTable, QueryBuilder
 
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.scratch import register
+from gold_assets.delta.sql import DATAFUSION
 
 _PARTITIONS = 4
 """More than cores: the files of a table are of unequal size."""
+_ROWS_WHERE_LARGE = 64
+_LARGE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
 
 
 class Unreadable(UserError):
@@ -52,9 +55,27 @@ def query_table(sql: str, **tables: DeltaTable | View) -> pa.Table:
     try:
         return as_table(datafusion(known, partitions=_PARTITIONS).execute(sql))
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        places = " and ".join(table.table_uri for table in known.values())
-        otherwise = "see that the files are there and whole, then run again"
-        raise Unreadable(f"Rows of {places} cannot be read ({reason(error)}): {remedy(error, otherwise)}.") from error
+        raise _unreadable(error, *known.values()) from error
+
+
+def rows_of(table: DeltaTable, where: str = "true") -> pa.Table:
+    """The rows that meet ``where``, in SQL, as an Arrow table of the schema that delta-rs tells. Raises ``Unreadable``."""
+    schema = pa.schema(table.schema().to_arrow())
+    names = ", ".join(map(DATAFUSION.name, schema.names))
+    rows = query_table(f"SELECT {names} FROM stored WHERE {where}", stored=table)
+    try:
+        return rows.cast(schema)
+    except pa.ArrowInvalid:  # a chunk of a string column holds 2 GiB at most
+        try:
+            return pa.Table.from_batches(rows.to_batches(max_chunksize=_ROWS_WHERE_LARGE)).cast(schema)
+        except pa.ArrowInvalid as error:
+            raise _unreadable(error, table) from error
+
+
+def arrow_schema(table: DeltaTable) -> pa.Schema:
+    """The table's columns as Arrow's, where a batch may hold more than the 2 GiB of texts or binaries that delta-rs's types end at."""
+    schema = pa.schema(table.schema().to_arrow())
+    return pa.schema([field.with_type(_LARGE.get(field.type, field.type)) for field in schema])
 
 
 def datafusion(tables: Mapping[str, DeltaTable], *, partitions: int | None = None) -> QueryBuilder:
@@ -67,6 +88,12 @@ def datafusion(tables: Mapping[str, DeltaTable], *, partitions: int | None = Non
     for name, table in tables.items():
         register(builder, name, table)
     return builder
+
+
+def _unreadable(error: Exception, *tables: DeltaTable) -> Unreadable:
+    places = " and ".join(table.table_uri for table in tables)
+    otherwise = "see that the files are there and whole, then run again"
+    return Unreadable(f"Rows of {places} cannot be read ({reason(error)}): {remedy(error, otherwise)}.")
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

@@ -28,7 +28,7 @@ from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.file_dates import FileDates, has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
-from gold_assets.delta.query import datafusion
+from gold_assets.delta.query import arrow_schema, datafusion
 from gold_assets.delta.scratch import of_files
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.delta.storage import located
@@ -154,7 +154,7 @@ class SailEngine:
 
     def _copy(self, table: DeltaTable, on: RowsOn | None) -> DataFrame:
         """The rows as delta-rs reads them, in files which are there as long as they or something made from them is."""
-        schema = pa.schema(table.schema().to_arrow())
+        schema = arrow_schema(table)
         columns = ", ".join(map(DATAFUSION.name, schema.names))
         where = "" if on is None else f" WHERE {on.sql(DATAFUSION)}"
         scratch = tempfile.mkdtemp(dir=self._scratch_folder())
@@ -197,7 +197,7 @@ class SailEngine:
                 rows.write.mode("append").format("arrow").save(str(computed))
             except PySparkException as error:
                 raise OSError(f"computing the rows into {scratch}: {reason(error)}") from error
-            dataset = ds.dataset(computed, schema=pa.schema(table.schema().to_arrow()), format=_ARROW)
+            dataset = ds.dataset(computed, schema=arrow_schema(table), format=_ARROW)
             with races_told():
                 write_deltalake(
                     table,

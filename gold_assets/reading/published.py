@@ -11,8 +11,7 @@ from deltalake import DeltaTable
 from gold_assets.delta.dates import EVENT_DATE, as_date
 from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.query import query_table
-from gold_assets.delta.sql import DATAFUSION
+from gold_assets.delta.query import rows_of
 from gold_assets.gold.publication import Publication, Publications
 
 if TYPE_CHECKING:
@@ -63,13 +62,8 @@ class Published:
 
         The files of other dates are not opened. A range leaves out the rows without a date, which the quarantine may have.
         """
-        table = self.delta(name)
-        schema = pa.schema(table.schema().to_arrow())
         ends = [f"{EVENT_DATE} {sign} DATE '{as_date(date)}'" for sign, date in ((">=", first), ("<=", last)) if date]
-        where = f" WHERE {' AND '.join(ends)}" if ends else ""
-        return query_table(
-            f"SELECT {', '.join(map(DATAFUSION.name, schema.names))} FROM published{where}", published=table
-        ).cast(schema)
+        return rows_of(self.delta(name), " AND ".join(ends) or "true")
 
     def duckdb(self) -> "DuckDBPyConnection":
         """A new connection to DuckDB, in memory, with a view of each table under its name. Its time zone is UTC.

@@ -9,12 +9,22 @@ pytestmark = pytest.mark.sail
 
 @pytest.mark.parametrize(
     "said",
-    ["Arrow error: Offset overflow error: 2457600000", "In column 6: Invalid: Negative offsets in binary array"],
-    ids=["delta-rs", "pyarrow"],
+    [
+        "Arrow error: Offset overflow error: 2457600000",
+        "In column 6: Invalid: Negative offsets in binary array",
+        "Failed casting from large_string to string: input array too large",
+    ],
+    ids=["delta-rs", "pyarrow", "pyarrow's dataset"],
 )
 def test_rows_that_are_too_large_are_told_as_that_and_not_as_a_full_disk_or_missing_files(said: str) -> None:
     error = Exception(said)
-    assert reason(error).startswith("rows are so large that 8,192 of them")
+    assert reason(error).startswith("rows are so large that those which are handled at once")
     assert remedy(error, "see that the files are there").startswith(
         "make the largest texts or binaries of Silver smaller"
     )
+
+
+def test_rows_that_sail_reads_too_many_of_at_once_are_told_with_the_setting_that_mends_it() -> None:
+    error = Exception("Parquet argument error: Parquet error: index overflow decoding byte array")
+    assert reason(error).startswith("rows are so large that 8,192 of them, which Sail reads at once")
+    assert remedy(error, "make room").startswith("set SAIL_EXECUTION__BATCH_SIZE=512 in the environment")
