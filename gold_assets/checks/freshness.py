@@ -24,16 +24,26 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
             name: "unknown" if source is None else source.silver_version for name, source in sources.items()
         }
         unknown = [name for name, source in sources.items() if source is None]
-        known = [source for source in sources.values() if source is not None]
+        open_since: list[str] = []
+        if len({source and source.silver_version for source in sources.values()}) > 1:
+            open_since = [
+                other.name
+                for other in inspection.lake.tables
+                if sources[other.name] and _is_held_against_the_newest(other, date, inspection)
+            ]
+        known = [source for name, source in sources.items() if source is not None and name not in open_since]
         versions = {source.silver_version for source in known}
         doubt = ""
-        if unknown:  # reconciles compares those with the newest
+        if unknown or open_since:  # reconciles compares those with the newest
             versions.add(inspection.silver.version)
+            doubts = [f"No refresh of {', '.join(unknown)} is in the log"] if unknown else []
+            if open_since:
+                doubts.append(f"Silver's log no longer tells what came after that of {', '.join(open_since)}")
             doubt = (
-                f" No refresh of {', '.join(unknown)} is in the log: by reconciles they hold Silver's newest version, "
+                f" {', and '.join(doubts)}: by reconciles they hold Silver's newest version, "
                 f"{inspection.silver.version}, or fail."
             )
-        if not known and date not in held:
+        if not any(sources.values()) and date not in held:
             passed, summary, doubt = False, "No refresh of it is in the log, and no table has rows: materialize it.", ""
         elif (
             len({source.silver_table_id for source in known} | ({inspection.silver.table_id} if unknown else set())) > 1
@@ -64,8 +74,8 @@ def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
         held = _held(inspection.gold(table))
         for date in inspection.dates:
             source = inspection.made_from[table.name].get(date)
-            if source is None and date in held:
-                unknown.add(date)  # reconciles compares it with the newest
+            if _is_held_against_the_newest(table, date, inspection) and (source is not None or date in held):
+                unknown.add(date)
             elif (
                 source is None
                 or inspection.silver_changes.foreign(source)
@@ -73,7 +83,7 @@ def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
             ):
                 behind.setdefault(date, []).append(table.name)
     stale = sorted(behind)
-    doubt = f" Of {dates_text(unknown, 5)} no refresh is in the log: reconciles tells." if unknown else ""
+    doubt = f" Of {dates_text(unknown, 5)} the logs do not tell: reconciles does." if unknown else ""
     yield Finding(
         check,
         None,
@@ -107,6 +117,12 @@ def yesterday_is_there(table: Table, inspection: Inspection, check: Check) -> It
         else f"{due} was due by {limits.fresh_by_hour}:00 UTC and is not there: materialize it.",
         numbers,
     )
+
+
+def _is_held_against_the_newest(table: Table, date: dt.date, inspection: Inspection) -> bool:
+    """Whether reconciles tells what the logs do not: which rows of Silver the date holds."""
+    source = inspection.made_from[table.name].get(date)
+    return inspection.leaves_open(source) and inspection.basis(table, date).version == inspection.silver.version
 
 
 def _held(gold: DeltaTable | None) -> Collection[dt.date | None]:

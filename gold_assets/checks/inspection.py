@@ -64,7 +64,7 @@ class Inspection:
         self.patches = patches
         # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
         self._tables = opened or {table.name: lake.open(table) for table in lake.tables}
-        self._silver_versions: dict[int, Silver] = {}
+        self._silver_versions: dict[int, Silver | None] = {}
         self._reconciled: dict[str, dict[dt.date | None, Reconciled]] = defaultdict(dict)
         self._changes: dict[int, SilverChanges] = {}
         self._counts: dict[tuple[int, dt.date | None], SilverCounts] = {}
@@ -125,6 +125,12 @@ class Inspection:
         if self._silver_at(version) is None:
             return Basis(newest, f"Silver version {version}, which it was made from, cannot be opened any more")
         return Basis(version)
+
+    def leaves_open(self, source: MadeFrom | None) -> bool:
+        """Whether the logs do not tell which rows of Silver a date that was made from this holds."""
+        if source is None:
+            return True
+        return not self.silver_changes.foreign(source) and bool(self.silver_changes.gap_after(source.silver_version))
 
     def counts(self, version: int, dates: Collection[dt.date | None]) -> Mapping[dt.date | None, SilverCounts]:
         """Silver's rows and broken rows by date at ``version``."""
@@ -289,7 +295,7 @@ class Inspection:
             try:
                 self._silver_versions[version] = self.lake.pin(version)
             except UserError:
-                return None
+                self._silver_versions[version] = None
         return self._silver_versions[version]
 
 

@@ -58,7 +58,7 @@ class Holdings:
         }
         self._doubtful = {
             table.name: {
-                date for date in self._asked_of(table) if self._is_doubtful(self._sources[table.name].get(date))
+                date for date in self._asked_of(table) if inspection.leaves_open(self._sources[table.name].get(date))
             }
             for table in inspection.lake.tables
         }
@@ -160,13 +160,6 @@ class Holdings:
                     silver_uri=silver.uri,
                 )
         return found
-
-    def _is_doubtful(self, source: MadeFrom | None) -> bool:
-        """Whether the logs leave open which rows of Silver a date holds."""
-        if source is None:
-            return True
-        of_silver = self._inspection.silver_changes
-        return not of_silver.foreign(source) and bool(of_silver.gap_after(source.silver_version))
 
     def _was_found_untrue(self, date: dt.date, source: MadeFrom | None) -> bool:
         """Whether the last publication named the date, and nothing but somebody else's change has come to it since it was made."""

@@ -181,12 +181,12 @@ def sum_up(table: DeltaTable) -> Summary:
 
 
 def note_verified(table: DeltaTable, verified: Mapping[dt.date | None, MadeFrom]) -> None:
-    """Let the log tell, of dates of which it tells no refresh, the Silver that a check has found them to be equal to.
+    """Let the log tell the Silver that a check has found dates to be equal to, whatever it tells of their refreshes.
 
     The table is at the version that was checked; whatever came after that counts as well. Raises ``CommitConflict``.
     """
     summary = sum_up(table)
-    say(table, Summary(summary.version, {**verified, **summary.made}))
+    say(table, Summary(summary.version, {**summary.made, **verified}))
 
 
 def keep_what_the_log_tells(name: str, table: DeltaTable, since: int) -> None:

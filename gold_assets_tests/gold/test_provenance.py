@@ -168,6 +168,30 @@ def test_tables_at_different_versions_agree_where_silver_did_not_change_between(
     assert passed(gold, "one_silver_version") == [True, False, True]
 
 
+@pytest.mark.sail
+def test_true_dates_stay_true_when_silver_s_log_no_longer_reaches_back_to_what_they_were_made_from(
+    gold: Lake, engine: Engine
+) -> None:
+    late_on_tuesday(gold)
+    refresh(gold, engine, [MONDAY], tables=[USER_SPEND_SUMMARY])
+    refresh(gold, engine, [TUESDAY])
+    DeltaTable(gold.silver).optimize.compact()
+    forget_silver_before(gold, DeltaTable(gold.silver).version())
+    told = findings(gold, "one_silver_version")
+    assert [finding.passed for finding in told] == [True, True, True]
+    assert "no longer tells what came after that of product_usage_metrics" in told[0].summary
+    [follows] = findings(gold, "gold_follows", "silver_transactions")
+    assert follows.passed
+    assert "the logs do not tell" in follows.summary
+    assert publish(gold, Limits(MONDAY, WEDNESDAY)).attempt is not None
+    assert versions(gold) == {MONDAY: 1, TUESDAY: 1, WEDNESDAY: 2}, "what was compared is on record"
+    [follows] = findings(gold, "gold_follows", "silver_transactions")
+    assert "the logs do not tell" not in follows.summary
+    late_on_tuesday(gold)
+    assert passed(gold, "gold_follows", "silver_transactions") == [False]
+    assert passed(gold, "one_silver_version") == [True, True, True]
+
+
 def test_another_silver_in_the_same_place_is_not_the_one_that_gold_was_made_from(gold: Lake) -> None:
     shutil.rmtree(gold.silver)
     write_silver(gold, [row(event_date=date, amount=9.0) for date in DATES])
