@@ -131,9 +131,12 @@ class KeptDates:
             return  # of another Silver that was here before
         try:
             with self._files.open_input_file(part) as opened:
-                kept = pq.read_table(opened, schema=_COLUMNS)
-        except (FileNotFoundError, pa.ArrowException):
-            return  # another process has put it together with others, or it is none of ours
+                file = pq.ParquetFile(opened)
+                if file.schema_arrow.names != _COLUMNS.names:
+                    return  # another release's
+                kept = file.read()
+        except (OSError, DeltaError, pa.ArrowException):
+            return  # another process has put it together with others, or it is broken: it is as if it were not there
         for path, size, modified, has_column, dates, rows in zip(
             *(column.to_pylist() for column in kept.columns), strict=True
         ):

@@ -311,3 +311,21 @@ def test_what_is_kept_is_put_together_again_and_again(tmp_path: Path) -> None:
     forget()
     lose_the_files(tmp_path / "table")
     assert len(FileDates(table, kept_at=str(place)).dates()) == 31
+
+
+@pytest.mark.parametrize("of_another_release", [True, False])
+def test_a_part_that_cannot_be_read_keeps_no_other_from_being_kept(tmp_path: Path, of_another_release: bool) -> None:
+    place = tmp_path / "kept"
+    for day in range(30):
+        table = table_of(tmp_path / "table", [MONDAY, MONDAY + dt.timedelta(days=2 + day)], statistics=False)
+        assert FileDates(table, kept_at=str(place)).learn(until=0) == 0
+        if day == 3:
+            spoiled = next(place.iterdir())
+            if of_another_release:
+                pq.write_table(pa.table({"path": ["elsewhere"]}), spoiled)
+            else:
+                spoiled.write_bytes(b"PAR1" + bytes(20) + (12).to_bytes(4, "little") + b"PAR1")
+            forget()
+    forget()
+    lose_the_files(tmp_path / "table")
+    assert len(FileDates(table, kept_at=str(place)).dates()) == 31
