@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from deltalake import Field
+
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection, not_there
 from gold_assets.checks.second_opinion import Number
@@ -20,14 +22,22 @@ def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Findi
     declared = declared_fields(table, inspection.silver.fields)
     expected = {field.name: type_name(field) for field in declared}
     own = {column.name for column in table.columns}
+    exact = {column.name for column in table.columns if not column.keeps_type}
     there = {field.name: field for field in gold.schema().fields}
     found = {name: type_name(field) for name, field in there.items()}
     left = left_in_silver(table, gold, declared)
+
+    def is_wrong(field: Field) -> bool:
+        if field.name not in there:
+            return field.name in own  # what Silver has gained is added by the next refresh
+        if field.name in exact:
+            return found[field.name] != expected[field.name]
+        return field.name not in left and not fits(there[field.name], field)  # what it has widened is widened
+
     wrong = [
         {"column": field.name, "expected": type_name(field), "found": found.get(field.name, "nothing")}
         for field in declared
-        # What Silver has gained or widened since is added by the next refresh.
-        if (field.name not in left and not fits(there[field.name], field) if field.name in there else field.name in own)
+        if is_wrong(field)
     ]
     if not table.keeps_silver_columns:
         wrong += [

@@ -107,7 +107,9 @@ _TOLD: dict[str, Callable[[re.Match[str]], _Known]] = {
             "find out why, and where its memory ran out, give it more (spark.driver.memory in the file of GOLD_SPARK_CONF)",
         )
     ),
-    r"Permission denied|Read-only file system": lambda found: _Known("", "let this process read and write there"),
+    r"Permission denied|Read-only file system": lambda found: _Known(
+        found[0].lower(), "let this process read there, and write where the tables made from Silver are"
+    ),
     r"index overflow decoding byte array": lambda found: _Known(
         "rows are so large that 8,192 of them, which Sail reads at once, hold more than 2 GiB of one column",
         "set SAIL_EXECUTION__BATCH_SIZE=512 in the environment, or make the largest texts or binaries of Silver smaller",
