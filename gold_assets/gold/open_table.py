@@ -16,7 +16,7 @@ from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.query import datafusion
 from gold_assets.delta.sql import DATAFUSION
-from gold_assets.delta.types import Type, can_become, plain, type_name
+from gold_assets.delta.types import can_become, plain, type_name
 from gold_assets.gold.declaration import Table
 from gold_assets.silver.contract import SILVER_COLUMNS, Column
 
@@ -184,7 +184,8 @@ def _widen(table: Table, delta_table: DeltaTable, fields: list[Field]) -> None:
 
     def commit_once() -> None:
         there = {field.name: field.type for field in delta_table.schema().fields}
-        wider = [field for field in fields if _becomes_wider(there[field.name], field.type)]
+        if not (wider := _wider(delta_table, fields)):
+            return  # another writer was faster
         try:
             with races_told():
                 if all(can_become(there[field.name], field.type, widened=False) for field in wider):
@@ -196,23 +197,28 @@ def _widen(table: Table, delta_table: DeltaTable, fields: list[Field]) -> None:
             raise
         logger.info("%s has the types of Silver now in %s", table.name, ", ".join(field.name for field in wider))
 
-    there = {field.name: field.type for field in delta_table.schema().fields}
-    names = [field.name for field in fields if _becomes_wider(there[field.name], field.type)]
-    if not names:
+    if not (wider := _wider(delta_table, fields)):
         return
+    names = ", ".join(field.name for field in wider)
     try:
         until_committed(table.name, delta_table.table_uri, commit_once)
     except UserError:
         raise
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
         raise UserError(
-            f"{table.name} at {delta_table.table_uri} cannot take the types that Silver has now of {', '.join(names)} "
+            f"{table.name} at {delta_table.table_uri} cannot take the types that Silver has now of {names} "
             f"({reason(error)}): {remedy(error, 'mend that')}, then run again."
         ) from error
 
 
-def _becomes_wider(there: Type, type: Type) -> bool:
-    return plain(there) != plain(type) and can_become(there, type)
+def _wider(delta_table: DeltaTable, fields: Sequence[Field]) -> list[Field]:
+    """Those of the fields that have another type in the table, which theirs holds every value of."""
+    there = {field.name: field.type for field in delta_table.schema().fields}
+    return [
+        field
+        for field in fields
+        if plain(there[field.name]) != plain(field.type) and can_become(there[field.name], field.type)
+    ]
 
 
 def _write_anew(delta_table: DeltaTable, wider: Sequence[Field]) -> None:
