@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.query import arrow_schema, as_table, rows_of
 from gold_assets.delta.storage import located
+from gold_assets.delta.types import PHYSICAL_NAME
 
 
 def dataset_of(table: DeltaTable) -> ds.Dataset:
@@ -53,7 +54,7 @@ def _has_other_names(schema: Any) -> bool:
         return any(map(_has_other_names, schema))
     if not isinstance(schema, dict):
         return False
-    in_files = schema.get("metadata", {}).get("delta.columnMapping.physicalName", schema.get("name"))
+    in_files = schema.get("metadata", {}).get(PHYSICAL_NAME, schema.get("name"))
     return in_files != schema.get("name") or any(map(_has_other_names, schema.values()))
 
 

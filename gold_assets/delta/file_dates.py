@@ -26,6 +26,7 @@ from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.kept_dates import Held, RowsByDate, kept_dates
 from gold_assets.delta.query import as_table
 from gold_assets.delta.storage import is_uri
+from gold_assets.delta.types import PHYSICAL_NAME
 
 _DAY = dt.timedelta(days=1)
 _FILES_AT_ONCE, _FILES_A_LOOK_AT_THE_CLOCK = 8, 64
@@ -268,7 +269,7 @@ def _may_hold(file: _File, dates: Set[dt.date]) -> bool:
 
 
 def _physical_name(field: Field) -> str:
-    return str(field.metadata.get("delta.columnMapping.physicalName", field.name))
+    return str(field.metadata.get(PHYSICAL_NAME, field.name))
 
 
 def _held_in_file(files: pafs.FileSystem, path: str, column: str) -> Held:

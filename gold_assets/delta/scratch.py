@@ -22,6 +22,7 @@ from deltalake.exceptions import DeltaError
 from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.storage import is_uri
+from gold_assets.delta.types import PHYSICAL_NAME
 
 _NEED_NOT_KNOW = {
     # A reader casts a file's columns to the table's types, which DataFusion does.
@@ -79,7 +80,7 @@ def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]], *, number_as
 
 def _add_partition(metadata: dict[str, Any], name: str) -> None:
     schema = json.loads(metadata["schemaString"])
-    mapping = {"delta.columnMapping.id": _UNUSED_ID, "delta.columnMapping.physicalName": name}
+    mapping = {"delta.columnMapping.id": _UNUSED_ID, PHYSICAL_NAME: name}
     is_mapped = metadata["configuration"].get("delta.columnMapping.mode", "none") != "none"
     field = {"name": name, "type": "integer", "nullable": True, "metadata": mapping if is_mapped else {}}
     metadata["schemaString"] = json.dumps({**schema, "fields": [*schema["fields"], field]})

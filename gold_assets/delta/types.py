@@ -8,6 +8,12 @@ from deltalake.schema import ArrayType, MapType, PrimitiveType, StructType, Vari
 
 Type = PrimitiveType | StructType | ArrayType | MapType | VariantType
 
+CHAR_TYPE = "__CHAR_VARCHAR_TYPE_STRING"
+"""Where a column's metadata has what Spark declared it as, whose text is a string to Delta."""
+
+PHYSICAL_NAME = "delta.columnMapping.physicalName"
+"""Where a column's metadata has its name in the files, where that is another."""
+
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
 _INTEGERS = {"byte": 3, "short": 5, "integer": 10, "long": 19}
 """By type, the digits of its largest number."""

@@ -14,6 +14,7 @@ from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.file_dates import UnknownDate
 from gold_assets.delta.log import DeltaLog, rows_told, side_by_side
+from gold_assets.delta.types import CHAR_TYPE, PHYSICAL_NAME
 from gold_assets.silver.pin import Silver
 
 _KEPT = ("path", "partitionValues", "size", "modificationTime", "deletionVector")
@@ -21,9 +22,6 @@ _KEPT = ("path", "partitionValues", "size", "modificationTime", "deletionVector"
 
 _NEAR = 8
 """So many commits are looked through before the table is opened as it was."""
-
-_CHAR_TYPE = "__CHAR_VARCHAR_TYPE_STRING"
-_PHYSICAL_NAME = "delta.columnMapping.physicalName"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,8 @@ class SilverChanges:
     A commit changes the dates of the files that it adds and removes. Only add and remove actions that change data count:
     appends, updates, deletes, deletion vectors, restores, and rows that move to another date do; OPTIMIZE, VACUUM and
     checkpoints do not. A commit changes every date where a column is renamed, dropped, of another type, or taken from
-    elsewhere in the files, where Silver is partitioned by other columns, and where nothing tells which dates are in one of its files. New columns,
-    properties, constraints, comments and the high-water mark of an IDENTITY column change none.
+    elsewhere in the files, where Silver is partitioned by other columns, and where nothing tells which dates are in one of
+    its files. New columns, properties, constraints, comments and the high-water mark of an IDENTITY column change none.
 
     The log is read backwards, each commit once, as far as the questions need. It is read no further than log clean-up has cut
     it: what changed before is not known then.
@@ -288,7 +286,7 @@ def _changed(before: Any, after: Any, within: str = "") -> str:
         now = fields[column["name"]]
         if _physical_name(column) != _physical_name(now):
             return f"put another column in the place of {name}"
-        if column["metadata"].get(_CHAR_TYPE) != now["metadata"].get(_CHAR_TYPE):
+        if column["metadata"].get(CHAR_TYPE) != now["metadata"].get(CHAR_TYPE):
             return f"gave the column {name} another type"
         if changed := _changed(column["type"], now["type"], name):
             return changed
@@ -296,4 +294,4 @@ def _changed(before: Any, after: Any, within: str = "") -> str:
 
 
 def _physical_name(column: Mapping[str, Any]) -> str:
-    return str(column["metadata"].get(_PHYSICAL_NAME, column["name"]))
+    return str(column["metadata"].get(PHYSICAL_NAME, column["name"]))

@@ -10,15 +10,11 @@ from deltalake.schema import PrimitiveType
 
 from gold_assets.delta.dates import EVENT_DATE, DateColumn
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.types import parts, plain, type_name
+from gold_assets.delta.types import CHAR_TYPE, parts, plain, type_name
 from gold_assets.silver.contract import SILVER_COLUMNS, SilverColumn
 
 _LENT_AS = "silver_{}"
 """The name of a column of Silver whose own name means something else here."""
-
-
-_CHAR = "__CHAR_VARCHAR_TYPE_STRING"
-"""Where Spark keeps what a column was declared as, whose text is a string to Delta."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +104,14 @@ def _required(name: str, field: Field) -> Lent:
 
 
 def _as_it_is(name: str, field: Field) -> Lent:
-    return Lent(name, field.name, plain(field.type), str(field.metadata.get(_CHAR, "")).startswith("char("))
+    return Lent(name, field.name, plain(field.type), str(field.metadata.get(CHAR_TYPE, "")).startswith("char("))
 
 
 def _cannot_travel(field: Field) -> str:
     """Why a column that nothing needs stays in Silver; empty where it travels."""
     if "void" in parts(field.type):
         return "it has the type VOID, which holds nothing and which not every reader knows"
-    if not isinstance(field.type, PrimitiveType) and re.search(r"\bchar\(", str(field.metadata.get(_CHAR, ""))):
+    if not isinstance(field.type, PrimitiveType) and re.search(r"\bchar\(", str(field.metadata.get(CHAR_TYPE, ""))):
         return "a CHAR is within it, which Spark stores with blanks at its end or without"
     return ""
 
