@@ -20,7 +20,7 @@ EVENT_DATE = "event_date"
 """The partition column of every table of ours: a UTC date."""
 
 FIRST_DAY, LAST_DAY = dt.date.min, dt.date.max
-"""And any day before, and any after."""
+"""The first and the last day that Python knows: they also stand for any day before, and any after."""
 
 _DAY = dt.timedelta(days=1)
 _EPOCH = dt.date(1970, 1, 1)

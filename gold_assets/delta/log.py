@@ -173,7 +173,7 @@ def _path(version: int) -> str:
 def ends_at(place: str, end: CommitFile | None) -> bool:
     """Whether the log of the table at a path or URI still ends with this commit; where None, whether there is no table.
 
-    No table is opened. Where the store does not tell, it may end elsewhere.
+    No table is opened. False where the store cannot be asked.
     """
     if end is not None:
         return end_after(place, end) == end

@@ -107,14 +107,15 @@ def maintain(
         dates: look at these dates only, by default at all. Of them, those are ordered whose files changed since they
             were last ordered and that lie before ``today`` (UTC).
         zorder: compact those dates and cluster them by the table's ``zorder_by``.
-        vacuum: delete the files that no version within the retention needs, nor the newest publication or one of the last week. The table's own retention property is raised
-            to ``retention_hours`` where it is shorter, and counts where it is longer.
+        vacuum: delete the files that no version within the retention needs, nor the newest publication or one of the last
+            week. The table's own retention property is raised to ``retention_hours`` where it is shorter, and counts where
+            it is longer.
         retention_hours: below 168 only with ``allow_short_retention``, since readers and time travel lose their files.
         dry_run: change nothing; the result says what would be ordered and deleted.
 
-    A table whose log has grown gets a checkpoint, and of the log is removed what has expired and no publication needs. Raises ``UserError`` before
-    anything is done where the retention is too short. A table that fails does not stop the others: at the end
-    ``MaintenanceFailed`` names each.
+    A table whose log has grown gets a checkpoint, and of the log is removed what has expired and no publication needs.
+    Raises ``UserError`` before anything is done where the retention is too short. A table that fails does not stop the
+    others: at the end ``MaintenanceFailed`` names each.
     """
     if retention_hours < 0 or (retention_hours < RETENTION_HOURS and not allow_short_retention):
         raise UserError(
