@@ -32,8 +32,9 @@ class Settings(BaseSettings):
     each table.
 
     Attributes:
-        examples: whether Dagster's records may hold rows of Silver and Gold. They stay there past every deletion in Silver, so without it
-            records, messages and logs hold dates, counts, totals and names of columns. Who asks a command sees rows in any case.
+        examples: whether Dagster's records may hold rows of Silver and Gold. They stay there past every deletion in
+            Silver, so without it records, messages and logs hold dates, counts, totals and names of columns. Who asks a
+            command sees rows in any case.
     """
 
     tables: ClassVar[tuple[Table, ...]] = ()
@@ -150,8 +151,8 @@ class Settings(BaseSettings):
 def read_env_file() -> None:
     """Put what the file ``.env`` of the working directory says into the environment of this process, where it wins over what is there.
 
-    ``dagster`` does so by itself wherever it starts, and then nobody can tell any more what was there. So it is for the commands and
-    for Python, which call this. Raises ``UserError`` where the file cannot be read.
+    ``dagster`` does so by itself wherever it starts, and then nobody can tell any more what was there. So it is for the
+    commands and for Python, which call this. Raises ``UserError`` where the file cannot be read.
     """
     try:
         load_dotenv(Path(".env"), override=True)

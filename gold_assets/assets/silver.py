@@ -56,9 +56,10 @@ def new_data_versions(
 ) -> list[tuple[dt.date, str]]:
     """The data version of each date that was not observed at it before, in order of date.
 
-    A date's data version names the newest commit that changed its rows, as ``last`` tells, and the Silver table, whose versions
-    begin anew when it is made anew: ``41@3f0c9a1e``. An OPTIMIZE changes no rows, so it changes no data version. Where no such
-    commit is known, an earlier observation stands; without one it is ``oldest``, the version that the log was read back to.
+    A date's data version names the newest commit that changed its rows, as ``last`` tells, and the Silver table, whose
+    versions begin anew when it is made anew: ``41@3f0c9a1e``. An OPTIMIZE changes no rows, so it changes no data
+    version. Where no such commit is known, an earlier observation stands; without one it is ``oldest``, the version
+    that the log was read back to.
     """
     observed = _observed(instance, table_id)
     versions = []

@@ -63,7 +63,8 @@ class AskedRuns:
     """What is asked for, after a look at its runs.
 
     Attributes:
-        asked: what is not done. Where a run did not succeed its dates wait for the next attempt, the longer the more attempts there were.
+        asked: what is not done. Where a run did not succeed its dates wait for the next attempt, the longer the more
+            attempts there were.
         waits: the runs in flight, for people.
         failures: the runs that did not succeed, for people.
     """
@@ -122,7 +123,8 @@ def dates_of(instance: dg.DagsterInstance, asked: Asked, known: Callable[[], Col
 def parts_of(instance: dg.DagsterInstance, asked: Asked, dates: Collection[dt.date], most: int) -> Iterator[Asked]:
     """What is asked for in the place of what did not succeed, of which ``dates`` are meant.
 
-    Where a run has failed, each has a part of its dates: so it comes out which of them cannot be made, while the others are.
+    Where a run has failed, each has a part of its dates: so it comes out which of them cannot be made, while the others
+    are.
     """
     run = instance.get_run_by_id(asked.run_id) if asked.run_id else None
     in_order = sorted(dates)

@@ -17,7 +17,8 @@ class Asked:
     Attributes:
         versions: the first and the last commit of Silver for which it was asked for first.
         attempt: how often it was asked for.
-        again_at: when it is asked for again, in seconds since 1970. Until then the dates wait; None while their run is in flight.
+        again_at: when it is asked for again, in seconds since 1970. Until then the dates wait; None while their run is
+            in flight.
         run_id: of the last run that did not succeed. That run's configuration tells which dates of the range are meant.
     """
 
@@ -34,10 +35,10 @@ class Cursor:
 
     Attributes:
         table_id: Silver's. Another one means that the table was made anew, and everything starts over.
-        followed, commit: Silver's version up to which Gold has every change, but for what is asked for, -1 before the first; and the
-            fingerprint of its commit.
-        silver, gold: the commits at which Silver's log and those of the tables ended, which tell what is new without opening any; None
-            for a log that was not there. ``gold`` is empty before the first look.
+        followed, commit: Silver's version up to which Gold has every change, but for what is asked for, -1 before the
+            first; and the fingerprint of its commit.
+        silver, gold: the commits at which Silver's log and those of the tables ended, which tell what is new without
+            opening any; None for a log that was not there. ``gold`` is empty before the first look.
         window: the partition window when dates were last asked for. A date that enters it is asked for.
         outside: which dates of Silver the window leaves out, for people.
         asked: what is asked for.

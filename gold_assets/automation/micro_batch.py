@@ -1,7 +1,8 @@
 """The sensor that turns Silver's new commits into materializations of the dates they touch.
 
-It asks for nothing new while a run of its own is in flight; what is committed meanwhile is asked for next. Dates whose run did not
-succeed wait by themselves and are asked for again until one does, while the others are followed. See ``Cursor`` for what is remembered.
+It asks for nothing new while a run of its own is in flight; what is committed meanwhile is asked for next. Dates whose
+run did not succeed wait by themselves and are asked for again until one does, while the others are followed. See
+``Cursor`` for what is remembered.
 """
 
 import dataclasses

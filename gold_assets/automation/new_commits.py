@@ -18,7 +18,8 @@ class NewCommits:
         to: the version that they were read up to.
         dates: those whose rows they changed; rows without a date are date None.
         every_date: why the rows of any date may have changed, for people; empty where only those of ``dates`` have.
-        oldest: the version after which everything is known: that which was asked for, or where log clean-up has cut the log.
+        oldest: the version after which everything is known: that which was asked for, or where log clean-up has cut the
+            log.
     """
 
     def __init__(self, silver: Silver, after: int, until: float) -> None:

@@ -67,8 +67,8 @@ class Finding:
 
     Attributes:
         rows: examples of what is wrong.
-        columns_without_values: those columns of the examples that hold no value of a row of Silver or Gold, but a date, a count or the
-            name of a column or rule. None says that of all columns.
+        columns_without_values: those columns of the examples that hold no value of a row of Silver or Gold, but a date,
+            a count or the name of a column or rule. None says that of all columns.
         milder: that this failure is a warning, though the check's are errors.
     """
 

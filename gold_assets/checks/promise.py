@@ -28,7 +28,8 @@ Changes = Mapping[str, Mapping[dt.date | None, int] | None]
 class Promise:
     """The newest version of Silver whose rows every date of the window holds, None where there is none; then ``reason`` says why.
 
-    ``dates_behind`` are outside the window, where nobody keeps them true, and are not known to hold that version's rows.
+    ``dates_behind`` are outside the window, where nobody keeps them true, and are not known to hold that version's
+    rows.
     """
 
     version: int | None
@@ -39,8 +40,8 @@ class Promise:
 class Holdings:
     """Which rows of Silver the dates of the tables hold, as far as an attempt to publish must ask.
 
-    Of the ``changed`` dates and of those that the last publication said were behind; of all where it cannot go on from that
-    one's promise.
+    Of the ``changed`` dates and of those that the last publication said were behind; of all where it cannot go on from
+    that one's promise.
     """
 
     def __init__(
@@ -76,7 +77,8 @@ class Holdings:
     def promise(self, verified: Collection[dt.date | None], untrue: Collection[dt.date | None] = ()) -> Promise:
         """What the tables promise when the dates that are ``verified`` are equal to the Silver that they are compared with, but for the ``untrue``.
 
-        A date holds the rows of every version from the one that last changed it before it was made to the one before the next that changes it.
+        A date holds the rows of every version from the one that last changed it before it was made to the one before
+        the next that changes it.
         """
         silver, of_silver = self._inspection.silver, self._inspection.silver_changes
         made: dict[tuple[str, dt.date | None], int] = {}

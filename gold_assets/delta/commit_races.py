@@ -41,7 +41,8 @@ def races_told() -> Iterator[None]:
 def until_committed(name: str, uri: str, attempt: Callable[[], _Done]) -> _Done:
     """What ``attempt`` returns, called again, after a growing random pause, where it raises ``CommitConflict``.
 
-    Raises ``UserError`` where the table ``name`` at ``uri`` has lost ``ATTEMPTS`` races in a row, or allows no such commit.
+    Raises ``UserError`` where the table ``name`` at ``uri`` has lost ``ATTEMPTS`` races in a row, or allows no such
+    commit.
     """
 
     def say_so(state: RetryCallState) -> None:

@@ -20,9 +20,10 @@ from gold_assets.delta.types import PHYSICAL_NAME
 def dataset_of(table: DeltaTable) -> ds.Dataset:
     """The table, partitioned by event_date, at the version that it is opened at.
 
-    Where a filter on event_date is handed down, the files of other dates are not opened. Not delta-rs's own dataset, which takes the log's
-    statistics for exact: they round decimals, and rows are lost by them. Of a store other than S3 the rows are in memory, and so they are
-    where the files alone do not tell them, by deletion vectors or by columns that have other names there.
+    Where a filter on event_date is handed down, the files of other dates are not opened. Not delta-rs's own dataset,
+    which takes the log's statistics for exact: they round decimals, and rows are lost by them. Of a store other than S3
+    the rows are in memory, and so they are where the files alone do not tell them, by deletion vectors or by columns
+    that have other names there.
     """
     files = _files(table)
     if files is None or _has_deletion_vectors(table) or _has_other_names(json.loads(table.schema().to_json())):

@@ -1,7 +1,7 @@
 """Dates, as logs and files write them; and one predicate for a set of them, to filter Silver and to replace in Gold alike.
 
-Spark and Arrow know days that Python does not, before the year 1 and after the year 9999. All of them count as the first or the
-last day that Python knows.
+Spark and Arrow know days that Python does not, before the year 1 and after the year 9999. All of them count as the
+first or the last day that Python knows.
 """
 
 import datetime as dt

@@ -59,8 +59,8 @@ class _Known:
 class KeptDates:
     """What is known of the files of one table, by their paths as the log has them.
 
-    A file that has another size or another time than the log says now is not the one that was read. At ``place`` there are Parquet
-    files, which may be deleted at any time: then the table's files are read again.
+    A file that has another size or another time than the log says now is not the one that was read. At ``place`` there
+    are Parquet files, which may be deleted at any time: then the table's files are read again.
     """
 
     def __init__(self, place: str | None, name: str) -> None:

@@ -127,7 +127,8 @@ class DeltaLog:
     def kept_from(self, expired_before: dt.datetime) -> int | None:
         """The oldest version that is left to open when delta-rs has cleaned the log of what is older; None where it would take nothing.
 
-        It keeps each commit that is younger, and what is needed to open it: the newest checkpoint up to it and what follows that.
+        It keeps each commit that is younger, and what is needed to open it: the newest checkpoint up to it and what
+        follows that.
         """
         commits: dict[int, dt.datetime] = {}
         checkpoints: set[int] = set()

@@ -26,7 +26,8 @@ def is_uri(path: str) -> bool:
 def located(place: str) -> tuple[str, str]:
     """The scheme of a place and what follows it, as it is called there; a path of this machine is a ``file``.
 
-    delta-rs takes a URI for escaped, and escapes those that it gives. Who is not told ``my%20lake`` for ``my lake`` needs this.
+    delta-rs takes a URI for escaped, and escapes those that it gives. Who is not told ``my%20lake`` for ``my lake``
+    needs this.
     """
     scheme, is_uri, rest = place.partition("://")
     return (scheme, unquote(rest)) if is_uri else ("file", str(Path(place).absolute()))

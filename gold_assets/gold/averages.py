@@ -85,8 +85,8 @@ def _average(name: str) -> Column:
 def averaged_sql(rows: str, key: Mapping[str, str], averages: Mapping[str, str], aggregates: Mapping[str, str]) -> str:
     """The same as SQL over ``rows``, a SELECT. ``key``, ``averages`` and ``aggregates`` are expressions by name.
 
-    Beside each average is ``size_of_`` it, the mean size of its values, and ``leeway_of_`` it, by how much another order of the rows
-    may change it. Both are finite.
+    Beside each average is ``size_of_`` it, the mean size of its values, and ``leeway_of_`` it, by how much another
+    order of the rows may change it. Both are finite.
     """
     values = "".join(f", CAST({of} AS DOUBLE) AS {_quoted(name, 'value')}" for name, of in averages.items())
     held = "".join(f", {_held_sql(name)} AS {_quoted(name, 'held')}" for name in averages)

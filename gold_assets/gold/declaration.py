@@ -27,7 +27,8 @@ class Aggregate:
     """What SQL aggregates, where it is one aggregate and no more.
 
     Attributes:
-        function: ``sum``, ``count``, ``min``, ``max`` or ``avg``; with ``distinct``, as in ``count distinct``, where it takes each value once.
+        function: ``sum``, ``count``, ``min``, ``max`` or ``avg``; with ``distinct``, as in ``count distinct``, where it
+            takes each value once.
         of: what it is the aggregate of.
     """
 
@@ -66,12 +67,14 @@ class Value:
     """A value of a keyed table's rows, worked out once more: an aggregate over Silver's valid rows of a key and a date.
 
     Attributes:
-        silver: the aggregate, in SQL. Where it is ``avg(…)``, it is worked out by ``gold.averages``, and equality is not asked for.
+        silver: the aggregate, in SQL. Where it is ``avg(…)``, it is worked out by ``gold.averages``, and equality is
+            not asked for.
         gold: an aggregate over Gold's rows of the key, of which there must be one.
         counted_by: where it is an average, the value that counts what it is the average of.
 
-    By these a patch is checked: a sum, a count, a minimum, a maximum, or an average that is counted by another value is worked out
-    from what Gold had and what the new rows make. Where a value is anything else, dates are compared as a whole after a patch too.
+    By these a patch is checked: a sum, a count, a minimum, a maximum, or an average that is counted by another value is
+    worked out from what Gold had and what the new rows make. Where a value is anything else, dates are compared as a
+    whole after a patch too.
     """
 
     silver: Sql
@@ -142,11 +145,13 @@ class Table:
         description: what a row means, for an analyst.
         transformation: from the rows of Silver that feed the table to the table's.
         columns: the declared columns, in order. Where ``keeps_silver_columns``, Silver's columns come before them.
-        key: the columns whose values are unique and not NULL; empty where each row stands for one of Silver's. What new rows of
-            Silver change is added to a date where each other column says how it ``adds`` up; else the date is computed as a whole.
+        key: the columns whose values are unique and not NULL; empty where each row stands for one of Silver's. What new
+            rows of Silver change is added to a date where each other column says how it ``adds`` up; else the date is
+            computed as a whole.
         zorder_by: the columns OPTIMIZE clusters by.
         rows: which of Silver's rows feed the table: ``contract.valid_rows`` or ``contract.quarantined_rows``.
-        appends: whether, without a key, what new rows of Silver make is added to a date; else the date is computed as a whole.
+        appends: whether, without a key, what new rows of Silver make is added to a date; else the date is computed as a
+            whole.
         twin: the same in SQL, by which the table is compared with Silver; without it, it is not.
         numbers: by name, an aggregate over a date's rows, as it is plotted beside their count.
         first_rows: which rows are worth seeing first, as SQL's ORDER BY has it.

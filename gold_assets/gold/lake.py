@@ -105,7 +105,8 @@ class Lake:
     def refuse_another_silver(self, silver: Silver, opened: Mapping[str, DeltaTable | None] | None = None) -> None:
         """Raise ``UserError`` where the tables, as they are ``opened`` by name, were made from another Silver, in another place.
 
-        Another table in the same place is a Silver that was made anew, and the same table in another place a lake that was moved.
+        Another table in the same place is a Silver that was made anew, and the same table in another place a lake that
+        was moved.
         """
         opened = {table.name: self.open(table) for table in self.tables} if opened is None else opened
         with ThreadPoolExecutor(max_workers=max(len(opened), 1)) as pool:

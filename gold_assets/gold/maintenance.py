@@ -49,7 +49,8 @@ class Maintained:
         deleted: the files that VACUUM deleted, by their paths below the table.
         bytes_freed: their size.
         retention_hours: how far back VACUUM kept the files of older versions.
-        held_back: which older files or commits were kept as well, since a publication needs them; empty where none were.
+        held_back: which older files or commits were kept as well, since a publication needs them; empty where none
+            were.
         seconds: how long all of that took.
     """
 
@@ -107,9 +108,9 @@ def maintain(
         dates: look at these dates only, by default at all. Of them, those are ordered whose files changed since they
             were last ordered and that lie before ``today`` (UTC).
         zorder: compact those dates and cluster them by the table's ``zorder_by``.
-        vacuum: delete the files that no version within the retention needs, nor the newest publication or one of the last
-            week. The table's own retention property is raised to ``retention_hours`` where it is shorter, and counts where
-            it is longer.
+        vacuum: delete the files that no version within the retention needs, nor the newest publication or one of the
+            last week. The table's own retention property is raised to ``retention_hours`` where it is shorter, and
+            counts where it is longer.
         retention_hours: below 168 only with ``allow_short_retention``, since readers and time travel lose their files.
         dry_run: change nothing; the result says what would be ordered and deleted.
 

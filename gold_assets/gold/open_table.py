@@ -44,10 +44,10 @@ def open_or_create(
 ) -> dict[str, DeltaTable]:
     """The Delta tables by name, each with a column for every one that Silver lends it.
 
-    Creates a table with its schema where nothing is there, adds the columns and fields that Silver has gained, and widens those
-    whose types it has widened; what it has changed otherwise stays in Silver, as ``left_in_silver`` says. Raises
-    ``UserError`` where a place holds something else, or a column of another type, before it changes any of them; ``accept`` may refuse
-    what is there until then.
+    Creates a table with its schema where nothing is there, adds the columns and fields that Silver has gained, and
+    widens those whose types it has widened; what it has changed otherwise stays in Silver, as ``left_in_silver`` says.
+    Raises ``UserError`` where a place holds something else, or a column of another type, before it changes any of them;
+    ``accept`` may refuse what is there until then.
     """
     fields = {table.name: declared_fields(table, silver_fields) for table in tables}
     with ThreadPoolExecutor() as pool:

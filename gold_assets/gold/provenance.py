@@ -1,8 +1,8 @@
 """Which Silver version each date of a table was made from, and how: stamped on its commits, read from the table's log.
 
-Log clean-up takes commits, and what a date was made from must be known for as long as the date is there. So every now and then a
-commit carries a summary: what each date was made from, up to a version of the table. Whoever reads the log backwards stops at the
-newest summary.
+Log clean-up takes commits, and what a date was made from must be known for as long as the date is there. So every now
+and then a commit carries a summary: what each date was made from, up to a version of the table. Whoever reads the log
+backwards stops at the newest summary.
 """
 
 import dataclasses
@@ -37,7 +37,8 @@ class MadeFrom:
     Attributes:
         silver_table_id, silver_version, silver_commit: the Silver table's id, its version, and the fingerprint of that one's commit.
         table_version: the version of the table that the refresh made.
-        refresh_id: of that commit; empty where none is known, and a check has found that the rows are those of that Silver.
+        refresh_id: of that commit; empty where none is known, and a check has found that the rows are those of that
+            Silver.
         code_version: of the transformation.
         renamed: Silver's columns that have another name here, by Silver's name.
         patches: how many refreshes in a row, up to this one, added to the rows that were there; 0 where it computed them all.
@@ -67,8 +68,8 @@ class Stamp:
 
     Attributes:
         refresh_id: unlike any other's.
-        silver_version, silver_table_id, silver_commit, code_version, renamed, patches, appended, by, silver_uri: as ``MadeFrom`` has
-            them.
+        silver_version, silver_table_id, silver_commit, code_version, renamed, patches, appended, by, silver_uri: as
+            ``MadeFrom`` has them.
         since: the Silver version that the rows before were made from, where they were added to.
         on_version: the table's version that the refresh began from.
         dates: those whose rows it made, of which the above is true.
@@ -169,8 +170,8 @@ class Summary:
 def made_from(table: DeltaTable, dates: Collection[dt.date | None]) -> Made:
     """For each of the ``dates`` the Silver that the last refresh of it read; the rows without a date are date None.
 
-    A date that was never refreshed is not there, nor one whose refresh the log tells no more. Reads the log backwards, to the
-    newest summary and no further than needed.
+    A date that was never refreshed is not there, nor one whose refresh the log tells no more. Reads the log backwards,
+    to the newest summary and no further than needed.
     """
     return _read(table, set(dates))[0]
 

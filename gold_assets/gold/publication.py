@@ -4,8 +4,8 @@ Delta has no commit over several tables. A publication is a row of a small Delta
 and the rows of earlier ones stay, so that what was read on a day can be told. An attempt to publish that found a date
 wrong is a row too: the next attempt need not look again at what it found right.
 
-Rows are numbered, and the numbers order them: a clock may be wrong. A lake may be copied with its publications: its tables are where
-the lake says, and else where they were seen from the table of publications.
+Rows are numbered, and the numbers order them: a clock may be wrong. A lake may be copied with its publications: its
+tables are where the lake says, and else where they were seen from the table of publications.
 """
 
 import dataclasses
@@ -90,7 +90,8 @@ class Publication:
         run_id: Dagster's, empty elsewhere.
         failures: what was found wrong; then it is no publication, but an attempt at one.
         held_since: when the first of such attempts was, of those since a publication.
-        dates_behind: those outside the window of partitions that lack rows of ``silver_version``, which nobody keeps true.
+        dates_behind: those outside the window of partitions that lack rows of ``silver_version``, which nobody keeps
+            true.
     """
 
     at: dt.datetime
@@ -164,8 +165,8 @@ class Publication:
 class Publications:
     """The table of publications at ``uri``, as it is when it is opened; it may not be there yet.
 
-    The tables that it names are at the ``places`` of the lake, and where it names none, beside it as they were when it named them.
-    Raises ``UserError`` where something else is there.
+    The tables that it names are at the ``places`` of the lake, and where it names none, beside it as they were when it
+    named them. Raises ``UserError`` where something else is there.
     """
 
     def __init__(self, uri: str, places: Mapping[str, str] | None = None) -> None:
@@ -268,7 +269,8 @@ def _utc(moment: dt.datetime) -> str:
 def move_on(uri: str, places: Mapping[str, str]) -> None:
     """Publish newer versions of the same rows, which maintenance leaves: a publication that nothing follows must not grow old.
 
-    Where the last attempt to publish was held back, the publication stays as it is. ``uri`` is the place of the table of publications.
+    Where the last attempt to publish was held back, the publication stays as it is. ``uri`` is the place of the table
+    of publications.
     """
 
     def attempt() -> None:

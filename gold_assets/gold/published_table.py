@@ -19,8 +19,8 @@ class PublishedTable:
 
     Attributes:
         id: another one where the table is made anew.
-        fingerprint: of the commit that made its rows, another one where the table was put back to an older state and written on; empty
-            where that is not known.
+        fingerprint: of the commit that made its rows, another one where the table was put back to an older state and
+            written on; empty where that is not known.
     """
 
     name: str

@@ -67,9 +67,9 @@ def refresh(
     dates: a reader sees a date before or after. The tables are written side by side. Rows of Silver without a date belong to no
     date: whenever the quarantine is refreshed they are.
 
-    Raises ``UserError`` before anything is written where Silver or a table's place is not what it must be, or where a table
-    was made from another Silver in another place; and where a write fails: what was committed by then is whole, and the
-    same refresh again completes it.
+    Raises ``UserError`` before anything is written where Silver or a table's place is not what it must be, or where a
+    table was made from another Silver in another place; and where a write fails: what was committed by then is whole,
+    and the same refresh again completes it.
     """
     started = time.perf_counter()
     wanted = sorted(set(map(as_date, dates)))

@@ -4,9 +4,9 @@ The stream is the clock and the checkpoint. Delta's source moves its offset with
 OPTIMIZE: appends, and with ``skipChangeCommits`` also updates, deletes of whole days and rows that moved to another
 date, so each of them is in a batch. The batch's rows are never read. Which dates it touched is in Silver's log, between
 the offset of the batch before and Silver's newest version; where there is no batch before, every date is touched, and
-where the log no longer reaches back to it the stream says so. A batch that crashed has no commit in the checkpoint and is
-done again. Where Silver's columns change in a way that no stream goes past, the stream starts over by itself: what each date was
-made from, and so what it lacks, is in Gold's own commits.
+where the log no longer reaches back to it the stream says so. A batch that crashed has no commit in the checkpoint and
+is done again. Where Silver's columns change in a way that no stream goes past, the stream starts over by itself: what
+each date was made from, and so what it lacks, is in Gold's own commits.
 """
 
 import datetime as dt

@@ -29,8 +29,9 @@ def user_spend_summary(transactions: DataFrame) -> DataFrame:
 def product_usage_metrics(transactions: DataFrame) -> DataFrame:
     """Average usage_cost_ratio per product per day.
 
-    Columns: product_id as in Silver, avg_usage_cost_ratio double (NULL where no row has a ratio), rated_count bigint (rows
-    with a ratio), transaction_count bigint, event_date date. The average does not depend on the order of the rows either.
+    Columns: product_id as in Silver, avg_usage_cost_ratio double (NULL where no row has a ratio), rated_count bigint
+    (rows with a ratio), transaction_count bigint, event_date date. The average does not depend on the order of the rows
+    either.
     """
     return averaged(
         transactions,

@@ -41,9 +41,10 @@ def vacuum(
 ) -> tuple[int, dict[str, int], str]:
     """Delete the files of the table ``name`` that no version of the last ``hours``, and none that is published, needs.
 
-    Returns the retention, which the table's own property raises; the size of each file that was, or would be, deleted by its path
-    below the table; and, where the newest of the ``publications`` needs older files, or one cannot be opened, that in a sentence.
-    Raises ``UserError`` before it deletes anything where another Delta table lies below this one.
+    Returns the retention, which the table's own property raises; the size of each file that was, or would be, deleted
+    by its path below the table; and, where the newest of the ``publications`` needs older files, or one cannot be
+    opened, that in a sentence. Raises ``UserError`` before it deletes anything where another Delta table lies below
+    this one.
     """
     stored = _stored_files(delta_table)
     if hours >= RETENTION_HOURS:
@@ -70,7 +71,8 @@ def vacuum(
 def clean_log(name: str, delta_table: DeltaTable, publications: Sequence[Publication]) -> str:
     """Take what has expired from the log of the table ``name``, but nothing that tells what a date was made from.
 
-    Where one of the ``publications`` would lose its version, nothing is taken; returns that in a sentence, else an empty one.
+    Where one of the ``publications`` would lose its version, nothing is taken; returns that in a sentence, else an
+    empty one.
     """
     hours = _hours(delta_table, LOG_RETENTION, LOG_RETENTION_HOURS)
     kept_from = DeltaLog(delta_table).kept_from(dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=hours))

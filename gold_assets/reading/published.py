@@ -111,8 +111,9 @@ def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" 
 
     Args:
         at: an aware datetime, or ISO text, which is in UTC where it names no zone.
-        lake: a lake, or the place of its table of publications, a path or a URI; by default that of the settings, which are
-            read as the command ``gold`` reads them: from a file ``.env`` in the working directory, or else the environment.
+        lake: a lake, or the place of its table of publications, a path or a URI; by default that of the settings, which
+            are read as the command ``gold`` reads them: from a file ``.env`` in the working directory, or else the
+            environment.
 
     Raises ``UserError`` where nothing is published, or nothing was by then.
     """

@@ -63,14 +63,15 @@ class MadeFromSilver(Protocol):
 class SilverChanges:
     """What the commits of Silver changed, up to a version of it: the one answer, for whoever asks what has changed since.
 
-    A commit changes the dates of the files that it adds and removes. Only add and remove actions that change data count:
-    appends, updates, deletes, deletion vectors, restores, and rows that move to another date do; OPTIMIZE, VACUUM and
-    checkpoints do not. A commit changes every date where a column is renamed, dropped, of another type, or taken from
-    elsewhere in the files, where Silver is partitioned by other columns, and where nothing tells which dates are in one of
-    its files. New columns, properties, constraints, comments and the high-water mark of an IDENTITY column change none.
+    A commit changes the dates of the files that it adds and removes. Only add and remove actions that change data
+    count: appends, updates, deletes, deletion vectors, restores, and rows that move to another date do; OPTIMIZE,
+    VACUUM and checkpoints do not. A commit changes every date where a column is renamed, dropped, of another type, or
+    taken from elsewhere in the files, where Silver is partitioned by other columns, and where nothing tells which dates
+    are in one of its files. New columns, properties, constraints, comments and the high-water mark of an IDENTITY
+    column change none.
 
-    The log is read backwards, each commit once, as far as the questions need. It is read no further than log clean-up has cut
-    it: what changed before is not known then.
+    The log is read backwards, each commit once, as far as the questions need. It is read no further than log clean-up
+    has cut it: what changed before is not known then.
     """
 
     def __init__(self, silver: Silver, to: int | None = None) -> None:
@@ -100,7 +101,8 @@ class SilverChanges:
     def foreign(self, made: MadeFromSilver) -> str:
         """Why no commit of this Silver tells what has changed since something was made; empty where they may tell.
 
-        It was made from another table, or from a version that this one does not have since it was put back to an older state.
+        It was made from another table, or from a version that this one does not have since it was put back to an older
+        state.
         """
         if made.silver_table_id != self._silver.table_id:
             return "made from another Silver table"

@@ -33,10 +33,11 @@ class Column:
     ``made_from`` names the columns of Silver that its values come from. Where ``keeps_type``, its type is that of the one it is
     made from, and ``type`` says in words which that may be.
 
-    ``adds`` says what becomes of the values that the rows of a key had and those that new rows of Silver make: ``sum`` and ``count``
-    are added up, of ``min`` and ``max`` one is kept, and an ``average`` is weighed by ``counted_by``, the column that counts what
-    it is the average of. None where that cannot be told from the two values, as of a count of distinct users or a median; and where
-    a value may be NaN, of which engines do not agree whether it is the largest: the contract keeps it from its own columns only.
+    ``adds`` says what becomes of the values that the rows of a key had and those that new rows of Silver make: ``sum``
+    and ``count`` are added up, of ``min`` and ``max`` one is kept, and an ``average`` is weighed by ``counted_by``, the
+    column that counts what it is the average of. None where that cannot be told from the two values, as of a count of
+    distinct users or a median; and where a value may be NaN, of which engines do not agree whether it is the largest:
+    the contract keeps it from its own columns only.
     """
 
     name: str

@@ -32,8 +32,8 @@ class Silver:
     Whatever is read of it has the names that ``columns`` gives, and an event_date that is a date that Python knows.
 
     Attributes:
-        commit: the fingerprint of the commit that made this version, taken before anything else was read of it; empty where log
-            clean-up has taken that.
+        commit: the fingerprint of the commit that made this version, taken before anything else was read of it; empty
+            where log clean-up has taken that.
         dates_kept_at: a place for what is read of the dates in its files, where it is to outlast the process.
     """
 
