@@ -45,7 +45,9 @@ def versions_of(lake: Lake, tables: Sequence[Table], named: str) -> Versions:
                 f"The version {named} is that of one table, and {len(tables)} are asked about: name one with --table, or a moment."
             )
         newest = lake.open(tables[0])
-        if newest is not None and int(named) > newest.version():
+        if newest is None:
+            return Versions(f"version {named}", {tables[0].name: None})
+        if int(named) > newest.version():
             raise UserError(
                 f"{tables[0].name} has no version {named}, its newest is {newest.version()}: ask for one up to that, or for now."
             )

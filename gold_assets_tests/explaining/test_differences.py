@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import io
 import json
+import shutil
 import time
 from decimal import Decimal
 
@@ -101,6 +102,11 @@ def test_a_version_that_is_none_is_one_sentence(
 ) -> None:
     told = said(capsys, "diff", *arguments, exit_code=2)
     assert sentence in told and "\n" not in told
+
+
+def test_no_version_is_too_large_for_a_table_that_is_not_there(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(lake.places[SPEND])
+    assert "nothing changed" in said(capsys, "diff", "--from", "9" * 20, "--table", SPEND)
 
 
 def test_averages_that_a_recompute_rounds_otherwise_are_no_change(
