@@ -154,7 +154,15 @@ class SailEngine:
 
     def _copy(self, table: DeltaTable, on: RowsOn | None) -> DataFrame:
         """The rows as delta-rs reads them, in files which are there as long as they or something made from them is."""
-        schema = arrow_schema(table)
+        try:
+            return self._copy_as(pa.schema(table.schema().to_arrow()), table, on)
+        except OSError as error:
+            if not isinstance(error.__cause__, pa.ArrowInvalid):
+                raise
+        # Texts too large for these types. Not at once, for functions of Sail 0.7 such as replace pass over the larger ones.
+        return self._copy_as(arrow_schema(table), table, on)
+
+    def _copy_as(self, schema: pa.Schema, table: DeltaTable, on: RowsOn | None) -> DataFrame:
         columns = ", ".join(map(DATAFUSION.name, schema.names))
         where = "" if on is None else f" WHERE {on.sql(DATAFUSION)}"
         scratch = tempfile.mkdtemp(dir=self._scratch_folder())
