@@ -1,9 +1,7 @@
 """That what Silver has changed has reached the tables, all of them, in time."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator
-
-from deltalake import DeltaTable
+from collections.abc import Iterator
 
 from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, listed
 from gold_assets.checks.inspection import Inspection
@@ -17,7 +15,7 @@ _DAY = dt.timedelta(days=1)
 
 
 def one_silver_version(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
-    held = {date for other in inspection.lake.tables for date in _held(inspection.gold(other))}
+    held = {date for other in inspection.lake.tables for date in inspection.held(other)}
     for date in inspection.dates:
         sources = {other.name: inspection.made_from[other.name].get(date) for other in inspection.lake.tables}
         numbers: dict[str, Number | str] = {
@@ -25,7 +23,7 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
         }
         unknown = [name for name, source in sources.items() if source is None]
         open_since: list[str] = []
-        if len({source and source.silver_version for source in sources.values()}) > 1:
+        if len({source and (source.silver_table_id, source.silver_version) for source in sources.values()}) > 1:
             open_since = [
                 other.name
                 for other in inspection.lake.tables
@@ -38,7 +36,7 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
             versions.add(inspection.silver.version)
             doubts = [f"No refresh of {', '.join(unknown)} is in the log"] if unknown else []
             if open_since:
-                doubts.append(f"Silver's log no longer tells what came after that of {', '.join(open_since)}")
+                doubts.append(f"The logs leave open which rows of Silver are in {', '.join(open_since)}")
             doubt = (
                 f" {', and '.join(doubts)}: by reconciles they hold Silver's newest version, "
                 f"{inspection.silver.version}, or fail."
@@ -71,7 +69,7 @@ def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
     behind: dict[dt.date, list[str]] = {}
     unknown: set[dt.date] = set()
     for table in inspection.lake.tables:
-        held = _held(inspection.gold(table))
+        held = inspection.held(table)
         for date in inspection.dates:
             source = inspection.made_from[table.name].get(date)
             if _is_held_against_the_newest(table, date, inspection) and (source is not None or date in held):
@@ -122,9 +120,7 @@ def yesterday_is_there(table: Table, inspection: Inspection, check: Check) -> It
 def _is_held_against_the_newest(table: Table, date: dt.date, inspection: Inspection) -> bool:
     """Whether reconciles tells what the logs do not: which rows of Silver the date holds."""
     source = inspection.made_from[table.name].get(date)
-    return inspection.leaves_open(source) and inspection.basis(table, date).version == inspection.silver.version
-
-
-def _held(gold: DeltaTable | None) -> Collection[dt.date | None]:
-    """The dates of which a table has rows."""
-    return () if gold is None else FileDates(gold).dates()
+    return (
+        inspection.leaves_open(table, date, source)
+        and inspection.basis(table, date).version == inspection.silver.version
+    )

@@ -67,6 +67,7 @@ class Inspection:
         self._silver_versions: dict[int, Silver | None] = {}
         self._reconciled: dict[str, dict[dt.date | None, Reconciled]] = defaultdict(dict)
         self._changes: dict[int, SilverChanges] = {}
+        self._held: dict[str, frozenset[dt.date | None]] = {}
         self._counts: dict[tuple[int, dt.date | None], SilverCounts] = {}
 
     @cached_property
@@ -122,15 +123,33 @@ class Inspection:
         version = source.silver_version
         if version >= newest or self.silver_changes.changed_after(date, version) is False:
             return Basis(newest)
+        if not self.silver_changes.gap_after(version) and self.silver_changes.may_have_changed_after(date, version):
+            return Basis(
+                newest, f"nothing tells whether Silver changed it after version {version}, which it was made from"
+            )
         if self._silver_at(version) is None:
             return Basis(newest, f"Silver version {version}, which it was made from, cannot be opened any more")
         return Basis(version)
 
-    def leaves_open(self, source: MadeFrom | None) -> bool:
-        """Whether the logs do not tell which rows of Silver a date that was made from this holds."""
+    def leaves_open(self, table: Table, date: dt.date | None, source: MadeFrom | None) -> bool:
+        """Whether the logs do not tell which rows of Silver a date of the table, which was made from this, holds.
+
+        Nor do they where it was made from another Silver and has no rows: none may be right in this one too.
+        """
         if source is None:
             return True
-        return not self.silver_changes.foreign(source) and bool(self.silver_changes.gap_after(source.silver_version))
+        if source.silver_table_id != self.silver.table_id:
+            return date not in self.held(table)
+        if self.silver_changes.foreign(source):
+            return False
+        return self.silver_changes.may_have_changed_after(date, source.silver_version)
+
+    def held(self, table: Table) -> Collection[dt.date | None]:
+        """The dates that the table has files for."""
+        if table.name not in self._held:
+            gold = self.gold(table)
+            self._held[table.name] = frozenset() if gold is None else frozenset(FileDates(gold).dates())
+        return self._held[table.name]
 
     def counts(self, version: int, dates: Collection[dt.date | None]) -> Mapping[dt.date | None, SilverCounts]:
         """Silver's rows and broken rows by date at ``version``."""

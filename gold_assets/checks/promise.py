@@ -13,7 +13,6 @@ from deltalake.exceptions import DeltaError
 from gold_assets.checks.inspection import Inspection
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import reason
-from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.provenance import Made, MadeFrom, made_from, note_verified
 from gold_assets.gold.publication import Publication
@@ -59,7 +58,9 @@ class Holdings:
         }
         self._doubtful = {
             table.name: {
-                date for date in self._asked_of(table) if inspection.leaves_open(self._sources[table.name].get(date))
+                date
+                for date in self._asked_of(table)
+                if inspection.leaves_open(table, date, self._sources[table.name].get(date))
             }
             for table in inspection.lake.tables
         }
@@ -175,8 +176,7 @@ class Holdings:
 
     @cached_property
     def _held(self) -> set[dt.date | None]:
-        """The dates of which a table has rows."""
-        return {date for table in self._inspection.lake.tables for date in FileDates(self._opened(table)).dates()}
+        return {date for table in self._inspection.lake.tables for date in self._inspection.held(table)}
 
     def _opened(self, table: Table) -> DeltaTable:
         gold = self._inspection.gold(table)

@@ -89,6 +89,8 @@ class SilverChanges:
         self._partitions: dict[tuple[tuple[str, Any], ...], Mapping[str, Any]] = {}
         """The values of each, once for all its files."""
         self._everywhere: dict[int, str] = {}
+        self._untold: dict[int, str] = {}
+        """Why it is not known which dates a version changed."""
         self._fingerprints: dict[int, str] = {}
         self._metadata: tuple[int, _Meaning] | None = None
         """The oldest that was read whose version is not yet held against the one before."""
@@ -127,7 +129,15 @@ class SilverChanges:
     def everywhere_after(self, version: int) -> Mapping[int, str]:
         """The versions after ``version`` that changed, or may have changed, the rows of every date, newest first; and why."""
         self._read_to(version)
-        return {at: self._everywhere[at] for at in sorted(self._everywhere, reverse=True) if at > version}
+        found = self._untold | self._everywhere
+        return {at: found[at] for at in sorted(found, reverse=True) if at > version}
+
+    def may_have_changed_after(self, date: dt.date | None, version: int) -> bool:
+        """Whether the date's rows are not known to have changed after ``version``, nor to be the same."""
+        if self.gap_after(version):
+            return True
+        is_changed = bool(self._known_files(date, version)) or any(at > version for at in self._everywhere)
+        return not is_changed and any(at > version for at in self._untold)
 
     def dates_after(self, version: int) -> set[dt.date | None]:
         """The dates of the files that were added or removed after ``version``; rows without a date are date None."""
@@ -199,7 +209,7 @@ class SilverChanges:
             for date in dates:
                 self._files.setdefault(date, []).append(change)
         if (path := commit.of_unknown_date) is not None:
-            self._everywhere[version] = (
+            self._untold[version] = (
                 f"neither the log nor the file tells which dates {path} holds, which version {version} added or removed"
             )
         if commit.metadata is not None:

@@ -17,6 +17,7 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, Outcome, publish
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.kept_dates import kept_dates
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
@@ -27,6 +28,7 @@ from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.corruptions import DATES, HIGH_RISK, ON_TUESDAY, QUARANTINE, SPEND, USAGE
 from gold_assets_tests.silver_changes import swap_two_columns
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import SCHEMA as SILVER_SCHEMA
 
 pytestmark = pytest.mark.sail
 
@@ -407,6 +409,49 @@ def test_a_date_outside_the_window_that_was_made_from_another_silver_is_named(la
     refresh(lake, engine, [TUESDAY, WEDNESDAY])
     published = publish(lake, narrow).publication
     assert published is not None and (published.silver_version, published.dates_behind) == (newest, (MONDAY,))
+
+
+def test_a_date_that_is_empty_in_one_table_as_in_the_silver_before_holds_nothing_back(
+    lake: Lake, engine: Engine
+) -> None:
+    thursday = WEDNESDAY + dt.timedelta(days=1)
+    limits = Limits(MONDAY, thursday)
+    refresh(lake, engine, [*DATES, thursday])  # of which Silver has no row
+    shutil.rmtree(lake.silver)
+    newest = max(append(lake, date) for date in DATES)
+    refresh(lake, engine, DATES)
+    must_publish(publish(lake, limits))
+    refresh(lake, engine, [thursday], tables=lake.named([SPEND, QUARANTINE]))
+    inspection = Inspection(lake, [thursday], limits)
+    outcome = publish(lake, limits, Checked(inspection, list(run(gold_checks(lake.tables), inspection))))
+    must_publish(outcome)
+    assert outcome.publication is not None and outcome.publication.silver_version == newest
+
+
+def test_dates_of_which_nothing_tells_whether_silver_changed_them_are_held_against_its_newest_version(
+    lake: Lake, engine: Engine, tmp_path: Path
+) -> None:
+    flat = replace(
+        lake,
+        silver=f"{tmp_path}/flat/silver",
+        places={name: f"{tmp_path}/flat/{name}" for name in lake.places},
+        published=f"{tmp_path}/flat/published",
+    )
+    no_statistics = {"delta.dataSkippingNumIndexedCols": "0"}
+    rows = pa.Table.from_pylist([row(event_date=date) for date in (MONDAY, WEDNESDAY)], SILVER_SCHEMA)
+    write_deltalake(flat.silver, rows, configuration=no_statistics)
+    refresh(flat, engine, DATES)
+    write_deltalake(flat.silver, rows, mode="append")
+    refresh(flat, engine, [TUESDAY], tables=flat.named([SPEND]))
+    silver = DeltaTable(flat.silver)
+    silver.delete("event_date = DATE '2024-01-01'")
+    silver.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    refresh(flat, engine, [MONDAY, WEDNESDAY])
+    newest = DeltaTable(flat.silver).version()
+    kept_dates.cache_clear()  # what was read of files that are gone
+    outcome = publish(flat, LIMITS, of_step(flat, DATES, patches=False))
+    must_publish(outcome)
+    assert outcome.publication is not None and outcome.publication.silver_version == newest
 
 
 def test_the_published_silver_version_is_found_again_where_silver_s_log_is_cut_meanwhile(
