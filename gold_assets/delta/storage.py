@@ -29,6 +29,8 @@ def located(place: str) -> tuple[str, str]:
     delta-rs takes a URI for escaped, and escapes those that it gives. Who is not told ``my%20lake`` for ``my lake``
     needs this.
     """
+    if place.startswith("file:/") and not place.startswith("file://"):  # as Java writes it
+        return "file", unquote(place.removeprefix("file:"))
     scheme, is_uri, rest = place.partition("://")
     return (scheme, unquote(rest)) if is_uri else ("file", str(Path(place).absolute()))
 

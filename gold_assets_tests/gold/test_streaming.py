@@ -226,6 +226,8 @@ def test_without_its_checkpoint_the_stream_refreshes_every_date_of_silver_and_of
 
 
 def test_a_silver_made_anew_is_one_sentence_and_a_new_checkpoint_loses_nothing(drained: Stream) -> None:
+    append(drained.lake)
+    drained.drain()  # from Silver in its own place
     shutil.rmtree(drained.lake.silver)
     write_silver(drained.lake, [row(user_id="other", event_date=WEDNESDAY)])
     before = drained.versions()
