@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -75,10 +75,19 @@ class AskedRuns:
         self.asked: list[Asked] = []
         self.waits: list[str] = []
         self.failures: list[str] = []
-        for (versions, attempt), together in itertools.groupby(asked, lambda each: (each.versions, each.attempt)):
-            records = _records(instance, _tags(table_id, versions, attempt))
-            for each in together:
-                self._look(each, [record for record in records if range_of(record.dagster_run) == each.dates])
+        asked = list(asked)
+        tags = [_tags(table_id, each.versions, each.attempt) for each in asked]
+        any_of = {name: sorted({each[name] for each in tags}) for name in (TABLE_TAG, VERSIONS_TAG, ATTEMPT_TAG)}
+        records = _records(instance, any_of) if asked else []
+        for each, own in zip(asked, tags, strict=True):
+            self._look(
+                each,
+                [
+                    record
+                    for record in records
+                    if own.items() <= record.dagster_run.tags.items() and range_of(record.dagster_run) == each.dates
+                ],
+            )
 
     def _look(self, asked: Asked, records: Sequence[dg.RunRecord]) -> None:
         """By the runs of the range, those that people have re-executed among them: they keep the tags."""
@@ -163,7 +172,7 @@ def bridged(dates: Iterable[dt.date], most: int) -> list[Range]:
     return [(ranges[start][0], ranges[end - 1][1]) for start, end in itertools.pairwise(cuts) if start < end]
 
 
-def _records(instance: dg.DagsterInstance, tags: dict[str, str]) -> Sequence[dg.RunRecord]:
+def _records(instance: dg.DagsterInstance, tags: Mapping[str, str | Sequence[str]]) -> Sequence[dg.RunRecord]:
     return instance.get_run_records(dg.RunsFilter(tags=tags))
 
 

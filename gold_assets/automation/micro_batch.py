@@ -280,9 +280,8 @@ def _was_only_written_to(place: str, before: CommitFile | None, end: CommitFile 
     """Whether a table holds what it held when its log ended ``before``, and what was committed since."""
     if before is None or before == end:
         return True
-    if end is None or end_after(place, before) is None:
+    if end is None or (log := DeltaLog(place)).file_of(before.version) != before:
         return False
-    log = DeltaLog(place)
     return not any(
         log.commit(version).info.get("operation") == "RESTORE" for version in range(before.version + 1, end.version + 1)
     )

@@ -1,6 +1,5 @@
 """What a publication promises: the newest version of Silver whose rows every date holds, and what it does not promise."""
 
-import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Collection, Mapping
@@ -152,14 +151,15 @@ class Holdings:
         for date in compared:
             if inspected.basis(table, date).version == silver.version:
                 source = self._sources[table.name].get(date)
-                if source is None:
-                    table_version, renamed = self._opened(table).version(), dict(silver.columns.renamed)
-                    source = MadeFrom("", 0, "", table_version, "", table.code_version, renamed)
-                found[date] = dataclasses.replace(
-                    source,
-                    silver_table_id=silver.table_id,
-                    silver_version=silver.version,
-                    silver_commit=silver.commit,
+                found[date] = MadeFrom(
+                    silver.table_id,
+                    silver.version,
+                    silver.commit,
+                    table_version=self._opened(table).version() if source is None else source.table_version,
+                    refresh_id="",
+                    code_version=table.code_version if source is None else source.code_version,
+                    renamed=dict(silver.columns.renamed) if source is None else source.renamed,
+                    overwritten_in=None if source is None else source.overwritten_in,
                     silver_uri=silver.uri,
                 )
         return found

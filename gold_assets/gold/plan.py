@@ -77,8 +77,8 @@ class Planner:
             return Step("current", f"made from version {made.silver_version}", made)
         if gap := self._changes.gap_after(made.silver_version):
             return Step("recomputed", f"made from version {made.silver_version} of Silver, and {gap}", made)
-        if reason := self._changes.every_date_after(made.silver_version):
-            return Step("recomputed", reason, made)
+        if everywhere := self._changes.everywhere_after(made.silver_version):
+            return Step("recomputed", next(iter(everywhere.values())), made)
         files = self._changes.files_after(date, made.silver_version)
         if not files:
             return Step("current", f"made from version {made.silver_version}, unchanged since", made)

@@ -251,7 +251,8 @@ class Checkpoint:
                 entries = self._files().get_file_info(pafs.FileSelector(folder, allow_not_found=True))
         except TableNotFoundError:
             return []  # a local folder that is not there yet
-        return [entry.base_name for entry in entries if entry.base_name[0] not in "._"]
+        # An object store names the folder itself too, with no base name.
+        return [name for entry in entries if (name := entry.base_name) and not name.startswith((".", "_"))]
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
