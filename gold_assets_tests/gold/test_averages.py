@@ -1,5 +1,6 @@
 """Averages do not depend on the order of the rows, nor on the engine, and are the exact ones but for the last bit."""
 
+import math
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,13 @@ LARGEST = sys.float_info.max
 Values = Mapping[str, Sequence[float | None]]
 
 in_lanes = st.just(0.0) | st.just(-0.0) | st.floats(2.0**-44, 2.0**32, exclude_max=True)
-few_in_lanes = st.lists(st.none() | in_lanes | in_lanes.map(lambda x: -x), min_size=1, max_size=12)
+of_one_size = st.integers(-96, -21).flatmap(
+    lambda place: st.lists(
+        st.integers(2**52, 2**53 - 1).map(lambda bits: math.ldexp(bits | 1, place)), min_size=2, max_size=12
+    )
+)
+"""Of 53 bits each, so that a sum of doubles is rounded, otherwise in another order."""
+few_in_lanes = st.lists(st.none() | in_lanes | in_lanes.map(lambda x: -x), min_size=1, max_size=12) | of_one_size
 few_of_any_size = st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=12)
 
 
