@@ -18,7 +18,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
 from gold_assets_tests import silver_changes
-from gold_assets_tests.conftest import ENGINE, lake_in
+from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
     TUESDAY,
@@ -131,7 +131,7 @@ changes = st.one_of(
 followed = st.one_of(st.just(DATES), st.just(DATES), st.just(DATES), st.lists(on, unique=True), st.none())
 
 
-@settings(max_examples=EXAMPLES if ENGINE == "sail" else EXAMPLES // 2)
+@settings(max_examples=EXAMPLES * 5 // 8)
 @given(
     first=rows,
     history=st.lists(st.tuples(changes, followed), min_size=6, max_size=12),

@@ -157,11 +157,9 @@ def first_rows(lake: Lake) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_gold_is_true_after_every_drain_in_any_order_of_changes(drained: Stream, seed: int) -> None:
-    chance = random.Random(seed)
+def test_gold_is_true_after_every_drain_in_any_order_of_changes(drained: Stream) -> None:
+    chance = random.Random(1)
     changes = chance.sample(CHANGES, len(CHANGES))
-    print("seed", seed, [change.__name__ for change in changes])
     assert_gold_is_true(drained.lake)
     while changes:
         for _ in range(chance.randint(1, 3)):
