@@ -106,15 +106,13 @@ CASES = {
     "whole numbers, floats": replace(PLAIN, key="{}", amount="3").with_columns(
         user_id="BIGINT", product_id="SMALLINT", amount="BIGINT", usage_cost_ratio="FLOAT"
     ),
-    "floats, decimals, names that the tables and Spark need": replace(
+    "floats, decimals, names that the tables need": replace(
         PLAIN,
-        more=", false, 'none', named_struct('file_path', 'landing/1.csv', 'file_name', '1.csv')",
+        more=", false, 'none'",
         ours="user_id, product_id, amount, usage_cost_ratio, risk_level, event_date, "
-        "is_high_risk AS silver_is_high_risk, Violations AS silver_Violations, _metadata",
+        "is_high_risk AS silver_is_high_risk, Violations AS silver_Violations",
     ).with_columns(
-        amount="FLOAT",
-        usage_cost_ratio="DECIMAL(9,3)",
-        event_date="DATE, is_high_risk BOOLEAN, Violations STRING, _metadata STRUCT<file_path:STRING,file_name:STRING>",
+        amount="FLOAT", usage_cost_ratio="DECIMAL(9,3)", event_date="DATE, is_high_risk BOOLEAN, Violations STRING"
     ),
     "timestamps, capitals": replace(
         PLAIN,

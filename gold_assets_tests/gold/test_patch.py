@@ -291,6 +291,13 @@ def test_a_new_column_of_silver_is_patched_over(lake: Lake, engine: Engine) -> N
     assert said(lake, engine, TUESDAY, RISK).startswith("current")
 
 
+def test_a_column_of_silver_with_a_name_that_spark_has_for_files_is_patched_over(lake: Lake, engine: Engine) -> None:
+    """As Databricks' Auto Loader leaves it in a table."""
+    of_files = with_type("_metadata", pa.struct([("file_path", pa.string()), ("file_name", pa.string())]))
+    write_silver(lake, [row(_metadata={"file_path": "landing/1.csv", "file_name": "1.csv"})], schema=of_files)
+    assert said(lake, engine) == "patched: 1 file added in version 1"
+
+
 def test_columns_of_silver_that_take_each_others_names_recompute_every_date(lake: Lake, engine: Engine) -> None:
     swap_two_columns([row(amount=1.0)])(lake)
     steps = patch(lake, engine).dates[SPEND]
