@@ -32,7 +32,7 @@ from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.maintenance import maintain
-from gold_assets.gold.provenance import made_from
+from gold_assets.gold.provenance import made_from, newest_made
 from gold_assets.gold.publication import Publications
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
@@ -423,6 +423,12 @@ class LakeLife(RuleBasedStateMachine):
     def _backup_of(self, place: Path) -> Path:
         return self.root / "backup" / place.name
 
+    def gold_is_made_from_silver(self) -> bool:
+        tables = [opened for table in self.lake.tables if (opened := self.lake.open(table)) is not None]
+        made = [newest_made(table) for table in tables]
+        return {of.silver_table_id for of in made if of is not None} <= {str(DeltaTable(self.silver).metadata().id)}
+
+    @precondition(gold_is_made_from_silver)  # else it is another table in another place, which is refused
     @step()
     def the_lake_moves(self) -> None:
         moved = self.folder / f"lake {next(self._numbers)}"
