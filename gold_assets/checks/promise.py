@@ -52,8 +52,10 @@ class Holdings:
         if self._since is None:
             asked |= {None, *self._held}
         self._asked = asked
+        self._of_silver = self._changed_in_silver_alone()
         self._sources: dict[str, Made] = {
-            table.name: made_from(self._opened(table), self._asked_of(table)) for table in inspection.lake.tables
+            table.name: made_from(self._opened(table), self._asked_of(table) | self._of_silver)
+            for table in inspection.lake.tables
         }
         self._doubtful = {
             table.name: {
@@ -73,6 +75,11 @@ class Holdings:
     def back_in_the_window(self) -> set[dt.date | None]:
         """The dates that the last publication named, because they were outside, and that may be promised again."""
         return {date for date in self._named if self._is_in_window(date)}
+
+    @property
+    def refreshed_unchanged(self) -> set[dt.date | None]:
+        """The dates that were refreshed since the last promise though no row changed, as of a date that Silver filled and emptied again."""
+        return {date for (_, date), version in self._made_of_silver.items() if version > (self._since or 0)}
 
     def promise(self, verified: Collection[dt.date | None], untrue: Collection[dt.date | None] = ()) -> Promise:
         """What the tables promise when the dates that are ``verified`` are equal to the Silver that they are compared with, but for the ``untrue``.
@@ -101,13 +108,8 @@ class Holdings:
                     made[table.name, date] = source.silver_version
                 elif source is not None:
                     return Promise(None, of_silver.gap_after(source.silver_version))
+        made |= self._made_of_silver
         lacks = {key: of_silver.first_after(key[1], version) for key, version in made.items()}
-        if self._since is not None:
-            lacks |= {
-                ("", date): of_silver.first_after(date, self._since)
-                for date in of_silver.dates_after(self._since) - self._asked
-                if self._is_in_window(date) or date in self._held
-            }
         newest = min(
             (version - 1 for (_, date), version in lacks.items() if version is not None and self._is_in_window(date)),
             default=silver.version,
@@ -163,6 +165,24 @@ class Holdings:
                     silver_uri=silver.uri,
                 )
         return found
+
+    def _changed_in_silver_alone(self) -> set[dt.date | None]:
+        """The dates that Silver changed after the last promise, and of which no row of Gold has changed."""
+        if self._since is None:
+            return set()
+        further = self._inspection.silver_changes.dates_after(self._since) - self._asked
+        return {date for date in further if self._is_in_window(date) or date in self._held}
+
+    @cached_property
+    def _made_of_silver(self) -> dict[tuple[str, dt.date | None], int]:
+        """The version of Silver that each table holds of those dates: where one was refreshed and stayed as it was, a later one."""
+        made, since = {}, self._since or 0
+        for table in self._inspection.lake.tables:
+            for date in self._of_silver if table.is_quarantine else self._of_silver - {None}:
+                source = self._sources[table.name].get(date)
+                is_later = source is not None and not self._inspection.silver_changes.foreign(source)
+                made[table.name, date] = max(since, source.silver_version) if source and is_later else since
+        return made
 
     def _was_found_untrue(self, date: dt.date, source: MadeFrom | None) -> bool:
         """Whether the last publication named the date, and nothing but somebody else's change has come to it since it was made."""

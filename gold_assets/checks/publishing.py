@@ -89,7 +89,7 @@ def _attempt(
     failed_now = {finding.date for finding in of_gold if not finding.passed and finding.severity == "error"}
     dates = _dates(inspection, changes) | failed_before | failed_now
     holdings = Holdings(inspection, changes, dates, last)
-    dates |= holdings.doubtful | holdings.back_in_the_window
+    dates |= holdings.doubtful | holdings.back_in_the_window | holdings.refreshed_unchanged
     if last is not None and not dates and not last.failures and last.tables == tables:
         return None
     failed = [

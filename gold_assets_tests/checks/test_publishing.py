@@ -33,6 +33,7 @@ from gold_assets_tests.small_silver import SCHEMA as SILVER_SCHEMA
 pytestmark = pytest.mark.sail
 
 LIMITS = Limits(MONDAY, WEDNESDAY)
+DAY = dt.timedelta(days=1)
 
 
 def published_lake(lake: Lake, engine: Engine) -> None:
@@ -205,6 +206,19 @@ def test_the_published_silver_version_is_the_newest_that_every_date_holds(lake: 
     refresh(lake, engine, [MONDAY])
     append(lake, TUESDAY)
     outcome = publish(lake, LIMITS)
+    assert outcome.publication is not None and outcome.publication.silver_version == newest
+
+
+def test_a_date_that_silver_filled_and_emptied_again_holds_the_version_it_was_refreshed_from(
+    lake: Lake, engine: Engine
+) -> None:
+    thursday = WEDNESDAY + DAY
+    until_thursday = Limits(MONDAY, thursday)
+    append(lake, thursday)
+    DeltaTable(lake.silver).delete(f"event_date = '{thursday}'")
+    newest = append(lake, MONDAY)
+    refresh(lake, engine, [MONDAY, thursday])
+    outcome = publish(lake, until_thursday)
     assert outcome.publication is not None and outcome.publication.silver_version == newest
 
 
