@@ -1,5 +1,6 @@
 """What a publication promises: the newest version of Silver whose rows every date holds, and what it does not promise."""
 
+import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Collection, Mapping
@@ -54,13 +55,13 @@ class Holdings:
         self._asked = asked
         self._of_silver = self._changed_in_silver_alone()
         self._sources: dict[str, Made] = {
-            table.name: made_from(self._opened(table), self._asked_of(table) | self._of_silver)
+            table.name: made_from(self._opened(table), _of(table, asked | self._of_silver))
             for table in inspection.lake.tables
         }
         self._doubtful = {
             table.name: {
                 date
-                for date in self._asked_of(table)
+                for date in _of(table, self._asked)
                 if inspection.leaves_open(table, date, self._sources[table.name].get(date))
             }
             for table in inspection.lake.tables
@@ -92,7 +93,7 @@ class Holdings:
         behind: set[dt.date] = set()
         for table in self._inspection.lake.tables:
             found = self._as_found(table, verified)
-            for date in self._asked_of(table):
+            for date in _of(table, self._asked):
                 source = found.get(date) or self._sources[table.name].get(date)
                 is_known = date in found or date not in self._doubtful[table.name]
                 foreign = of_silver.foreign(source) if is_known and source is not None else ""
@@ -153,16 +154,20 @@ class Holdings:
         for date in compared:
             if inspected.basis(table, date).version == silver.version:
                 source = self._sources[table.name].get(date)
-                found[date] = MadeFrom(
-                    silver.table_id,
-                    silver.version,
-                    silver.commit,
-                    table_version=self._opened(table).version() if source is None else source.table_version,
-                    refresh_id="",
-                    code_version=table.code_version if source is None else source.code_version,
-                    renamed=dict(silver.columns.renamed) if source is None else source.renamed,
-                    overwritten_in=None if source is None else source.overwritten_in,
+                if source is None:
+                    table_version, renamed = self._opened(table).version(), dict(silver.columns.renamed)
+                    source = MadeFrom("", 0, "", table_version, "", table.code_version, renamed)
+                found[date] = dataclasses.replace(
+                    source,
+                    silver_table_id=silver.table_id,
+                    silver_version=silver.version,
+                    silver_commit=silver.commit,
                     silver_uri=silver.uri,
+                    # It tells of no refresh, and of no patch that could be compared by itself.
+                    refresh_id="",
+                    patches=0,
+                    appended=0,
+                    by="",
                 )
         return found
 
@@ -176,12 +181,13 @@ class Holdings:
     @cached_property
     def _made_of_silver(self) -> dict[tuple[str, dt.date | None], int]:
         """The version of Silver that each table holds of those dates: where one was refreshed and stayed as it was, a later one."""
-        made, since = {}, self._since or 0
+        made = {}
         for table in self._inspection.lake.tables:
-            for date in self._of_silver if table.is_quarantine else self._of_silver - {None}:
+            for date in _of(table, self._of_silver):
                 source = self._sources[table.name].get(date)
-                is_later = source is not None and not self._inspection.silver_changes.foreign(source)
-                made[table.name, date] = max(since, source.silver_version) if source and is_later else since
+                made[table.name, date] = self._since or 0
+                if source is not None and not self._inspection.silver_changes.foreign(source):
+                    made[table.name, date] = max(made[table.name, date], source.silver_version)
         return made
 
     def _was_found_untrue(self, date: dt.date, source: MadeFrom | None) -> bool:
@@ -191,9 +197,6 @@ class Holdings:
     def _is_in_window(self, date: dt.date | None) -> bool:
         return date is None or date in self._inspection.limits
 
-    def _asked_of(self, table: Table) -> set[dt.date | None]:
-        return self._asked if table.is_quarantine else self._asked - {None}
-
     @cached_property
     def _held(self) -> set[dt.date | None]:
         return {date for table in self._inspection.lake.tables for date in self._inspection.held(table)}
@@ -202,6 +205,11 @@ class Holdings:
         gold = self._inspection.gold(table)
         assert gold is not None
         return gold
+
+
+def _of(table: Table, dates: set[dt.date | None]) -> set[dt.date | None]:
+    """Those of the dates that the table may have: the quarantine alone has rows without one."""
+    return dates if table.is_quarantine else dates - {None}
 
 
 def _goes_on_from(inspection: Inspection, changes: Changes, last: Publication | None) -> int | None:
