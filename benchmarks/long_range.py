@@ -25,11 +25,11 @@ import yaml
 from dagster._core.storage.event_log import SqlEventLogStorage
 from deltalake import write_deltalake
 
-from gold_assets.automation.micro_batch import tick
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
+from gold_assets.micro_batches.micro_batch import tick
 from gold_assets.sample.complete_journey import SCHEMA
-from gold_assets_tests.automation.postgres_server import PostgresServer, on_postgres
+from gold_assets_tests.instance.postgres_server import PostgresServer, on_postgres
 
 _LAST = dt.date(2024, 12, 31)
 _ROWS_A_DATE = 20

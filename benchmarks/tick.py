@@ -19,10 +19,10 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.places import place
-from gold_assets.automation.cursor import Cursor
-from gold_assets.automation.micro_batch import tick
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
+from gold_assets.micro_batches.cursor import Cursor
+from gold_assets.micro_batches.micro_batch import tick
 from gold_assets.sample.complete_journey import SCHEMA
 
 _FIRST = dt.date(2015, 1, 1)

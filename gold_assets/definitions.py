@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from gold_assets.alerts.alerts import alert_sensor
 from gold_assets.assets.checks import (
     compare_patched_dates,
     daily_metadata_checks,
@@ -12,13 +13,12 @@ from gold_assets.assets.checks import (
 from gold_assets.assets.gold import gold_assets
 from gold_assets.assets.published import published_asset
 from gold_assets.assets.silver import silver_asset
-from gold_assets.automation.alerts import alert_sensor
-from gold_assets.automation.explain import explain_job
-from gold_assets.automation.maintenance import maintenance_schedule
-from gold_assets.automation.micro_batch import sensor_of
-from gold_assets.automation.plan import plan_job
-from gold_assets.automation.report import report_schedule
 from gold_assets.config import Settings, load_settings
+from gold_assets.jobs.explain import explain_job
+from gold_assets.jobs.maintenance import maintenance_schedule
+from gold_assets.jobs.plan import plan_job
+from gold_assets.jobs.report import report_schedule
+from gold_assets.micro_batches.micro_batch import sensor_of
 from gold_assets.resources import Lakehouse
 
 

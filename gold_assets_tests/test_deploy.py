@@ -13,7 +13,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from gold_assets_tests.automation.postgres_server import on_postgres
+from gold_assets_tests.instance.postgres_server import on_postgres
 
 REPOSITORY = Path(__file__).parents[1]
 DEPLOY = REPOSITORY / "deploy"

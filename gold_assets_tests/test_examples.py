@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from gold_assets.automation.alerts import Watch
-from gold_assets.automation.messengers import Message
+from gold_assets.alerts.alerts import Watch
+from gold_assets.alerts.messengers import Message
 from gold_assets.config import load_settings
 from gold_assets.definitions import build
 from gold_assets.gold.lake import Lake

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 
-from gold_assets.automation.alerts import Watch
-from gold_assets.automation.messengers import Message, SmtpServer, messengers_of
+from gold_assets.alerts.alerts import Watch
+from gold_assets.alerts.messengers import Message, SmtpServer, messengers_of
 from gold_assets.config import load_settings
 from gold_assets.definitions import build
 from gold_assets.delta.errors import UserError
@@ -114,10 +114,10 @@ def test_a_secret_setting_that_makes_no_sense_is_not_shown(
 
 @pytest.mark.parametrize("address", ["postgresql://gold:{}@host/gold", "postgresql://gold:{}@host:{}/gold", "{}"])
 def test_an_address_of_postgresql_that_cannot_be_read_is_one_sentence_without_its_password(address: str) -> None:
-    from gold_assets.automation.postgres import StaysConnectedPostgresStorage
+    from gold_assets.instance.postgres import PooledPostgresStorage
 
     with pytest.raises(UserError, match="DAGSTER_POSTGRES_URL") as raised:
-        StaysConnectedPostgresStorage.from_config_value(None, {"postgres_url": address.replace("{}", "m4rk@hush7")})
+        PooledPostgresStorage.from_config_value(None, {"postgres_url": address.replace("{}", "m4rk@hush7")})
     assert_safe(raised.value)
 
 

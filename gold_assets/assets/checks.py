@@ -18,12 +18,12 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, publish
 from gold_assets.checks.rows import COMPARED_IN_FULL
 from gold_assets.config import Settings
-from gold_assets.dagster_internals import AssetCheckEvaluationTargetMaterializationData, PartitionKeyFilter
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import made_from
+from gold_assets.instance.dagster_internals import AssetCheckEvaluationTargetMaterializationData, PartitionKeyFilter
 from gold_assets.partitions import daily_partitions, touched_dates
 from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 

@@ -7,7 +7,9 @@ from typing import Any
 import dagster as dg
 
 from gold_assets.assets.silver import SILVER
-from gold_assets.dagster_internals import (
+from gold_assets.gold.declaration import Table
+from gold_assets.gold.plan import Step
+from gold_assets.instance.dagster_internals import (
     CODE_VERSION_TAG,
     DATA_VERSION_TAG,
     compute_logical_data_version,
@@ -15,8 +17,6 @@ from gold_assets.dagster_internals import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
-from gold_assets.gold.declaration import Table
-from gold_assets.gold.plan import Step
 
 
 def materializations(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from gold_assets.checks.findings import Check
-from gold_assets.dagster_internals import AssetCheckExecutionRecordStatus, PartitionKeyFilter
+from gold_assets.instance.dagster_internals import AssetCheckExecutionRecordStatus, PartitionKeyFilter
 from gold_assets.partitions import touched_dates
 
 COMPLETED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}

@@ -7,7 +7,7 @@ import dagster as dg
 
 from gold_assets.assets.columns import table_schema
 from gold_assets.config import Settings
-from gold_assets.dagster_internals import DATA_VERSION_TAG
+from gold_assets.instance.dagster_internals import DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
 from gold_assets.silver.changes import SilverChanges

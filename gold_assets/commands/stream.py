@@ -17,12 +17,12 @@ from gold_assets.assets.published import events_of
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.checks.publishing import publish
 from gold_assets.config import Settings, load_settings
-from gold_assets.dagster_internals import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.streaming import Batch, follow
 from gold_assets.gold.waiting import wait_and_hear_signals
+from gold_assets.instance.dagster_internals import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse
 

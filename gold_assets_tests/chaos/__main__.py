@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from gold_assets_tests.automation.postgres_server import PostgresServer, programs
 from gold_assets_tests.chaos.chaos import Chaos, Red
+from gold_assets_tests.instance.postgres_server import PostgresServer, programs
 
 RECORDS = ("sqlite", "postgresql")
 

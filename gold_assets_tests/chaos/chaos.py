@@ -14,12 +14,12 @@ from deltalake import DeltaTable
 from gold_assets.delta.query import as_table
 from gold_assets.delta.words import count_of
 from gold_assets.gold.publication import Publications
-from gold_assets_tests.automation.dagster_dev import DagsterDev, command_line_of
-from gold_assets_tests.automation.postgres_server import PostgresServer
 from gold_assets_tests.chaos.histories import DATES, SilverHistory
 from gold_assets_tests.chaos.measures import Measures, measure
 from gold_assets_tests.chaos.user_interface import Refused, UserInterface
 from gold_assets_tests.end_to_end.command_line import run
+from gold_assets_tests.instance.dagster_dev import DagsterDev, command_line_of
+from gold_assets_tests.instance.postgres_server import PostgresServer
 from gold_assets_tests.truth import GOLD, QUARANTINE, differences
 
 TABLES = (*GOLD, QUARANTINE)

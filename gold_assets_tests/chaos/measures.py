@@ -3,8 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from gold_assets_tests.automation.dagster_dev import DagsterDev
-from gold_assets_tests.automation.postgres_server import PostgresServer
+from gold_assets_tests.instance.dagster_dev import DagsterDev
+from gold_assets_tests.instance.postgres_server import PostgresServer
 
 
 @dataclass(frozen=True)

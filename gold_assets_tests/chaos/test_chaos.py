@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from gold_assets.resources import GOLD_WRITERS_POOL
-from gold_assets_tests.automation.postgres_server import programs
 from gold_assets_tests.chaos.__main__ import server
 from gold_assets_tests.chaos.chaos import Chaos
+from gold_assets_tests.instance.postgres_server import programs
 
 pytestmark = [
     pytest.mark.end_to_end,

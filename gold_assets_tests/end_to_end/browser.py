@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.end_to_end.command_line import run
+from gold_assets_tests.instance.dagster_dev import DagsterDev
 
 SECONDS = 120
 """For whatever a page waits for: the machine may be busy."""

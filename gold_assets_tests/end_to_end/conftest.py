@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from gold_assets.delta.dates import days
-from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.end_to_end.browser import chromium, page_of, turn_the_sensor_off
+from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import MONDAY, high_risk_row, row, write_silver
 
 WEEK = days(MONDAY, MONDAY + dt.timedelta(days=6))

@@ -12,7 +12,6 @@ from playwright.sync_api import Page, expect
 
 from gold_assets.sample.bad_rows import bad_rows
 from gold_assets.sample.complete_journey import transactions
-from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.end_to_end.browser import (
     button,
     choose,
@@ -25,6 +24,7 @@ from gold_assets_tests.end_to_end.browser import (
     wait_until_quiet,
 )
 from gold_assets_tests.end_to_end.command_line import REPOSITORY
+from gold_assets_tests.instance.dagster_dev import DagsterDev
 
 PICTURES = REPOSITORY / "docs" / "pictures"
 # Up to now: Dagster 1.13 plots the newest partitions as if a window had no end.

@@ -7,7 +7,6 @@ import pytest
 from deltalake import DeltaTable
 from playwright.sync_api import Page, expect
 
-from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.end_to_end.browser import (
     button,
     launch,
@@ -17,6 +16,7 @@ from gold_assets_tests.end_to_end.browser import (
     wait_until_quiet,
 )
 from gold_assets_tests.end_to_end.conftest import WEEK
+from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 

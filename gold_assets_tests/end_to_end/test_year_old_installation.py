@@ -16,9 +16,9 @@ from gold_assets.gold.provenance import made_from
 from gold_assets.gold.publication import Publications
 from gold_assets.partitions import range_of
 from gold_assets.reading.published import publications_of, published
-from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.end_to_end.command_line import run
 from gold_assets_tests.end_to_end.year_old_installation.make import DATES, WINDOW
+from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, differences
 

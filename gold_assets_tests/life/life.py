@@ -39,9 +39,9 @@ from gold_assets.gold.tables import TABLES
 from gold_assets.partitions import range_of, touched_dates
 from gold_assets.reading.published import published
 from gold_assets_tests import mapped_silver, silver_changes
-from gold_assets_tests.automation.daemon import Daemon
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.life.passing_time import in_cursor, let_time_pass
+from gold_assets_tests.micro_batches.daemon import Daemon
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,

@@ -25,8 +25,8 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES, USER_SPEND_SUMMARY
-from gold_assets_tests.automation.daemon import Daemon
 from gold_assets_tests.corruptions import good_lake
+from gold_assets_tests.micro_batches.daemon import Daemon
 from gold_assets_tests.object_store.conftest import ODD_KEY, new_lake
 from gold_assets_tests.object_store.s3_server import S3Server
 from gold_assets_tests.silver.test_any_silver import (

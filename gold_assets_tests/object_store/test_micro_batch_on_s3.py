@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 from deltalake import DeltaTable
 
-from gold_assets_tests.automation.dagster_dev import DagsterDev
-from gold_assets_tests.automation.test_micro_batch_end_to_end import newest_run, wait_until_true
+from gold_assets_tests.instance.dagster_dev import DagsterDev
+from gold_assets_tests.micro_batches.test_micro_batch_end_to_end import newest_run, wait_until_true
 from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
 from gold_assets_tests.small_silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 

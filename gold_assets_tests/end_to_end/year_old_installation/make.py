@@ -26,8 +26,8 @@ from deltalake import DeltaTable
 from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets_tests.automation.dagster_dev import DagsterDev
 from gold_assets_tests.end_to_end.command_line import run
+from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import high_risk_row, row, write_silver
 from gold_assets_tests.truth import gold_is_true
 

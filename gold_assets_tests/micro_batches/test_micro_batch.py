@@ -11,16 +11,16 @@ import pytest
 from dagster._core.events import DagsterEventType
 from deltalake import DeltaTable, Field, write_deltalake
 
-from gold_assets.automation.asked_runs import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG, VERSIONS_TAG, bridged, no_more_than
-from gold_assets.automation.cursor import Asked
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
+from gold_assets.micro_batches.asked_runs import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG, VERSIONS_TAG, bridged, no_more_than
+from gold_assets.micro_batches.cursor import Asked
 from gold_assets.partitions import touched_dates
-from gold_assets_tests.automation.daemon import WINDOW, Daemon, dates_of, micro_batch
+from gold_assets_tests.micro_batches.daemon import WINDOW, Daemon, dates_of, micro_batch
 from gold_assets_tests.silver_changes import swap_two_columns
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, WEDNESDAY, commit, row, with_type, write_silver
 
@@ -645,7 +645,7 @@ def test_where_the_log_no_longer_reaches_back_every_date_is_asked_for(idle: Daem
 def test_a_log_that_takes_longer_than_a_tick_has_is_read_on_in_the_next(
     idle: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gold_assets.automation.micro_batch._SECONDS", 0)
+    monkeypatch.setattr("gold_assets.micro_batches.micro_batch._SECONDS", 0)
     log, added = Path(idle.lake.silver) / "_delta_log", {150: TUESDAY, 240: WEDNESDAY}
     for version in range(1, 251):
         action: dict[str, object] = {"commitInfo": {"operation": "WRITE", "timestamp": version}}
@@ -668,7 +668,7 @@ def test_a_log_that_takes_longer_than_a_tick_has_is_read_on_in_the_next(
 def test_files_that_take_longer_to_ask_for_their_dates_than_a_tick_has_are_asked_on_in_the_next(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gold_assets.automation.micro_batch._SECONDS", 0)
+    monkeypatch.setattr("gold_assets.micro_batches.micro_batch._SECONDS", 0)
     write_silver(daemon.lake, [row(), row(event_date=WEDNESDAY)], partition_by=[])
     [file] = Path(daemon.lake.silver).glob("*.parquet")
     size = file.stat().st_size

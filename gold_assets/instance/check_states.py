@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from gold_assets.dagster_internals import AssetCheckPartitionInfo, AssetCheckState, EventLogStorage
+from gold_assets.instance.dagster_internals import AssetCheckPartitionInfo, AssetCheckState, EventLogStorage
 
 _Key = tuple[dg.AssetCheckKey, dg.PartitionsDefinition | None]
 
 
-class RemembersCheckStates(EventLogStorage):
+class CachedCheckStates(EventLogStorage):
     """To be inherited from before one of Dagster's: on which partitions a check passed, failed or is on its way.
 
     Dagster unites the partitions of each check one by one, for each query, and finds out for each of them which is the first and

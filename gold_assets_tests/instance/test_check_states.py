@@ -10,9 +10,9 @@ from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, Dags
 from dagster._core.storage.asset_check_state import AssetCheckState, bulk_update_asset_check_state
 
 from gold_assets.assets.events import latest_materializations
-from gold_assets.dagster_internals import AssetCheckEvaluationTargetMaterializationData
-from gold_assets_tests.automation.daemon import micro_batch
+from gold_assets.instance.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 from gold_assets_tests.end_to_end.command_line import environment, instance_of
+from gold_assets_tests.micro_batches.daemon import micro_batch
 
 pytestmark = pytest.mark.sail
 

@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from gold_assets.gold.lake import Lake
-from gold_assets_tests.automation.dagster_dev import DagsterDev
+from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import gold_is_true
 

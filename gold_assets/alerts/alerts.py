@@ -11,9 +11,9 @@ from contextlib import suppress
 import dagster as dg
 from pydantic import BaseModel, ValidationError
 
+from gold_assets.alerts.incidents import FailedRun, RunsSeen, after_runs, ended_runs, why
+from gold_assets.alerts.messengers import Message, Messenger, messengers_of
 from gold_assets.assets.outcomes import failing_checks, summary_of_failure
-from gold_assets.automation.incidents import FailedRun, RunsSeen, after_runs, ended_runs, why
-from gold_assets.automation.messengers import Message, Messenger, messengers_of
 from gold_assets.checks.catalogue import all_checks
 from gold_assets.checks.findings import Check
 from gold_assets.config import Settings

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 import dagster as dg
 
-from gold_assets.automation.cursor import Asked
 from gold_assets.delta.dates import contiguous
+from gold_assets.micro_batches.cursor import Asked
 from gold_assets.partitions import (
     RANGE_END_TAG,
     RANGE_START_TAG,

@@ -13,9 +13,9 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from gold_assets.automation.sqlite import _FILES_OPEN
-from gold_assets_tests.automation.daemon import micro_batch
+from gold_assets.instance.sqlite import _FILES_OPEN
 from gold_assets_tests.end_to_end.command_line import environment, instance_of
+from gold_assets_tests.micro_batches.daemon import micro_batch
 
 _RUNS = _FILES_OPEN + 3
 _EVENTS = 50

@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log import EventLogStorage
 
-from gold_assets_tests.automation.postgres_server import PostgresServer, programs
 from gold_assets_tests.end_to_end.command_line import environment
+from gold_assets_tests.instance.postgres_server import PostgresServer, programs
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
 

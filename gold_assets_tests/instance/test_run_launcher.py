@@ -16,8 +16,8 @@ from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring import execute_run_monitoring_iteration
 
-from gold_assets_tests.automation.daemon import micro_batch
 from gold_assets_tests.end_to_end.command_line import environment, instance_of
+from gold_assets_tests.micro_batches.daemon import micro_batch
 
 pytestmark = pytest.mark.sail
 

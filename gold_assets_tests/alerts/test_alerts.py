@@ -16,15 +16,15 @@ from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from deltalake import DeltaTable, Field, Schema
 
-from gold_assets.automation.alerts import State, Watch
-from gold_assets.automation.messengers import Mailbox, Message, Webhook
+from gold_assets.alerts.alerts import State, Watch
+from gold_assets.alerts.messengers import Mailbox, Message, Webhook
 from gold_assets.config import load_settings
 from gold_assets.definitions import build
 from gold_assets.delta.dates import days
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
-from gold_assets_tests.automation.test_micro_batch_runs import Project
 from gold_assets_tests.engines.processes import free_port
+from gold_assets_tests.micro_batches.test_micro_batch_runs import Project
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
 
 pytestmark = pytest.mark.sail
@@ -107,7 +107,7 @@ class Watched(Project):
     def later(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         """Let the sensor's clock be so far ahead."""
         now = time.time() + seconds
-        monkeypatch.setattr("gold_assets.automation.alerts.time", SimpleNamespace(time=lambda: now))
+        monkeypatch.setattr("gold_assets.alerts.alerts.time", SimpleNamespace(time=lambda: now))
 
     def attempt(self) -> list[bool]:
         """Run what the micro-batch sensor asks for; whether each run succeeded."""

@@ -3,10 +3,10 @@
 from abc import abstractmethod
 from contextlib import AbstractContextManager
 
-from gold_assets.dagster_internals import ConcurrencyClaimStatus, SqlEventLogStorage
+from gold_assets.instance.dagster_internals import ConcurrencyClaimStatus, SqlEventLogStorage
 
 
-class OneClaimAtATime(SqlEventLogStorage):
+class LockedSlotClaims(SqlEventLogStorage):
     """To be inherited from before one of Dagster's: a lock of all processes around whatever claims or frees a slot.
 
     Dagster looks for a free slot in one statement and takes it in another, and neither on SQLite nor on PostgreSQL (where it lets

@@ -4,10 +4,10 @@ import dagster as dg
 from pydantic import Field
 
 from gold_assets.assets.metadata import table_of
-from gold_assets.automation.maintenance import asked_dates
 from gold_assets.config import Settings
 from gold_assets.delta.dates import days
 from gold_assets.gold.lake_plan import LakePlan, lake_plan
+from gold_assets.jobs.maintenance import asked_dates
 from gold_assets.resources import Lakehouse, one_sentence_failures
 
 _LINES_SHOWN = 1_000

@@ -5,13 +5,13 @@ import json
 import dagster as dg
 import psutil
 
-from gold_assets.dagster_internals import GRPC_INFO_TAG, CheckRunHealthResult, WorkerStatus
+from gold_assets.instance.dagster_internals import GRPC_INFO_TAG, CheckRunHealthResult, WorkerStatus
 
 _CLOCK_IS_SET = 60
 """Seconds by which a process may seem to have begun later than it did: that is reckoned from a clock that may be set meanwhile."""
 
 
-class SeesLostRuns(dg.DefaultRunLauncher):
+class HealthCheckedRunLauncher(dg.DefaultRunLauncher):
     """``DefaultRunLauncher``, which run monitoring can ask whether a run's process is still there.
 
     A code server tells of the processes of its runs that end. Where it is gone together with them, as after a restart of the machine,

@@ -17,7 +17,14 @@ from deltalake import DeltaTable
 
 from gold_assets.assets.events import newest_version_told
 from gold_assets.assets.silver import SILVER, new_data_versions
-from gold_assets.automation.asked_runs import (
+from gold_assets.config import Settings
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.log import CommitFile, DeltaLog, end_after, ends_at
+from gold_assets.gold.declaration import Table
+from gold_assets.gold.lake import Lake, gold_dates
+from gold_assets.gold.lake_plan import dates_behind
+from gold_assets.instance.dagster_internals import DATA_VERSION_TAG
+from gold_assets.micro_batches.asked_runs import (
     MOST_ASKED,
     MOST_RUNS,
     AskedRuns,
@@ -28,15 +35,8 @@ from gold_assets.automation.asked_runs import (
     parts_of,
     request_for,
 )
-from gold_assets.automation.cursor import Asked, Cursor
-from gold_assets.automation.new_commits import NewCommits
-from gold_assets.config import Settings
-from gold_assets.dagster_internals import DATA_VERSION_TAG
-from gold_assets.delta.errors import UserError
-from gold_assets.delta.log import CommitFile, DeltaLog, end_after, ends_at
-from gold_assets.gold.declaration import Table
-from gold_assets.gold.lake import Lake, gold_dates
-from gold_assets.gold.lake_plan import dates_behind
+from gold_assets.micro_batches.cursor import Asked, Cursor
+from gold_assets.micro_batches.new_commits import NewCommits
 from gold_assets.partitions import Range, daily_partitions, range_text, window_of, within
 from gold_assets.resources import Lakehouse
 from gold_assets.silver.pin import Silver

@@ -9,16 +9,16 @@ import sqlalchemy as sa
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage
 from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
 
-from gold_assets.automation.check_states import RemembersCheckStates
-from gold_assets.automation.one_claim_at_a_time import OneClaimAtATime
-from gold_assets.dagster_internals import ConfigurableClassData
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.storage import hide
+from gold_assets.instance.check_states import CachedCheckStates
+from gold_assets.instance.dagster_internals import ConfigurableClassData
+from gold_assets.instance.slot_claims import LockedSlotClaims
 
 _EVENTS_AT_ONCE = "100"
 
 
-class StaysConnectedPostgresStorage(DagsterPostgresStorage):
+class PooledPostgresStorage(DagsterPostgresStorage):
     """``DagsterPostgresStorage``, with a connection that stays open for the runs and one for their events, and a pool's slot that one
     process claims at a time.
 
@@ -35,9 +35,7 @@ class StaysConnectedPostgresStorage(DagsterPostgresStorage):
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _EVENTS_AT_ONCE)
 
     @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Any
-    ) -> "StaysConnectedPostgresStorage":
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "PooledPostgresStorage":
         address = pg_url_from_config(config_value)
         _check(address)
         return cls(
@@ -58,7 +56,7 @@ class _Runs(PostgresRunStorage):
         self._engine.dispose()
 
 
-class _Events(OneClaimAtATime, RemembersCheckStates, PostgresEventLogStorage):
+class _Events(LockedSlotClaims, CachedCheckStates, PostgresEventLogStorage):
     def __init__(self, postgres_url: str, should_autocreate_tables: bool, token_provider: Any) -> None:
         super().__init__(postgres_url, should_autocreate_tables, token_provider=token_provider)
         self._engine = _engine(self.postgres_url, token_provider)

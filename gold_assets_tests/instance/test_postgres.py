@@ -23,10 +23,10 @@ from gold_assets.definitions import build
 from gold_assets.delta.dates import days
 from gold_assets.gold.tables import TABLES
 from gold_assets.resources import GOLD_WRITERS_POOL
-from gold_assets_tests.automation.daemon import micro_batch
-from gold_assets_tests.automation.dagster_dev import DagsterDev
-from gold_assets_tests.automation.postgres_server import PostgresServer, programs
 from gold_assets_tests.end_to_end.command_line import environment, instance_of
+from gold_assets_tests.instance.dagster_dev import DagsterDev
+from gold_assets_tests.instance.postgres_server import PostgresServer, programs
+from gold_assets_tests.micro_batches.daemon import micro_batch
 from gold_assets_tests.project import lake_at
 from gold_assets_tests.small_silver import MONDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, gold_is_true

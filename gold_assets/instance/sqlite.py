@@ -9,9 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 
-from gold_assets.automation.check_states import RemembersCheckStates
-from gold_assets.automation.one_claim_at_a_time import OneClaimAtATime
-from gold_assets.dagster_internals import (
+from gold_assets.instance.check_states import CachedCheckStates
+from gold_assets.instance.dagster_internals import (
     SQLITE_BUSY_TIMEOUT_SECONDS,
     ConfigurableClassData,
     DagsterSqliteStorage,
@@ -20,12 +19,13 @@ from gold_assets.dagster_internals import (
     event_logs_directory,
     runs_directory,
 )
+from gold_assets.instance.slot_claims import LockedSlotClaims
 
 _FILES_OPEN = 8
 """The index of events, and the newest runs: each has a file of its own."""
 
 
-class StaysOpenSqliteStorage(DagsterSqliteStorage):
+class PooledSqliteStorage(DagsterSqliteStorage):
     """``DagsterSqliteStorage``, with files that stay open, and a pool's slot that one process claims at a time.
 
     Dagster opens its files anew for each event, of which a backfill of a year has thousands, and waits for the disk each time.
@@ -39,11 +39,11 @@ class StaysOpenSqliteStorage(DagsterSqliteStorage):
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "StaysOpenSqliteStorage":
+    ) -> "PooledSqliteStorage":
         return cls.from_local(inst_data=inst_data, **config_value)
 
 
-class _Events(OneClaimAtATime, RemembersCheckStates, SqliteEventLogStorage):
+class _Events(LockedSlotClaims, CachedCheckStates, SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
         super().__init__(base_dir)

@@ -17,8 +17,8 @@ from gold_assets.engines import Engine
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES, Table
 from gold_assets_tests import silver_changes
-from gold_assets_tests.automation.daemon import Daemon, dates_of
 from gold_assets_tests.conftest import lake_in
+from gold_assets_tests.micro_batches.daemon import Daemon, dates_of
 from gold_assets_tests.small_silver import MONDAY, row, write_silver
 from gold_assets_tests.truth import differences
 

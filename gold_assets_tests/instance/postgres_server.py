@@ -27,7 +27,7 @@ def programs() -> Path | None:
 
 def on_postgres(url: str) -> dict[str, Any]:
     """An instance's setting ``storage``, as docs/architecture.md has it."""
-    where = {"module": "gold_assets.automation.postgres", "class": "StaysConnectedPostgresStorage"}
+    where = {"module": "gold_assets.instance.postgres", "class": "PooledPostgresStorage"}
     return {"custom": where | {"config": {"postgres_url": url}}}
 
 

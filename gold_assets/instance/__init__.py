@@ -1,0 +1,1 @@
+"""Dagster's own parts, adapted: storages, slot claims, run launcher, check states. Nothing here knows Gold."""
