@@ -58,7 +58,6 @@ class Settings(BaseSettings):
     silver_columns: Json[dict[str, str]] | None = None
     publish_within_minutes: int = Field(default=60, ge=1)
     examples: bool = False
-    report_path: str | None = None
     alert_webhook: SecretStr | None = None
     alert_mail: str | None = None
     alert_smtp: SecretStr = SecretStr("smtp://localhost:25")
@@ -99,7 +98,6 @@ class Settings(BaseSettings):
                 **{table.path_setting: self._place(table) for table in self.tables},
                 "GOLD_PUBLISHED_PATH": self.published_path,
                 "GOLD_CHECKPOINT_PATH": self.checkpoint_path,
-                **({"GOLD_REPORT_PATH": self.report_path} if self.report_path else {}),
             }
         )
         _ = self.lake  # which refuses what no lake can be at

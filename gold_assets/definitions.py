@@ -17,7 +17,6 @@ from gold_assets.config import Settings, load_settings
 from gold_assets.jobs.explain import explain_job
 from gold_assets.jobs.maintenance import maintenance_schedule
 from gold_assets.jobs.plan import plan_job
-from gold_assets.jobs.report import report_schedule
 from gold_assets.micro_batches.micro_batch import sensor_of
 from gold_assets.resources import Lakehouse
 
@@ -39,7 +38,6 @@ def build(settings: Settings) -> dg.Definitions:
             daily_metadata_checks(settings),
             compare_patched_dates(settings),
             maintenance_schedule(settings),
-            *([report_schedule(settings, settings.report_path)] if settings.report_path else []),
         ],
         sensors=[sensor_of(gold, settings), *([alert_sensor(settings)] if is_told else [])],
         resources={"lakehouse": Lakehouse.from_settings(settings)},

@@ -115,7 +115,7 @@ def test_no_place_of_a_lake_lies_within_another_however_it_is_spelt(
             Lake(silver, places, published=publications)
 
 
-@pytest.mark.parametrize("setting", ["GOLD_PUBLISHED_PATH", "GOLD_CHECKPOINT_PATH", "GOLD_REPORT_PATH"])
+@pytest.mark.parametrize("setting", ["GOLD_PUBLISHED_PATH", "GOLD_CHECKPOINT_PATH"])
 def test_nothing_that_is_no_table_lies_within_one(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     monkeypatch.setenv(setting, "data/gold/high_risk_txns/of_mine")
     with pytest.raises(UserError, match=f"{setting} is .*, within GOLD_WRITE_PATH_HIGH_RISK_TXNS, "):

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from gold_assets.config import Settings, load_settings
 from gold_assets.definitions import build
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.gold.declaration import KeysTwin, Picture, Table, Value
+from gold_assets.gold.declaration import KeysTwin, Table, Value
 from gold_assets.gold.tables import TABLES
 from gold_assets.silver.contract import Column, valid_rows
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
@@ -48,7 +48,6 @@ RISK_LEVELS = Table(
         senses={"transaction_counts_below_one": "transaction_count >= 1"},
     ),
     numbers={"transactions": "sum(transaction_count)"},
-    picture=Picture("transactions", "Transactions by day"),
 )
 
 
@@ -83,7 +82,6 @@ def test_a_fourth_table_is_materialized_checked_and_maintained(settings: Setting
     assert event is not None and event.asset_materialization is not None
     told = event.asset_materialization.metadata
     assert told["transactions"].value == 1
-    assert "Transactions by day" in str(told["picture"].value)
 
     DeltaTable(place).update({"transaction_count": "2"}, predicate=f"{EVENT_DATE} = DATE '{TUESDAY}'")
     evaluations = run(repository.get_job("run_checks"), success=False).get_asset_check_evaluations()

@@ -13,7 +13,6 @@ import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.assets.columns import column_lineage, columns_in, columns_of, table_schema
-from gold_assets.assets.pictures import picture_of
 from gold_assets.assets.silver import SILVER
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.words import count_of
@@ -22,9 +21,6 @@ from gold_assets.gold.commits import WrittenDate
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.refresh import Refreshed
 from gold_assets.gold.summaries import example_rows, numbers_by_date
-
-_DATES_IN_A_PICTURE = 31
-"""At least, up to the last date of the run. A longer run's picture has all its dates."""
 
 
 def declared_metadata(table: Table, uri: str) -> dict[str, Any]:
@@ -57,26 +53,18 @@ def _code_of(table: Table) -> dg.CodeReferencesMetadataValue:
 def metadata_by_date(
     table: Table, uri: str, refreshed: Refreshed, *, examples: bool = False
 ) -> dict[dt.date, dict[str, Any]]:
-    """Numbers of each date that was written; with the last one the table as a whole: a picture, its columns, where ``examples`` some rows.
-
-    On every date, the picture would be stored as often as there are dates.
-    """
+    """Numbers of each date that was written; with the last one the table's columns, and where ``examples`` some rows."""
     written = refreshed.dates[table.name]
     if not written:
         return {}
     last = max(written)
-    looked_at = {last - dt.timedelta(days=days) for days in range(_DATES_IN_A_PICTURE)} | written.keys()
     gold = DeltaTable(uri, version=max(date.table_version for date in written.values()))
     numbers = numbers_by_date(table, gold, written)
-    # Of the dates around only what is drawn of them, which of a large table may be known without reading its rows.
-    around = numbers_by_date(table, gold, looked_at, [table.picture.of])
-    pictured = {date for date in looked_at if date in written or date >= min([*around, last])}
     metadata: dict[dt.date, dict[str, Any]] = {
         date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written
     }
-    metadata[last]["picture"] = picture_of(table, gold, pictured, around)
-    if around and examples:
-        metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(around)))
+    if numbers and examples:
+        metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(numbers)))
     for date, restated in _restated(table, gold, written).items():
         metadata[date]["restated"] = restated
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))

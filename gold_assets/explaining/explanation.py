@@ -132,7 +132,7 @@ def _open(lake: Lake, table: Table) -> DeltaTable:
 def _held(question: Question, gold: DeltaTable) -> Held:
     rows = question.rows_in(gold)
     [counted] = query("SELECT count(*) AS n FROM rows", rows=rows)
-    shown = query(f"SELECT * FROM rows ORDER BY {question.table.first_rows} LIMIT {ROWS_SHOWN}", rows=rows)
+    shown = query(f"SELECT * FROM rows ORDER BY {question.table.row_order} LIMIT {ROWS_SHOWN}", rows=rows)
     return Held(gold.version(), counted["n"], shown)
 
 

@@ -5,7 +5,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from pyspark.sql import DataFrame
 
@@ -127,15 +126,6 @@ class RowsTwin:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What is drawn of a table: a number of ``Table.numbers`` by day, or how a column's values from 0 to 1 are spread."""
-
-    of: str
-    title: str
-    kind: Literal["by_day", "spread"] = "by_day"
-
-
-@dataclass(frozen=True)
 class Table:
     """A table that is a function of Silver, partitioned by event_date.
 
@@ -154,9 +144,7 @@ class Table:
             whole.
         twin: the same in SQL, by which the table is compared with Silver; without it, it is not.
         numbers: by name, an aggregate over a date's rows, as it is plotted beside their count.
-        first_rows: which rows are worth seeing first, as SQL's ORDER BY has it.
         measure: the column by which a change of the table is told; without it, by rows.
-        picture: what is drawn of the table.
         path_setting: the setting that holds the table's path, by default ``GOLD_WRITE_PATH_`` and the name.
         default_path: the table's path below the lake's root, by default ``gold/`` and the name.
     """
@@ -173,9 +161,7 @@ class Table:
     appends: bool = False
     twin: KeysTwin | RowsTwin | None = None
     numbers: Mapping[str, str] = field(default_factory=dict)
-    first_rows: str = "1"
     measure: str = ""
-    picture: Picture = Picture("rows", "Rows by day")
     path_setting: str = ""
     default_path: str = ""
 
@@ -237,6 +223,11 @@ class Table:
                     f"{self.name}.{column.name} is declared to be counted by {column.counted_by}, and the SQL it is compared with by "
                     f"{is_counted_by.column}: make the two say the same."
                 )
+
+    @property
+    def row_order(self) -> str:
+        """The order in which rows are shown, as SQL's ORDER BY has it: by key, else by what OPTIMIZE clusters by."""
+        return ", ".join(self.key or self.zorder_by) or "1"
 
     @property
     def what(self) -> str:

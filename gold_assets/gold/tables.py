@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.gold import transformations as t
-from gold_assets.gold.declaration import KeysTwin, Picture, RowsTwin, Table, Value
+from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table, Value
 from gold_assets.silver import contract
 from gold_assets.silver.contract import VIOLATIONS, Column
 
@@ -51,9 +51,7 @@ USER_SPEND_SUMMARY = Table(
         },
     ),
     numbers={"spend": "sum(total_spend)", "transactions": "sum(transaction_count)"},
-    first_rows="total_spend DESC, user_id",
     measure="total_spend",
-    picture=Picture("spend", "Total spend by day"),
 )
 
 PRODUCT_USAGE_METRICS = Table(
@@ -106,9 +104,7 @@ PRODUCT_USAGE_METRICS = Table(
         "avg_usage_cost_ratio": "sum(avg_usage_cost_ratio * rated_count) / sum(rated_count)",
         "rated_share": "sum(rated_count) / CAST(sum(transaction_count) AS DOUBLE)",
     },
-    first_rows="transaction_count DESC, product_id",
     measure="avg_usage_cost_ratio",
-    picture=Picture("avg_usage_cost_ratio", "Products a day by average usage_cost_ratio", kind="spread"),
 )
 
 HIGH_RISK_TXNS = Table(
@@ -134,9 +130,7 @@ HIGH_RISK_TXNS = Table(
         _HIGH_RISK, sense=("rows_not_high_risk", lambda gold: f"{_HIGH_RISK.condition(gold)} AND is_high_risk")
     ),
     numbers={"amount": "sum(amount)", "users": "count(DISTINCT user_id)"},
-    first_rows="amount DESC, user_id",
     measure="amount",
-    picture=Picture("rows", "High-risk transactions by day"),
     keeps_silver_columns=True,
 )
 
@@ -160,8 +154,6 @@ QUARANTINED_TXNS = Table(
     zorder_by=("user_id",),
     appends=True,
     twin=RowsTwin(of_valid=False),
-    first_rows="array_length(violations) DESC",
-    picture=Picture("rows", "Quarantined rows by day"),
     path_setting="GOLD_BAD_RECORDS_PATH",
     default_path="quarantine/transactions",
     keeps_silver_columns=True,

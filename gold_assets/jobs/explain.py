@@ -1,14 +1,10 @@
 """Why a number is what it is, as a job for those who have the UI and no shell."""
 
-import datetime as dt
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from gold_assets.assets.pictures import steps_of
 from gold_assets.config import Settings
 from gold_assets.explaining.explanation import Explanation, explain
 from gold_assets.explaining.telling import as_markdown, as_text
@@ -52,25 +48,7 @@ def explain_job(settings: Settings) -> dg.JobDefinition:
 
 
 def _metadata(found: Explanation) -> dict[str, dg.MetadataValue]:
-    page = "\n\n".join([*_picture(found), as_markdown(found)])
-    metadata: dict[str, dg.MetadataValue] = {"explanation": dg.MetadataValue.md(page)}
+    metadata: dict[str, dg.MetadataValue] = {"explanation": dg.MetadataValue.md(as_markdown(found))}
     if found.second_opinion is not None:
         metadata["sql_agrees"] = dg.MetadataValue.bool(found.second_opinion.agrees)
     return metadata
-
-
-def _picture(found: Explanation) -> Iterator[str]:
-    """The value over the table's versions, where it is one row's and a number."""
-    table = found.question.table
-    changes = [
-        change for change in reversed(found.history.changes) if change.info.at is not None and change.after is not None
-    ]
-    if not table.key or not table.measure or not changes:
-        return
-    moments: list[dt.datetime] = [change.info.at for change in changes if change.info.at is not None]
-    values = [_value(change.after or [], table.measure) for change in changes]
-    yield steps_of(f"{table.measure} of {found.question}", moments, values)
-
-
-def _value(rows: Sequence[Mapping[str, Any]], measure: str) -> float:
-    return float(rows[0][measure] or 0) if rows else 0.0

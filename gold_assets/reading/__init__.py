@@ -1,1 +1,1 @@
-"""What readers get: the published state of the tables, from Python, by SQL and as a report."""
+"""What readers get: the published state of the tables, from Python and by SQL."""

@@ -1,10 +1,8 @@
-"""What the UI tells of a table, in numbers, a picture, rows and columns: each of it true of the table."""
+"""What the UI tells of a table, in numbers, rows and columns: each of it true of the table."""
 
-import base64
 import datetime as dt
 import inspect
 import json
-import re
 from pathlib import Path
 
 import dagster as dg
@@ -75,24 +73,13 @@ def test_each_date_tells_its_own_numbers(materialized: dict) -> None:
     assert of(QUARANTINE, "quarantined_share") == [0.25, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("table", [SPEND, USAGE, RISK, QUARANTINE])
-def test_a_run_draws_a_table_once_and_small(materialized: dict, table: str) -> None:
-    assert [date for date in DATES if "picture" in materialized[table, date]] == [WEDNESDAY]
-    drawn = re.fullmatch(r"!\[(.+)]\(data:image/png;base64,(.+)\)", materialized[table, WEDNESDAY]["picture"].md_str)
-    assert drawn is not None
-    assert "2024-01-01 to 2024-01-03" in drawn[1]
-    png = base64.b64decode(drawn[2])
-    assert png.startswith(b"\x89PNG")
-    assert len(png) < 50_000
-
-
-def test_example_rows_are_of_the_newest_date_that_has_some_the_largest_first(materialized: dict) -> None:
+def test_example_rows_are_of_the_newest_date_that_has_some_in_the_order_of_the_key(materialized: dict) -> None:
     def rows(table: str) -> list[dict[str, object]]:
         return [dict(record.data) for record in materialized[table, WEDNESDAY]["example_rows"].records]
 
     assert [(r["user_id"], r["total_spend"], r["event_date"]) for r in rows(SPEND)] == [
-        ("cat", "4.0000", "2024-01-03"),
         ("ann", "3.0000", "2024-01-03"),
+        ("cat", "4.0000", "2024-01-03"),
     ]
     [bad] = rows(QUARANTINE)
     assert (bad["event_date"], bad["amount"], bad["violations"]) == ("2024-01-01", "nan", "amount_is_not_money")

@@ -23,7 +23,7 @@ def explained(lake: Lake, **config: str) -> dg.ExecuteInProcessResult:
     )
 
 
-def test_the_page_has_the_tables_the_history_and_a_picture_of_the_value(lake: Lake, engine: Engine) -> None:
+def test_the_page_has_the_tables_and_the_history(lake: Lake, engine: Engine) -> None:
     for amount in (1.0, 2.0):
         write_silver(lake, [row(user_id="a|b <c", amount=amount), row(user_id="a|b <c", amount=None)])
         refresh(lake, engine, [MONDAY])
@@ -32,7 +32,6 @@ def test_the_page_has_the_tables_the_history_and_a_picture_of_the_value(lake: La
     found: dict[str, Any] = {name: value.value for name, value in output.step_output_data.metadata.items()}
     page = found["explanation"]
     assert found["sql_agrees"] is True
-    assert "data:image/png;base64," in page
     assert r"| a\|b &lt;c | 3.0000        | 2                   | 2024-01-01   |" in page
     assert "| ['amount_is_not_money'] |" in page or '| ["amount_is_not_money"] |' in page
     assert "  - total_spend 1.0000 -&gt; 3.0000" in page
