@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.contenders import compare, measure, parser, table
+from gold_assets import transactions
 from gold_assets.silver.pin import pin_silver
 
 _DATES_A_FILE = 31
@@ -59,7 +60,7 @@ def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
         engine: Engine = SparkEngine()
     else:
         engine = SailEngine()
-    lake = Lake(silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
+    lake = Lake(transactions.project, silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
     engine.session  # noqa: B018 - starts it
     dates = [date for date in pin_silver(silver).dates() if date is not None]
     measure(lambda: refresh(lake, engine, days(min(dates), max(dates))))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from benchmarks.backfill import gold_assets_on
 from benchmarks.contenders import compare, measure, parser, table
+from gold_assets import transactions
 from gold_assets.checks.catalogue import GOLD_FOLLOWS, SILVER_CHECKS, gold_checks
 from gold_assets.checks.findings import Check, Limits
 from gold_assets.checks.inspection import Inspection
@@ -22,7 +23,7 @@ _WINDOW = Limits(dt.date(2017, 1, 1), dt.date(2018, 1, 1))
 
 def check(checks: list[Check], silver: str, out: str) -> None:
     """The checks on all dates, every one of which must pass."""
-    lake = Lake(silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
+    lake = Lake(transactions.project, silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
 
     def job() -> None:
         report = examine(Inspection(lake, None, _WINDOW), checks)

@@ -22,6 +22,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.contenders import run as in_a_process
+from gold_assets import transactions
 from gold_assets.checks.catalogue import gold_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
@@ -175,7 +176,9 @@ def _print_micro_batches(batches: int, told: dict[str, Any]) -> None:
 
 
 def lake_in(folder: Path) -> Lake:
-    return Lake(str(folder / "silver"), {table.name: str(folder / table.name) for table in TABLES})
+    return Lake(
+        transactions.project, str(folder / "silver"), {table.name: str(folder / table.name) for table in TABLES}
+    )
 
 
 def append_day(silver: str, day: dt.date, rows: int) -> None:

@@ -25,6 +25,7 @@ import yaml
 from dagster._core.storage.event_log import SqlEventLogStorage
 from deltalake import write_deltalake
 
+from gold_assets import transactions
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 from gold_assets.micro_batches.micro_batch import tick
@@ -109,7 +110,7 @@ def _run(folder: Path, silver: str, dates: int, storage: Mapping[str, Any]) -> t
             events = index.execute(sa.text("SELECT count(*) FROM event_logs")).scalar_one()
         started = time.perf_counter()
         context = dg.build_sensor_context(instance=instance)
-        tick(context, Lake(silver, places), (first, _LAST), time.time())
+        tick(context, Lake(transactions.project, silver, places), (first, _LAST), time.time())
         first_tick = time.perf_counter() - started
     shutil.rmtree(folder)
     return seconds, events, first_tick

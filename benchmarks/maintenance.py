@@ -24,6 +24,7 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
+from gold_assets import transactions
 from gold_assets.delta.dates import days
 from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
@@ -31,7 +32,8 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import PRODUCT_USAGE_METRICS, TABLES, USER_SPEND_SUMMARY
-from gold_assets.sample.complete_journey import FIRST_DATE, transactions, write_silver
+from gold_assets.sample import complete_journey
+from gold_assets.sample.complete_journey import FIRST_DATE, write_silver
 
 _LOOK_UPS = {USER_SPEND_SUMMARY.name: "user_id", PRODUCT_USAGE_METRICS.name: "product_id"}
 _KEYS = 15
@@ -51,7 +53,7 @@ def main() -> None:
         silver = given.silver or f"{scratch}/silver"
         if not DeltaTable.is_deltatable(silver):
             write_silver(silver, copies=given.copies)
-        lake = Lake(silver, {table.name: f"{scratch}/gold/{table.name}" for table in TABLES})
+        lake = Lake(transactions.project, silver, {table.name: f"{scratch}/gold/{table.name}" for table in TABLES})
         print(f"{given.engine}, {given.dates} dates from {given.copies} x 1,469,307 rows in 365 dates")
         refresh(lake, engine, dates)
         _all_dates_three_dates_none(lake, engine, dates)
@@ -144,7 +146,7 @@ def _number(text: str) -> float:
 
 
 def _many_refreshes(lake: Lake, engine: Engine, date: dt.date, refreshes: int) -> None:
-    rows = transactions()
+    rows = complete_journey.transactions()
     rows = rows.filter([each == date for each in rows["event_date"].to_pylist()])
     for n in range(refreshes):
         write_deltalake(lake.silver, rows.slice(n * 7 % rows.num_rows, 7), mode="append")

@@ -22,6 +22,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.backfill import job_queries
 from benchmarks.places import place
+from gold_assets import transactions
 from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
@@ -45,7 +46,7 @@ def main() -> None:
         if arguments.s3:
             shutil.copytree(silver, there.folder / "silver")
             silver = f"{there.root}/silver"
-        lake = Lake(silver, {table.name: f"{there.root}/gold/{table.name}" for table in TABLES})
+        lake = Lake(transactions.project, silver, {table.name: f"{there.root}/gold/{table.name}" for table in TABLES})
         engine = SailEngine()
         dates = [_FIRST + dt.timedelta(days=n) for n in range(arguments.times + 1)]
         before = there.requests()

@@ -11,6 +11,7 @@ import tempfile
 from deltalake import DeltaTable
 
 from benchmarks.contenders import measure, medians, parser, run, table
+from gold_assets import transactions
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
@@ -24,7 +25,7 @@ _OWN_JVM = "a JVM of its own"
 
 def one_date(engine: SparkEngine, silver: str, out: str) -> None:
     """Refresh the date; the engine starts with it."""
-    lake = Lake(silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
+    lake = Lake(transactions.project, silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
     measure(lambda: refresh(lake, engine, [_DATE]))
     engine.close()
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.places import place
+from gold_assets import transactions
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 from gold_assets.micro_batches.cursor import Cursor
@@ -56,7 +57,7 @@ def _ticks(instance: dg.DagsterInstance, silver: str, dates: int, times: int) ->
     table = DeltaTable(silver)
     window = (_FIRST, _FIRST + dt.timedelta(days=dates - 1))
     cursor = Cursor(table_id=str(table.metadata().id), followed=table.version(), window=window).dumps()
-    lake = Lake(silver, {table.name: f"{silver}_gold/{table.name}" for table in TABLES})
+    lake = Lake(transactions.project, silver, {table.name: f"{silver}_gold/{table.name}" for table in TABLES})
     seconds = []
     for _ in range(times + 1):
         started = time.perf_counter()

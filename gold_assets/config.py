@@ -1,9 +1,9 @@
 """Settings from the environment, read in one place. Every one is optional and has a default under GOLD_LAKE_ROOT."""
 
 import datetime as dt
+import importlib
 import json
 import re
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,13 +13,12 @@ from pydantic import Field, Json, SecretStr, ValidationError, create_model, mode
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gold_assets.checks.findings import Limits
+from gold_assets.declaring.project import Project
 from gold_assets.delta import storage
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.places import absolute, refuse_overlaps
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import TABLES
-from gold_assets.silver.contract import SILVER_COLUMNS
 
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
 
@@ -37,12 +36,12 @@ class Settings(BaseSettings):
             command sees rows in any case.
     """
 
-    tables: ClassVar[tuple[Table, ...]] = ()
+    project: ClassVar[Project]
 
     model_config = SettingsConfigDict(env_prefix="GOLD_", frozen=True, env_ignore_empty=True)
 
     lake_root: str = "data"
-    source_path: str = "{lake_root}/silver/transactions"
+    source_path: str = "{lake_root}/silver"
     checkpoint_path: str = "{lake_root}/checkpoints/write_to_gold"
     published_path: str = "{lake_root}/published"
     partitions_start: dt.date = dt.date(2017, 1, 1)
@@ -87,7 +86,7 @@ class Settings(BaseSettings):
                 f"GOLD_PARTITIONS_END is {self.partitions_end}, before GOLD_PARTITIONS_START {self.partitions_start}: "
                 "set it to that date or a later one, or leave it out for a window that includes today."
             )
-        known = [column.name for column in SILVER_COLUMNS]
+        known = [column.name for column in self.project.source.columns]
         if unknown := [name for name in self.silver_columns or {} if name not in known]:
             raise UserError(
                 f"GOLD_SILVER_COLUMNS gives a column for {unknown[0]}, expected for some of {', '.join(known)}: correct it."
@@ -121,11 +120,16 @@ class Settings(BaseSettings):
             )
         return options
 
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The project's tables."""
+        return self.project.tables
+
     @cached_property
     def lake(self) -> Lake:
         """Where Silver and the tables made from it are."""
         places = {table.name: self._place(table) for table in self.tables}
-        return Lake(self.source_path, places, self.tables, self.silver_columns or {}, self.published_path)
+        return Lake(self.project, self.source_path, places, self.silver_columns or {}, self.published_path)
 
     def _place(self, table: Table) -> str:
         return str(getattr(self, _field(table)))
@@ -146,6 +150,16 @@ class Settings(BaseSettings):
         )
 
 
+def default_project() -> Project:
+    """The project that commands and readers work for where nobody names another: the one of ``gold_assets.transactions``.
+
+    It is loaded by its name, for the rest of the package knows no business.
+    """
+    project = importlib.import_module("gold_assets.transactions").project
+    assert isinstance(project, Project)
+    return project
+
+
 def read_env_file() -> None:
     """Put what the file ``.env`` of the working directory says into the environment of this process, where it wins over what is there.
 
@@ -160,21 +174,22 @@ def read_env_file() -> None:
         ) from error
 
 
-def load_settings(tables: Sequence[Table] = TABLES) -> Settings:
-    """The settings of this process, for a lake of these tables. The environment gets what GOLD_STORAGE_OPTIONS says.
+def load_settings(project: Project) -> Settings:
+    """The settings of this process, for the project's lake. The environment gets what GOLD_STORAGE_OPTIONS says.
 
     Raises ``UserError`` with one sentence where a value makes no sense.
     """
-    paths: dict[str, Any] = {_field(table): (str, f"{{lake_root}}/{table.default_path}") for table in tables}
+    paths: dict[str, Any] = {_field(table): (str, f"{{lake_root}}/{table.default_path}") for table in project.tables}
+    paths["source_path"] = (str, f"{{lake_root}}/silver/{project.source.name}")
     with_paths = create_model("Settings", __base__=Settings, **paths)
-    with_paths.tables = tuple(tables)
+    with_paths.project = project
     try:
         settings = with_paths()
     except ValidationError as error:
         first = error.errors()[0]
         setting = "GOLD_" + str(first["loc"][0]).upper()
         raise UserError(
-            f"{setting} is {first['input']!r}, expected {_expected(first)}: correct it or unset it."
+            f"{setting} is {first['input']!r}, expected {_expected(first, project)}: correct it or unset it."
         ) from None
     storage.use(settings.store_options())
     if settings.alert_webhook is not None:
@@ -194,10 +209,11 @@ def _field(table: Table) -> str:
     return table.path_setting.removeprefix("GOLD_").lower()
 
 
-def _expected(error: object) -> str:
+def _expected(error: object, project: Project) -> str:
     details = dict(error)  # type: ignore[call-overload]
     if details["loc"][0] == "silver_columns":
-        return 'a JSON object from our column to yours, such as {"user_id": "customer_id"}'
+        ours = project.source.columns[0].name
+        return f'a JSON object from our column to yours, such as {{"{ours}": "your_{ours}"}}'
     if "date" in details["type"]:
         return "a date such as 2017-01-31"
     return str(details.get("ctx", {}).get("expected", details["msg"]))

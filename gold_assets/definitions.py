@@ -1,49 +1,6 @@
-"""Everything Dagster loads."""
+"""Everything Dagster loads: the transactions' tables."""
 
-import dagster as dg
+from gold_assets import transactions
+from gold_assets.code_location import definitions
 
-from gold_assets.alerts.alerts import alert_sensor
-from gold_assets.assets.checks import (
-    compare_patched_dates,
-    daily_metadata_checks,
-    gold_asset_checks,
-    run_checks,
-    silver_asset_checks,
-)
-from gold_assets.assets.gold import gold_assets
-from gold_assets.assets.published import published_asset
-from gold_assets.assets.silver import silver_asset
-from gold_assets.config import Settings, load_settings
-from gold_assets.jobs.explain import explain_job
-from gold_assets.jobs.maintenance import maintenance_schedule
-from gold_assets.jobs.plan import plan_job
-from gold_assets.micro_batches.micro_batch import sensor_of
-from gold_assets.resources import Lakehouse
-
-
-def build(settings: Settings) -> dg.Definitions:
-    """The definitions for the lake and the tables of these settings."""
-    silver, gold = silver_asset(settings), gold_assets(settings)
-    is_told = settings.alert_webhook is not None or settings.alert_mail is not None
-    return dg.Definitions(
-        assets=[silver, gold, published_asset(settings)],
-        asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
-        jobs=[
-            dg.define_asset_job("observe_silver", selection=[silver]),
-            run_checks,
-            plan_job(settings),
-            *([explain_job(settings)] if settings.examples else []),  # what it finds, and is asked for, stays on record
-        ],
-        schedules=[
-            daily_metadata_checks(settings),
-            compare_patched_dates(settings),
-            maintenance_schedule(settings),
-        ],
-        sensors=[sensor_of(gold, settings), *([alert_sensor(settings)] if is_told else [])],
-        resources={"lakehouse": Lakehouse.from_settings(settings)},
-        # One short step a run: a process of its own for it would cost more than it does.
-        executor=dg.in_process_executor,
-    )
-
-
-defs = build(load_settings())
+defs = definitions(transactions.project)

@@ -1,7 +1,7 @@
 """What the assets run on: the lake's tables, and the engine that computes them."""
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -12,11 +12,11 @@ from pyspark.sql import SparkSession
 from sqlalchemy.exc import IntegrityError
 
 from gold_assets.config import Settings, is_catalog_name
+from gold_assets.declaring.project import Project
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.storage import without_credentials, without_secrets
 from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 
 GOLD_WRITERS_POOL = "gold_writers"
@@ -63,13 +63,13 @@ class Lakehouse(dg.ConfigurableResource):
             spark_jars=settings.spark_jars,
         )
 
-    def lake(self, tables: Sequence[Table]) -> Lake:
-        """The lake of these tables. Dagster copies a resource by its configuration, of which a declaration can be no part.
+    def lake(self, project: Project) -> Lake:
+        """The project's lake. Dagster copies a resource by its configuration, of which a declaration can be no part.
 
         Where they are named as in Spark's catalog, Spark is started once in a process to find them.
         """
         places = {name: self._located(place) for name, place in self.places.items()}
-        return Lake(self._located(self.silver), places, tuple(tables), self.silver_columns, self.published)
+        return Lake(project, self._located(self.silver), places, self.silver_columns, self.published)
 
     def _located(self, place: str) -> str:
         if not is_catalog_name(place):

@@ -4,6 +4,7 @@
 functions to classic or to Connect once per process. Tests marked ``sail`` or ``spark`` run on that engine only.
 """
 
+import dataclasses
 import functools
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 from pyspark.sql import SparkSession
 from xdist.scheduler import LoadFileScheduling
 
+from gold_assets import transactions
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
@@ -171,7 +173,16 @@ def lake(tmp_path: Path) -> Lake:
     return lake_in(tmp_path, TABLES_OF_A_TEST)
 
 
+NO_TABLES = dataclasses.replace(transactions.project, tables=())
+"""For a Silver from which nothing is made."""
+
+
 def lake_in(folder: Path, tables: Sequence[Table] = TABLES) -> Lake:
     """A lake with its tables under ``folder``."""
     places = {table.name: str(folder / table.name) for table in tables}
-    return Lake(str(folder / "silver"), places, tables, published=str(folder / "published"))
+    return Lake(
+        dataclasses.replace(transactions.project, tables=tables),
+        str(folder / "silver"),
+        places,
+        published=str(folder / "published"),
+    )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gold_assets import transactions
 from gold_assets.assets.checks import gold_asset_checks, silver_asset_checks
 from gold_assets.assets.gold import gold_assets
 from gold_assets.assets.silver import silver_asset
@@ -10,7 +11,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.partitions import daily_partitions as partitions_of
 from gold_assets.resources import Lakehouse
 
-SETTINGS = load_settings().model_copy(update={"examples": True})
+SETTINGS = load_settings(transactions.project).model_copy(update={"examples": True})
 daily_partitions = partitions_of(SETTINGS)
 silver_transactions = silver_asset(SETTINGS)
 gold_tables = gold_assets(SETTINGS)
@@ -22,7 +23,7 @@ def lake_at(root: str) -> Lake:
     """The lake that the project sees with this GOLD_LAKE_ROOT."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GOLD_LAKE_ROOT", root)
-        return load_settings().lake
+        return load_settings(transactions.project).lake
 
 
 def resources_on(lake: Lake) -> dict[str, Lakehouse]:

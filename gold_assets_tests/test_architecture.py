@@ -25,10 +25,11 @@ FLOORS = (
     ("instance", "partitions", "resources"),
     ("assets",),
     ("micro_batches", "jobs", "alerts", "commands"),
-    ("definitions",),
-    ("sample",),
+    ("code_location",),
+    ("definitions", "sample"),
 )
 """From below. Rooms on one floor do not import each other."""
+DECLARED = ("declaring", "transactions")
 WITHOUT_DAGSTER = FLOORS[:8]
 
 ONE_SUBJECT = {"gold/streaming.py": "the stream", "micro_batches/micro_batch.py": "the sensor"}
@@ -64,8 +65,9 @@ def edges() -> Iterator[tuple[str, str, str]]:
     for module in MODULES:
         room = name_of(module).split("/")[0].removesuffix(".py")
         for name in imported(ast.parse(module.read_text())):
-            if name.startswith("gold_assets.") and room_of(name) != room and room != "__init__":
-                yield name_of(module), room, room_of(name)
+            to = room_of(name) if name.startswith("gold_assets.") else room
+            if to not in (room, *DECLARED) and room not in ("__init__", *DECLARED):
+                yield name_of(module), room, to
 
 
 def floor_of(room: str) -> int:

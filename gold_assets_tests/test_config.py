@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gold_assets import SparkEngine, published, write_to_gold
+from gold_assets import SparkEngine, published, transactions, write_to_gold
 from gold_assets.commands.gold import gold
 from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
@@ -20,7 +20,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_every_setting_is_optional_and_everything_is_under_the_lake_root(tmp_path: Path) -> None:
-    settings = load_settings()
+    settings = load_settings(transactions.project)
     places = [settings.lake.silver, *settings.lake.places.values(), settings.checkpoint_path]
     assert all(place.startswith(f"{tmp_path}/data/") for place in places)
     assert len(set(places)) == len(places)
@@ -30,7 +30,7 @@ def test_every_setting_is_optional_and_everything_is_under_the_lake_root(tmp_pat
 def test_the_lake_root_moves_all_defaults_and_a_path_of_its_own_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLD_LAKE_ROOT", "s3://bucket/lake/")
     monkeypatch.setenv("GOLD_BAD_RECORDS_PATH", "/elsewhere/bad")
-    lake = load_settings().lake
+    lake = load_settings(transactions.project).lake
     assert lake.silver == "s3://bucket/lake/silver/transactions"
     assert lake.places["high_risk_txns"] == "s3://bucket/lake/gold/high_risk_txns"
     assert lake.places["quarantined_txns"] == "/elsewhere/bad"
@@ -38,13 +38,13 @@ def test_the_lake_root_moves_all_defaults_and_a_path_of_its_own_stays(monkeypatc
 
 def test_a_local_path_does_not_depend_on_where_a_later_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLD_SOURCE_PATH", "some/silver")
-    assert Path(load_settings().source_path).is_absolute()
+    assert Path(load_settings(transactions.project).source_path).is_absolute()
 
 
 def test_each_table_has_the_path_setting_it_declares(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in TABLES:
         monkeypatch.setenv(table.path_setting, f"/lake/{table.name}")
-    assert load_settings().lake.places == {table.name: f"/lake/{table.name}" for table in TABLES}
+    assert load_settings(transactions.project).lake.places == {table.name: f"/lake/{table.name}" for table in TABLES}
 
 
 def test_on_spark_a_table_may_have_its_name_in_the_catalog_where_nothing_is_at_a_path_of_that_name(
@@ -53,13 +53,13 @@ def test_on_spark_a_table_may_have_its_name_in_the_catalog_where_nothing_is_at_a
     monkeypatch.setenv("GOLD_SOURCE_PATH", "main.sales.transactions")
     monkeypatch.setenv("GOLD_BAD_RECORDS_PATH", "sales.quarantine")
     here = str(tmp_path / "main.sales.transactions")
-    assert load_settings().lake.silver == here
+    assert load_settings(transactions.project).lake.silver == here
     monkeypatch.setenv("GOLD_ENGINE", "spark")
-    lake = load_settings().lake
+    lake = load_settings(transactions.project).lake
     assert (lake.silver, lake.places["quarantined_txns"]) == ("main.sales.transactions", "sales.quarantine")
-    assert load_settings().names_tables
+    assert load_settings(transactions.project).names_tables
     Path(here).mkdir()
-    assert load_settings().lake.silver == here
+    assert load_settings(transactions.project).lake.silver == here
 
 
 def test_for_the_command_and_for_python_a_file_env_wins_over_the_environment_as_for_dagster(
@@ -84,7 +84,7 @@ def test_a_file_env_that_cannot_be_read_is_one_sentence() -> None:
 
 def test_an_empty_setting_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLD_PARTITIONS_START", "")
-    assert load_settings().partitions_start == dt.date(2017, 1, 1)
+    assert load_settings(transactions.project).partitions_start == dt.date(2017, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -106,20 +106,20 @@ def test_no_place_of_a_lake_lies_within_another_however_it_is_spelt(
     monkeypatch.setenv("GOLD_WRITE_PATH_SPEND_SUMMARY", outer)
     monkeypatch.setenv("GOLD_WRITE_PATH_PRODUCT_USAGE_METRICS", inner)
     with pytest.raises(UserError) as raised:
-        load_settings()
+        load_settings(transactions.project)
     assert ", within GOLD_WRITE_PATH_SPEND_SUMMARY, " in str(raised.value)
     assert str(raised.value).endswith(": set GOLD_WRITE_PATH_SPEND_SUMMARY to another path.")
     places = {table.name: str(tmp_path / table.name) for table in TABLES}
     for silver, publications in ((outer, inner), (inner, outer)):
         with pytest.raises(UserError, match="expected a place of its own for every table"):
-            Lake(silver, places, published=publications)
+            Lake(transactions.project, silver, places, published=publications)
 
 
 @pytest.mark.parametrize("setting", ["GOLD_PUBLISHED_PATH", "GOLD_CHECKPOINT_PATH"])
 def test_nothing_that_is_no_table_lies_within_one(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     monkeypatch.setenv(setting, "data/gold/high_risk_txns/of_mine")
     with pytest.raises(UserError, match=f"{setting} is .*, within GOLD_WRITE_PATH_HIGH_RISK_TXNS, "):
-        load_settings()
+        load_settings(transactions.project)
 
 
 def test_the_checkpoint_of_a_stream_lies_within_no_table(tmp_path: Path) -> None:
@@ -131,12 +131,12 @@ def test_the_checkpoint_of_a_stream_lies_within_no_table(tmp_path: Path) -> None
 def test_a_path_that_no_table_can_have_is_one_sentence_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLD_SOURCE_PATH", "data/silver[1]")
     with pytest.raises(UserError, match=r"silver\[1\] holds \["):
-        load_settings()
+        load_settings(transactions.project)
 
 
 def test_a_place_whose_name_begins_like_anothers_is_a_place_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLD_WRITE_PATH_SPEND_SUMMARY", "data/gold/product_usage")
-    load_settings()
+    load_settings(transactions.project)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_place_whose_name_begins_like_anothers_is_a_place_of_its_own(monkeypat
             "GOLD_SILVER_COLUMNS",
             "user_id=customer",
             "GOLD_SILVER_COLUMNS is 'user_id=customer', expected a JSON object from our column to yours, such as "
-            '{"user_id": "customer_id"}: correct it or unset it.',
+            '{"user_id": "your_user_id"}: correct it or unset it.',
         ),
         (
             "GOLD_SILVER_COLUMNS",
@@ -169,7 +169,7 @@ def test_a_value_that_makes_no_sense_is_one_sentence(
 ) -> None:
     monkeypatch.setenv(setting, value)
     with pytest.raises(UserError) as raised:
-        load_settings()
+        load_settings(transactions.project)
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -181,7 +181,7 @@ def test_storage_options_are_in_the_environment_where_every_engine_finds_them(mo
         "GOLD_STORAGE_OPTIONS", '{"aws_endpoint_url": "http://127.0.0.1:9000", "AWS_ALLOW_HTTP": "true"}'
     )
     monkeypatch.setenv("AWS_ALLOW_HTTP", "false")
-    load_settings()
+    load_settings(transactions.project)
     found = {name: os.environ[name] for name in ("AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP", "AWS_REGION")}
     assert found == {"AWS_ENDPOINT_URL": "http://127.0.0.1:9000", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "before"}
 
@@ -199,7 +199,7 @@ def test_storage_options_that_make_no_sense_are_one_sentence_that_does_not_show_
 ) -> None:
     monkeypatch.setenv("GOLD_STORAGE_OPTIONS", value)
     with pytest.raises(UserError) as raised:
-        load_settings()
+        load_settings(transactions.project)
     assert sentence in str(raised.value)
     assert "hush" not in str(raised.value)
     assert "hush" not in repr(raised.value.__cause__)
@@ -208,4 +208,4 @@ def test_storage_options_that_make_no_sense_are_one_sentence_that_does_not_show_
 def test_a_setting_never_shows_the_storage_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLD_STORAGE_OPTIONS", '{"AWS_SECRET_ACCESS_KEY": "hush-hush"}')
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
-    assert "hush" not in repr(load_settings())
+    assert "hush" not in repr(load_settings(transactions.project))

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from gold_assets import transactions
 from gold_assets.alerts.alerts import Watch
 from gold_assets.alerts.messengers import Message
+from gold_assets.code_location import definitions
 from gold_assets.config import load_settings
-from gold_assets.definitions import build
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.publication import Publications
 from gold_assets.gold.tables import TABLES
@@ -48,8 +49,8 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 def written_of_a_wrong_date(lake: Lake, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> str:
     """All that is told and kept of a day that is made, spoilt, and checked."""
-    settings, instance, heard = load_settings(), dg.DagsterInstance.ephemeral(), Heard()
-    repository = build(settings).get_repository_def()
+    settings, instance, heard = load_settings(transactions.project), dg.DagsterInstance.ephemeral(), Heard()
+    repository = definitions(settings.project, settings).get_repository_def()
     watch = Watch(instance, settings.lake, (MONDAY, TUESDAY), settings)
     state, _ = watch.tick(None, [heard], time.time())
     job = repository.get_implicit_global_asset_job_def()
@@ -87,6 +88,6 @@ def test_with_the_setting_on_examples_are_on_record(
 
 
 def test_the_job_that_explains_a_row_is_there_where_its_rows_may_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not build(load_settings()).get_repository_def().has_job("explain")
+    assert not definitions(transactions.project).get_repository_def().has_job("explain")
     monkeypatch.setenv("GOLD_EXAMPLES", "on")
-    assert build(load_settings()).get_repository_def().has_job("explain")
+    assert definitions(transactions.project).get_repository_def().has_job("explain")

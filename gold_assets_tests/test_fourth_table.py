@@ -1,5 +1,6 @@
 """A table more, as someone else adds it: one function, one declaration, and a place by its name."""
 
+import dataclasses
 from pathlib import Path
 
 import dagster as dg
@@ -8,8 +9,9 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from gold_assets import transactions
+from gold_assets.code_location import definitions
 from gold_assets.config import Settings, load_settings
-from gold_assets.definitions import build
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.gold.declaration import KeysTwin, Table, Value
 from gold_assets.gold.tables import TABLES
@@ -57,12 +59,12 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("GOLD_WRITE_PATH_RISK_LEVELS", str(tmp_path / "elsewhere" / "risk"))
     monkeypatch.setenv("GOLD_PARTITIONS_START", str(MONDAY))
     monkeypatch.setenv("GOLD_PARTITIONS_END", str(TUESDAY))
-    return load_settings((*TABLES, RISK_LEVELS))
+    return load_settings(dataclasses.replace(transactions.project, tables=(*TABLES, RISK_LEVELS)))
 
 
 def test_a_fourth_table_is_materialized_checked_and_maintained(settings: Settings, tmp_path: Path) -> None:
     write_silver(settings.lake, [row(), row(risk_level=None), high_risk_row(event_date=TUESDAY), row(user_id=None)])
-    repository = build(settings).get_repository_def()
+    repository = definitions(settings.project, settings).get_repository_def()
     instance = dg.DagsterInstance.ephemeral()
     place = str(tmp_path / "elsewhere" / "risk")
     dates = {"dagster/asset_partition_range_start": str(MONDAY), "dagster/asset_partition_range_end": str(TUESDAY)}

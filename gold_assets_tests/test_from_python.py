@@ -11,6 +11,7 @@ import pytest
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.publishing import publish
 from gold_assets.gold.lake import Lake
+from gold_assets_tests.conftest import NO_TABLES
 from gold_assets_tests.small_silver import high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
@@ -24,7 +25,7 @@ def test_the_readmes_example_makes_gold_from_silver(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     [date] = re.findall(r"dt\.date\((\d+), (\d+), (\d+)\)", example)
     asked = dt.date(*map(int, date))
-    silver = Lake(str(tmp_path / "data/silver/transactions"), {}, tables=())
+    silver = Lake(NO_TABLES, str(tmp_path / "data/silver/transactions"), {})
     write_silver(silver, [row(event_date=asked), high_risk_row(event_date=asked)])
     names: dict[str, object] = {}
     exec(example, names)

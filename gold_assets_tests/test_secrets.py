@@ -9,10 +9,11 @@ import dagster as dg
 import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 
+from gold_assets import transactions
 from gold_assets.alerts.alerts import Watch
 from gold_assets.alerts.messengers import Message, SmtpServer, messengers_of
+from gold_assets.code_location import definitions
 from gold_assets.config import load_settings
-from gold_assets.definitions import build
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
@@ -59,9 +60,9 @@ def test_no_secret_of_a_setting_is_in_anything_that_is_written(
     secrets: Path, lake: Lake, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     write_silver(lake, [row()])
-    settings = load_settings()
-    definitions = build(settings)
-    repository = definitions.get_repository_def()
+    settings = load_settings(transactions.project)
+    defs = definitions(settings.project, settings)
+    repository = defs.get_repository_def()
     snapshot = RepositorySnap.from_def(repository)
     assert "use_ssl=true" in str(snapshot)  # the resource's configuration is there, as the UI has it
     instance = dg.DagsterInstance.ephemeral()
@@ -108,7 +109,7 @@ def test_a_secret_setting_that_makes_no_sense_is_not_shown(
 ) -> None:
     monkeypatch.setenv(setting, value)
     with pytest.raises(UserError, match=setting) as raised:
-        load_settings()
+        load_settings(transactions.project)
     assert_safe(raised.value, repr(raised.value.__cause__))
 
 

@@ -75,7 +75,7 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
         "and once when it is over.",
     )
     def alerts(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
-        watch = Watch(context.instance, lakehouse.lake(settings.tables), window_of(partitions), settings)
+        watch = Watch(context.instance, lakehouse.lake(settings.project), window_of(partitions), settings)
         state, told = watch.tick(context.cursor, messengers, time.time())
         return dg.SensorResult(skip_reason=told, cursor=state.model_dump_json())
 

@@ -157,7 +157,7 @@ def _evaluate(
     if touched is not None and dates is not None:
         dates = sorted(touched & set(dates))
     with one_sentence_failures():
-        lake = lakehouse.lake(settings.tables)
+        lake = lakehouse.lake(settings.project)
         if context.run.tags.get(_DATES_TAG) == _PATCHED:
             dates = _patched_dates(context.instance, lake, settings)
             context.log.info("Patched since they were last compared in full: %s", dates_text(dates) or "no date")

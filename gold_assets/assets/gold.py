@@ -40,7 +40,7 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
         if between := sorted(set(asked) - set(dates)):
             context.log.info("Left as they are, for Silver has not touched them: %s", dates_text(between))
         with one_sentence_failures():
-            lake = lakehouse.lake(settings.tables)
+            lake = lakehouse.lake(settings.project)
             selected = lake.named([key.to_user_string() for key in context.selected_asset_keys])
             how: Literal["recompute", "patch"] = "recompute" if touched is None else "patch"
             refreshed = refresh(

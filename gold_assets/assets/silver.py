@@ -31,7 +31,7 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
     )
     def silver_transactions(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
         with one_sentence_failures():
-            silver = lakehouse.lake(settings.tables).pin()
+            silver = lakehouse.lake(settings.project).pin()
             changes = SilverChanges(silver)
             known = changes.dates_after(-1) | silver.dates()
         within = set(partitions.get_partition_keys())

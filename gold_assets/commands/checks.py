@@ -17,7 +17,7 @@ from gold_assets.checks.inspection import Inspection, not_there
 from gold_assets.checks.publishing import Checked, publish
 from gold_assets.commands.check_reports import Report, as_json, as_junit, as_text
 from gold_assets.commands.questions import FILE, dates_from_to, first_date, lake_of, last_date, write_json
-from gold_assets.config import Settings, load_settings
+from gold_assets.config import Settings, default_project, load_settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 
@@ -52,7 +52,7 @@ def command(
     Exit code 0: no error-level check failed; 1: one did, or nothing could be published; 2: a check could not be worked out, or there was nothing to check.
     """
     try:
-        settings = load_settings()
+        settings = load_settings(default_project())
         dates = dates_from_to(first, last, settings.limits)
         _refuse_outside(dates or (), settings.limits)
         report = check_lake(settings, dates, select, publishes=publishes)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gold_assets.commands.questions import FILE, is_stdout, lake_of, opened, terminal_width, write_json
-from gold_assets.config import load_settings
+from gold_assets.config import default_project, load_settings
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.words import count_of
@@ -40,7 +40,7 @@ def command(before: str, after: str, names: tuple[str, ...], csv_file: Path | No
     Exit code 0: compared, whatever was found; 2: something to put right, said in one sentence.
     """
     try:
-        lake = lake_of(load_settings())
+        lake = lake_of(load_settings(default_project()))
         tables = lake.named(names) if names else lake.tables
         old, new = versions_of(lake, tables, before), versions_of(lake, tables, after)
         found = [differences(table, old.tables[table.name], new.tables[table.name]) for table in tables]

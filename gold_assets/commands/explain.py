@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from gold_assets.commands.questions import FILE, is_stdout, lake_of, terminal_width, write_json
-from gold_assets.config import load_settings
+from gold_assets.config import default_project, load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.explaining.explanation import explain
 from gold_assets.explaining.telling import as_json, as_text
@@ -29,7 +29,7 @@ def command(table: str, conditions: tuple[str, ...], date: str, json_file: Path 
     Exit code 0: explained; 1: explained, and SQL finds another value; 2: something to put right, said in one sentence.
     """
     try:
-        found = explain(lake_of(load_settings()), table, date, conditions)
+        found = explain(lake_of(load_settings(default_project())), table, date, conditions)
         if json_file:
             write_json(json_file, as_json(found))
     except UserError as error:

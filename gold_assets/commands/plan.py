@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gold_assets.commands.questions import FILE, dates_from_to, first_date, lake_of, last_date, write_json
-from gold_assets.config import load_settings
+from gold_assets.config import default_project, load_settings
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake_plan import lake_plan
@@ -32,7 +32,7 @@ def command(
     Exit code 0: planned; 2: something to put right, said in one sentence.
     """
     try:
-        settings = load_settings()
+        settings = load_settings(default_project())
         dates = dates_from_to(first, last, settings.limits)
         if dates is None:
             dates = days(settings.limits.first_date, settings.limits.end)

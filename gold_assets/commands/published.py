@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gold_assets.commands.questions import FILE, at_moment, is_stdout, write_json
-from gold_assets.config import load_settings
+from gold_assets.config import default_project, load_settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.words import count_of
@@ -33,7 +33,7 @@ def command(at: str | None, history: int | None, json_file: Path | None) -> None
     try:
         if at and history:
             raise UserError("--at and --history are given together, expected one of the two: leave one out.")
-        place = load_settings().published_path
+        place = load_settings(default_project()).published_path
         found = published(at, lake=place).publication
         if history:
             last = publications_of(place).last(history)

@@ -55,7 +55,7 @@ def lake_of(settings: Settings) -> Lake:
 
     lakehouse = Lakehouse.from_settings(settings)
     try:
-        return lakehouse.lake(settings.tables)
+        return lakehouse.lake(settings.project)
     finally:
         lakehouse.started_engine().close()
 

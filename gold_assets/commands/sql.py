@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from gold_assets.commands.questions import FILE, at_moment, opened, terminal_width
-from gold_assets.config import load_settings
+from gold_assets.config import default_project, load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.reading.answers import as_text, write_csv, write_json
 from gold_assets.reading.published import published
@@ -28,7 +28,7 @@ def command(question: str, at: str | None, csv_file: Path | None, json_file: Pat
     try:
         if csv_file and json_file:
             raise UserError("--csv and --json are given together, expected one of the two: leave one out.")
-        answer = Questions(published(at, lake=load_settings().published_path)).answer(question)
+        answer = Questions(published(at, lake=load_settings(default_project()).published_path)).answer(question)
         if csv_file:
             with opened(csv_file, "--csv") as stream:
                 write_csv(answer, stream)

@@ -16,7 +16,7 @@ from gold_assets.assets.metadata import refreshed_numbers
 from gold_assets.assets.published import events_of
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.checks.publishing import publish
-from gold_assets.config import Settings, load_settings
+from gold_assets.config import Settings, default_project, load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
@@ -50,7 +50,7 @@ def command(interval: str | None, optimize: bool) -> None:
     logging.getLogger().addFilter(lambda record: "py4j" not in record.pathname)
     stop = _stop_at_signals()
     try:
-        _run(load_settings(), interval, optimize, stop)
+        _run(load_settings(default_project()), interval, optimize, stop)
     except UserError as error:
         click.echo(error, err=True)
         sys.exit(1)
@@ -60,7 +60,7 @@ def _run(settings: Settings, interval: str | None, optimize: bool, stop: threadi
     lakehouse = Lakehouse.from_settings(settings.model_copy(update={"engine": "spark"}))
     engine = lakehouse.started_engine()
     assert isinstance(engine, SparkEngine)
-    lake = lakehouse.lake(settings.tables)
+    lake = lakehouse.lake(settings.project)
     follow_silver = functools.partial(
         follow,
         lake,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from gold_assets.declaring.project import Project
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
@@ -18,7 +19,6 @@ from gold_assets.gold.declaration import Table
 from gold_assets.gold.open_table import check_partitioning
 from gold_assets.gold.provenance import newest_made
 from gold_assets.gold.publication import Publications
-from gold_assets.gold.tables import TABLES
 from gold_assets.silver.pin import Silver, pin_silver
 
 logger = logging.getLogger(__name__)
@@ -31,18 +31,18 @@ class Lake:
     """Silver and the tables made from it.
 
     Attributes:
+        project: what Silver and the tables are; each table needs a place.
         silver: Silver's place, a path or a URI.
         places: the places of the tables made from it, by table name.
-        tables: what those tables are, each of which needs a place.
         silver_columns: by our name of a column of Silver, Silver's own, where it has another.
         published: the place of the table of publications, where there are any.
 
     Raises ``UserError`` for a path that delta-rs would not find again, and for places of which one lies within another.
     """
 
+    project: Project
     silver: str
     places: Mapping[str, str]
-    tables: tuple[Table, ...] = TABLES
     silver_columns: Mapping[str, str] = field(default_factory=dict)
     published: str | None = None
 
@@ -59,6 +59,11 @@ class Lake:
                 f"The lake has no place for {', '.join(missing)}, expected one for each of its tables: add it to places."
             )
         refuse_overlaps(self.named_places)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The project's tables."""
+        return self.project.tables
 
     @property
     def named_places(self) -> Mapping[str, str]:

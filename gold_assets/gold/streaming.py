@@ -108,7 +108,10 @@ def write_to_gold(
 
     The rest is as ``follow`` has it.
     """
+    from gold_assets import transactions
+
     lake = Lake(
+        transactions.project,
         source_path,
         {
             USER_SPEND_SUMMARY.name: write_path_spend_summary,

@@ -33,7 +33,7 @@ def explain_job(settings: Settings) -> dg.JobDefinition:
     def explain_row(context: dg.OpExecutionContext, config: Row, lakehouse: Lakehouse) -> None:
         """Tell what a row is made from, when it changed, and by whose doing."""
         with one_sentence_failures():
-            found = explain(lakehouse.lake(settings.tables), config.table, config.date, shlex.split(config.key))
+            found = explain(lakehouse.lake(settings.project), config.table, config.date, shlex.split(config.key))
         context.log.info(as_text(found, _WIDTH))
         context.add_output_metadata(_metadata(found))
 

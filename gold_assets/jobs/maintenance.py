@@ -52,7 +52,7 @@ def maintenance_schedule(settings: Settings) -> dg.ScheduleDefinition:
     def maintain_gold(context: dg.OpExecutionContext, config: AllTables, lakehouse: Lakehouse) -> None:
         """OPTIMIZE ZORDER BY the dates whose files changed, VACUUM, and look after the log, table by table."""
         with one_sentence_failures():
-            lake, dates = lakehouse.lake(settings.tables), asked_dates(config.dates)
+            lake, dates = lakehouse.lake(settings.project), asked_dates(config.dates)
             try:
                 done = maintain(
                     lake,

@@ -36,7 +36,7 @@ def plan_job(settings: Settings) -> dg.JobDefinition:
     def plan_gold(context: dg.OpExecutionContext, config: AllTables, lakehouse: Lakehouse) -> None:
         """Say by the logs which dates would be patched or recomputed, how many of Silver's rows that reads, and why."""
         with one_sentence_failures():
-            lake, limits = lakehouse.lake(settings.tables), settings.limits
+            lake, limits = lakehouse.lake(settings.project), settings.limits
             dates = asked_dates(config.dates) or days(limits.first_date, limits.end)
             planned = lake_plan(lake, lake.named(config.tables), dates)
         context.log.info(planned.text(_LINES_SHOWN))

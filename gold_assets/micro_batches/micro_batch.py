@@ -65,7 +65,7 @@ def sensor_of(gold: dg.AssetsDefinition, settings: Settings) -> dg.SensorDefinit
             return dg.SensorResult(
                 skip_reason="The partition window has no date yet: GOLD_PARTITIONS_START lies ahead."
             )
-        return tick(context, lakehouse.lake(settings.tables), window, time.time())
+        return tick(context, lakehouse.lake(settings.project), window, time.time())
 
     return micro_batch_sensor
 

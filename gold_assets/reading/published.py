@@ -134,10 +134,10 @@ def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" 
 def publications_of(lake: "Lake | str | None") -> Publications:
     """The table of publications of a lake, at a place, or of the settings."""
     if lake is None:
-        from gold_assets.config import load_settings, read_env_file
+        from gold_assets.config import default_project, load_settings, read_env_file
 
         read_env_file()
-        lake = load_settings().published_path
+        lake = load_settings(default_project()).published_path
     if isinstance(lake, str):
         return Publications(lake)
     if lake.published is None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import dagster as dg
 from deltalake import DeltaTable
 
+from gold_assets.code_location import definitions
 from gold_assets.commands.checks import check_lake
-from gold_assets.config import Settings, load_settings, read_env_file
-from gold_assets.definitions import build
+from gold_assets.config import Settings, default_project, load_settings, read_env_file
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import query
@@ -28,7 +28,7 @@ def main() -> int:
     started = time.perf_counter()
     try:
         read_env_file()
-        settings = load_settings()
+        settings = load_settings(default_project())
         first, last = build_silver(settings)
         if "partitions_start" not in settings.model_fields_set:  # the window of the demo begins with its data
             settings = settings.model_copy(update={"partitions_start": first})
@@ -65,7 +65,7 @@ def build_silver(settings: Settings) -> tuple[dt.date, dt.date]:
 
 def materialize(settings: Settings, first: dt.date, last: dt.date) -> bool:
     """Observe Silver, then materialize and check the range of dates in one run. Returns whether the run succeeded."""
-    repository = build(settings).get_repository_def()
+    repository = definitions(settings.project, settings).get_repository_def()
     range_of_dates = {
         "dagster/asset_partition_range_start": first.isoformat(),
         "dagster/asset_partition_range_end": last.isoformat(),

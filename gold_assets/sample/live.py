@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
-from gold_assets.config import load_settings, read_env_file
+from gold_assets.config import default_project, load_settings, read_env_file
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.sample.complete_journey import is_sample
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     today = dt.datetime.now(dt.timezone.utc).date()
     try:
         read_env_file()
-        settings = load_settings()
+        settings = load_settings(default_project())
         changes = LiveSilver(
             settings.source_path, min(today, settings.partitions_end or today), random.Random(given.seed)
         )

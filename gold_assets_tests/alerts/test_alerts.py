@@ -16,10 +16,11 @@ from aiosmtpd.handlers import Sink
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from deltalake import DeltaTable, Field, Schema
 
+from gold_assets import transactions
 from gold_assets.alerts.alerts import State, Watch
 from gold_assets.alerts.messengers import Mailbox, Message, Webhook
+from gold_assets.code_location import definitions
 from gold_assets.config import load_settings
-from gold_assets.definitions import build
 from gold_assets.delta.dates import days
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
@@ -93,7 +94,7 @@ class Watched(Project):
 
     def load(self) -> None:
         """Take the settings as they are now."""
-        self.repository = build(load_settings()).get_repository_def()
+        self.repository = definitions(transactions.project).get_repository_def()
 
     def look(self) -> str:
         """A tick of the alert sensor. What it says of itself."""
@@ -356,7 +357,7 @@ def test_one_messengers_failure_is_its_own_and_what_was_told_is_remembered(proje
         def tell(self, message: Message) -> None:
             raise ValueError("Port could not be cast to integer value as 'S3cretPart'")
 
-    settings, messengers = load_settings(), [Broken(), Webhook(chat.url)]
+    settings, messengers = load_settings(transactions.project), [Broken(), Webhook(chat.url)]
     watch = Watch(project.instance, project.lake, (MONDAY, WEDNESDAY), settings)
     state, _ = watch.tick(None, messengers, time.time())
     break_spend(project)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from gold_assets import transactions
 from gold_assets.assets.gold import GOLD_WRITERS_POOL, gold_assets
 from gold_assets.assets.silver import SILVER
 from gold_assets.config import load_settings
@@ -128,7 +129,7 @@ def test_a_moment_that_python_does_not_have_fails_neither_a_run_nor_its_checks(
 def test_what_cannot_be_told_of_a_run_fails_no_run(silver: Lake, instance: dg.DagsterInstance) -> None:
     tables = [dataclasses.replace(table, numbers={"odd": "no_such_column"}) for table in TABLES]
     done = dg.materialize(
-        [gold_assets(load_settings(tables)), silver_transactions],
+        [gold_assets(load_settings(dataclasses.replace(transactions.project, tables=tables))), silver_transactions],
         selection=dg.AssetSelection.assets(*NAMES),
         partition_key=str(MONDAY),
         resources=resources_on(silver),

@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from gold_assets import transactions
 from gold_assets.assets.silver import SILVER
 from gold_assets.gold import transformations
 from gold_assets.gold.lake import Lake
@@ -27,7 +28,10 @@ def materialized(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, dt
     folder = tmp_path_factory.mktemp("lake")
     names = (SPEND, USAGE, RISK, QUARANTINE)
     lake = Lake(
-        str(folder / "silver"), {name: str(folder / name) for name in names}, published=str(folder / "published")
+        transactions.project,
+        str(folder / "silver"),
+        {name: str(folder / name) for name in names},
+        published=str(folder / "published"),
     )
     write_silver(
         lake,

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from deltalake import DeltaTable
 
+from gold_assets import transactions
 from gold_assets.commands import stream
 from gold_assets.delta.dates import days
 from gold_assets.engines.spark import SparkEngine
@@ -64,6 +65,7 @@ class Command:
         (self.home / "dagster.yaml").touch()
         self.checkpoint = root / "checkpoints" / "write_to_gold"
         self.lake = Lake(
+            transactions.project,
             str(root / "silver" / "transactions"),
             {
                 **{table.name: str(root / "gold" / table.name) for table in TABLES},

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 from deltalake import DeltaTable
 
+from gold_assets import transactions
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 from gold_assets.sample import complete_journey
@@ -38,7 +39,11 @@ def first_demo(demo_root: Path) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture(scope="module")
 def lake(demo_root: Path, first_demo: object) -> Lake:
     root = demo_root / "lake"
-    return Lake(str(root / "silver/transactions"), {name: str(root / place) for name, place in PLACES.items()})
+    return Lake(
+        transactions.project,
+        str(root / "silver/transactions"),
+        {name: str(root / place) for name, place in PLACES.items()},
+    )
 
 
 def test_the_demo_succeeds_and_prints_each_table_with_its_known_rows(

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from gold_assets import transactions
 from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
 from gold_assets.resources import Lakehouse
 from gold_assets_tests.small_silver import MONDAY, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
@@ -34,9 +34,9 @@ def shop(engine: SparkEngine, lake: Lake) -> Iterator[str]:
 def lake_of(engine: SparkEngine, monkeypatch: pytest.MonkeyPatch, **settings: str) -> Lake:
     for name, value in {"GOLD_ENGINE": "spark", **settings}.items():
         monkeypatch.setenv(name, value)
-    lakehouse = Lakehouse.from_settings(load_settings())
+    lakehouse = Lakehouse.from_settings(load_settings(transactions.project))
     lakehouse._engine = engine
-    return lakehouse.lake(TABLES)
+    return lakehouse.lake(transactions.project)
 
 
 def test_silver_and_gold_are_found_and_refreshed_by_their_names_in_the_catalog(

@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import Phase, given, settings
 
+from gold_assets import transactions
 from gold_assets.engines import Engine
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
@@ -68,7 +69,7 @@ def assert_same_rows(here: Lake, there: Lake) -> None:
 
 def refresh_on_both(folder: Path, engine: Engine, sail: OtherProcess, dates: Sequence[dt.date]) -> None:
     here = lake_in(folder)
-    there = Lake(here.silver, lake_in(folder / "sail").places)
+    there = Lake(transactions.project, here.silver, lake_in(folder / "sail").places)
     refresh(here, engine, dates)
     assert sail.refresh(folder / "sail", list(dates), silver=here.silver) is None
     assert_same_rows(here, there)

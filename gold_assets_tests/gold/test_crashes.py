@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from gold_assets import transactions
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
@@ -284,7 +285,7 @@ def rows_that_need_space(date: dt.date) -> list[dict[str, Any]]:
 def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, engine: Engine) -> None:
     disk = tmp_path / "disk"
     silver = lake_in(tmp_path).silver
-    lake = Lake(silver, lake_in(disk).places)
+    lake = Lake(transactions.project, silver, lake_in(disk).places)
     write_silver(lake, [row(), high_risk_row(), row(amount=None)])
     with small_disk(disk, 4):
         refresh(lake, engine, [MONDAY])

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from gold_assets import transactions
 from gold_assets.checks.catalogue import all_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
@@ -109,7 +110,11 @@ def test_a_place_below_a_file_is_refused(tmp_path: Path, engine: Engine) -> None
     (tmp_path / "file").write_text("mine")
     sound = lake_in(tmp_path)
     write_silver(sound, [row()])
-    lake = Lake(sound.silver, {**sound.places, "high_risk_txns": str(tmp_path / "file" / "high_risk_txns")})
+    lake = Lake(
+        transactions.project,
+        sound.silver,
+        {**sound.places, "high_risk_txns": str(tmp_path / "file" / "high_risk_txns")},
+    )
     with pytest.raises(UserError, match="GOLD_WRITE_PATH_HIGH_RISK_TXNS"):
         refresh(lake, engine, [MONDAY])
 
@@ -176,7 +181,7 @@ def test_silver_in_the_place_of_a_table_that_keeps_its_columns_is_refused(
 
 def test_one_place_for_two_tables_is_refused(lake: Lake) -> None:
     with pytest.raises(UserError, match="high_risk_txns"):
-        Lake(lake.silver, {**lake.places, "user_spend_summary": lake.places["high_risk_txns"]})
+        Lake(transactions.project, lake.silver, {**lake.places, "user_spend_summary": lake.places["high_risk_txns"]})
 
 
 def test_an_added_silver_column_travels_to_high_risk_and_quarantine(lake: Lake, engine: Engine) -> None:
@@ -372,12 +377,12 @@ def test_a_place_that_delta_rs_would_not_find_again_is_one_sentence(tmp_path: Pa
     with pytest.raises(UserError, match="delta-rs cannot address"):
         lake_in(tmp_path / name)
     with pytest.raises(UserError, match="delta-rs cannot address"):
-        Lake(f"s3://bucket/{name.replace('100%20', 'a#b?')}/silver", lake_in(tmp_path).places)
+        Lake(transactions.project, f"s3://bucket/{name.replace('100%20', 'a#b?')}/silver", lake_in(tmp_path).places)
 
 
 def test_a_relative_path_is_fine(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    lake = Lake("data/silver", {table.name: f"data/{table.name}" for table in TABLES})
+    lake = Lake(transactions.project, "data/silver", {table.name: f"data/{table.name}" for table in TABLES})
     write_silver(lake, [row(), high_risk_row(), BAD_ROW])
     refresh(lake, engine, [MONDAY])
     assert_gold_is_true(lake)
@@ -385,7 +390,7 @@ def test_a_relative_path_is_fine(tmp_path: Path, engine: Engine, monkeypatch: py
 
 def test_a_file_uri_is_fine(tmp_path: Path, engine: Engine) -> None:
     folder = (tmp_path / "größe & more").as_uri()
-    lake = Lake(f"{folder}/silver", {table.name: f"{folder}/{table.name}" for table in TABLES})
+    lake = Lake(transactions.project, f"{folder}/silver", {table.name: f"{folder}/{table.name}" for table in TABLES})
     write_silver(lake, [row(), high_risk_row(), BAD_ROW])
     refresh(lake, engine, [MONDAY])
     assert_gold_is_true(lake)

@@ -364,7 +364,7 @@ def test_another_code_version_recomputes(lake: Lake, engine: Engine) -> None:
     grow(lake)
     newer = tuple(dataclasses.replace(table, code_version=f"{table.code_version}, mended") for table in lake.tables)
     assert (
-        said(dataclasses.replace(lake, tables=newer), engine)
+        said(dataclasses.replace(lake, project=dataclasses.replace(lake.project, tables=newer)), engine)
         == "recomputed: made by code version 1, which is 1, mended now"
     )
 
@@ -375,7 +375,7 @@ def test_a_table_that_does_not_say_how_it_adds_up_recomputes(lake: Lake, engine:
     [spend], [risk] = lake.named([SPEND]), lake.named([RISK])
     columns = tuple(dataclasses.replace(column, adds=None, counted_by="") for column in spend.columns)
     silent = (dataclasses.replace(spend, columns=columns), dataclasses.replace(risk, appends=False))
-    silent_lake = dataclasses.replace(lake, tables=silent)
+    silent_lake = dataclasses.replace(lake, project=dataclasses.replace(lake.project, tables=silent))
     for table in silent:
         assert (
             said(silent_lake, engine, table=table.name)
@@ -520,7 +520,7 @@ def assert_within_the_bound(gold: pa.Table, values: dict[str, list[float]]) -> N
 
 @pytest.mark.sail
 def test_a_patched_average_lies_between_the_two_that_it_is_made_of(lake: Lake, engine: Engine) -> None:
-    lake = dataclasses.replace(lake, tables=(PRODUCT_USAGE_METRICS,))
+    lake = dataclasses.replace(lake, project=dataclasses.replace(lake.project, tables=(PRODUCT_USAGE_METRICS,)))
     write_silver(lake, [row(product_id="rye", usage_cost_ratio=0.1)])
     refresh(lake, engine, [MONDAY])
     write_silver(lake, [row(product_id="rye", usage_cost_ratio=0.1)] * 4)
@@ -531,7 +531,7 @@ def test_a_patched_average_lies_between_the_two_that_it_is_made_of(lake: Lake, e
 
 @pytest.mark.sail
 def test_patched_averages_of_hostile_numbers_stay_within_the_bound(lake: Lake, engine: Engine) -> None:
-    lake = dataclasses.replace(lake, tables=(PRODUCT_USAGE_METRICS,))
+    lake = dataclasses.replace(lake, project=dataclasses.replace(lake.project, tables=(PRODUCT_USAGE_METRICS,)))
     values: dict[str, list[float]] = {product: [] for product in HOSTILE}
     for number in range(30):
         for product, ratios in HOSTILE.items():

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from gold_assets import transactions
 from gold_assets.delta import commit_races
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import days
@@ -273,7 +274,7 @@ def rows_to_delete_from() -> list[dict[str, Any]]:
 @pytest.mark.sail
 @copied_or_not
 def test_rows_hidden_by_deletion_vectors_do_not_count(lake: Lake, engine: Engine, few: int) -> None:
-    silver = Lake(str(SILVER_WITH_DELETION_VECTORS), lake.places)
+    silver = Lake(transactions.project, str(SILVER_WITH_DELETION_VECTORS), lake.places)
     assert pa.table(DeltaTable(silver.silver).deletion_vectors()).num_rows > 0
     with few_rows(engine, few):
         done = refresh(silver, engine, [MONDAY, TUESDAY])
@@ -309,7 +310,7 @@ def test_a_range_equals_its_single_dates(tmp_path: Path, engine: Engine) -> None
     whole, single = lake_in(tmp_path / "whole"), lake_in(tmp_path / "single")
     write_silver(whole, [each for date in WEEK[:3] for each in rows_of_each_kind(date)])
     refresh(whole, engine, WEEK[:3])
-    single = Lake(whole.silver, single.places)
+    single = Lake(transactions.project, whole.silver, single.places)
     for date in reversed(WEEK[:3]):
         refresh(single, engine, [date])
     assert content_of(single) == content_of(whole)
@@ -429,7 +430,7 @@ def test_a_range_of_more_rows_than_a_slice_equals_one_slice(
     one, many = lake_in(tmp_path / "one"), lake_in(tmp_path / "many")
     write_silver(one, [each for date in WEEK for each in rows_of_each_kind(date)])
     write_silver(one, [row(event_date=None), row(event_date=WEEK[3])])
-    many = Lake(one.silver, many.places)
+    many = Lake(transactions.project, one.silver, many.places)
     in_one = refresh(one, engine, WEEK)
     monkeypatch.setattr(engine, "slice_bounds", SliceBounds(rows=9))
     in_many = refresh(many, engine, WEEK)

@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionStatus
 from dagster_graphql import DagsterGraphQLClient
 
+from gold_assets import transactions
 from gold_assets.assets.outcomes import key_of, latest_outcomes
 from gold_assets.checks.catalogue import gold_checks
+from gold_assets.code_location import definitions
 from gold_assets.config import load_settings
-from gold_assets.definitions import build
 from gold_assets.delta.dates import days
 from gold_assets.gold.tables import TABLES
 from gold_assets.resources import GOLD_WRITERS_POOL
@@ -100,8 +101,8 @@ def test_eight_writers_that_begin_at_once_on_a_fresh_instance_take_turns(
 
 def materialize_at_once(env: dict[str, str], barrier: Barrier, date: dt.date) -> bool:
     os.environ.update(env)
-    settings = load_settings()
-    repository = build(settings).get_repository_def()
+    settings = load_settings(transactions.project)
+    repository = definitions(settings.project, settings).get_repository_def()
     job = repository.get_implicit_global_asset_job_def().get_subset(
         asset_selection={dg.AssetKey(table.name) for table in settings.tables}, asset_check_selection=set()
     )

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from gold_assets.definitions import build
+from gold_assets.code_location import definitions
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
@@ -14,7 +14,7 @@ from gold_assets_tests.small_silver import MONDAY, row, write_silver
 
 pytestmark = pytest.mark.sail
 
-EXPLAIN = build(SETTINGS).resolve_job_def("explain")
+EXPLAIN = definitions(SETTINGS.project, SETTINGS).resolve_job_def("explain")
 
 
 def explained(lake: Lake, **config: str) -> dg.ExecuteInProcessResult:

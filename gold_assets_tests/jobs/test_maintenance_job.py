@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from gold_assets.assets.gold import GOLD_WRITERS_POOL
-from gold_assets.definitions import build
+from gold_assets.code_location import definitions
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
@@ -21,7 +21,7 @@ from gold_assets_tests.truth import assert_gold_is_true
 pytestmark = pytest.mark.sail
 
 SCHEDULE = maintenance_schedule(SETTINGS)
-MAINTENANCE = build(SETTINGS).resolve_job_def("maintenance")
+MAINTENANCE = definitions(SETTINGS.project, SETTINGS).resolve_job_def("maintenance")
 
 
 @pytest.fixture

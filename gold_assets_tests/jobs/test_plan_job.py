@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from gold_assets.definitions import build
+from gold_assets.code_location import definitions
 from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
@@ -19,7 +19,7 @@ from gold_assets_tests.small_silver import MONDAY, TUESDAY, row, write_silver
 
 pytestmark = pytest.mark.sail
 
-PLAN = build(SETTINGS).resolve_job_def("plan")
+PLAN = definitions(SETTINGS.project, SETTINGS).resolve_job_def("plan")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from gold_assets.gold.refresh import refresh
 from gold_assets.micro_batches.asked_runs import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG, VERSIONS_TAG, bridged, no_more_than
 from gold_assets.micro_batches.cursor import Asked
 from gold_assets.partitions import touched_dates
+from gold_assets_tests.conftest import NO_TABLES
 from gold_assets_tests.micro_batches.daemon import WINDOW, Daemon, dates_of, micro_batch
 from gold_assets_tests.silver_changes import swap_two_columns
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, WEDNESDAY, commit, row, with_type, write_silver
@@ -83,7 +84,7 @@ def test_the_first_window_asks_for_every_date_of_silver(daemon: Daemon) -> None:
 
 def test_the_first_window_also_asks_for_dates_that_only_gold_has(daemon: Daemon) -> None:
     append(daemon, MONDAY)
-    write_silver(Lake(daemon.lake.places["high_risk_txns"], {}, tables=()), [row(event_date=later(9))])
+    write_silver(Lake(NO_TABLES, daemon.lake.places["high_risk_txns"], {}), [row(event_date=later(9))])
     daemon.tick()
     assert daemon.asked_for() == [(MON, MON), ("2024-01-09", "2024-01-09")]
 
@@ -588,7 +589,7 @@ def test_a_silver_made_anew_starts_over_from_its_beginning(idle: Daemon) -> None
     idle.tick()
     idle.end_all()
     idle.tick()
-    write_silver(Lake(idle.lake.places["user_spend_summary"], {}, tables=()), [row(event_date=MONDAY)])
+    write_silver(Lake(NO_TABLES, idle.lake.places["user_spend_summary"], {}), [row(event_date=MONDAY)])
     shutil.rmtree(idle.lake.silver)
     append(idle, TUESDAY)
     idle.tick()
@@ -696,7 +697,7 @@ def test_where_nothing_tells_the_dates_of_a_removed_file_every_date_is_asked_for
 def test_columns_of_silver_that_take_each_others_names_ask_for_every_date_that_silver_or_gold_holds(
     idle: Daemon,
 ) -> None:
-    write_silver(Lake(idle.lake.places["high_risk_txns"], {}, tables=()), [row(event_date=WEDNESDAY)])
+    write_silver(Lake(NO_TABLES, idle.lake.places["high_risk_txns"], {}), [row(event_date=WEDNESDAY)])
     swap_two_columns([row()])(idle.lake)
     idle.tick()
     assert idle.asked_for() == [(MON, WED)]

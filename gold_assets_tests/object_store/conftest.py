@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gold_assets import transactions
 from gold_assets.delta import storage
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
@@ -46,4 +47,4 @@ def new_lake(server: S3Server, key: str = "lake") -> Lake:
     """Places under a key of a new bucket for Silver and the tables made from it, with nothing there."""
     root = f"{server.make_bucket(f'lake-{next(_numbers)}')}/{key}"
     places = {table.name: f"{root}/gold/{table.name}" for table in TABLES}
-    return Lake(f"{root}/silver", places, published=f"{root}/published")
+    return Lake(transactions.project, f"{root}/silver", places, published=f"{root}/published")

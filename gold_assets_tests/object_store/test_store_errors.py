@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from gold_assets import transactions
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
@@ -38,9 +39,9 @@ def sentence_of(lake: Lake, engine: Engine) -> str:
 
 
 def test_a_bucket_that_is_not_there_is_named(silver: Lake, engine: Engine) -> None:
-    nowhere = Lake("s3://no-such-bucket/silver", silver.places)
+    nowhere = Lake(transactions.project, "s3://no-such-bucket/silver", silver.places)
     assert "NoSuchBucket at http://127.0.0.1" in sentence_of(nowhere, engine)
-    nowhere = Lake(silver.silver, {**silver.places, "high_risk_txns": "s3://no-such-bucket/gold"})
+    nowhere = Lake(transactions.project, silver.silver, {**silver.places, "high_risk_txns": "s3://no-such-bucket/gold"})
     assert "no-such-bucket" in sentence_of(nowhere, engine)
     with pytest.raises(
         UserError, match=r"checkpoint at s3://no-such-bucket/checkpoint cannot be read .*no such bucket"

@@ -15,6 +15,7 @@ from deltalake import DeltaTable, Field, write_deltalake
 
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.silver.changes import SilverChanges
+from gold_assets_tests.conftest import NO_TABLES
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,
@@ -208,8 +209,8 @@ def test_a_table_made_anew_starts_from_its_own_beginning(lake: Lake, silver: Del
 
 def test_gold_dates_are_those_of_all_tables_that_are_there(lake: Lake) -> None:
     assert gold_dates(lake) == set()
-    write_silver(Lake(lake.places["user_spend_summary"], {}, tables=()), [row()], schema=SCHEMA)
-    write_silver(Lake(lake.places["quarantined_txns"], {}, tables=()), [row(event_date=TUESDAY), row(event_date=None)])
+    write_silver(Lake(NO_TABLES, lake.places["user_spend_summary"], {}), [row()], schema=SCHEMA)
+    write_silver(Lake(NO_TABLES, lake.places["quarantined_txns"], {}), [row(event_date=TUESDAY), row(event_date=None)])
     assert gold_dates(lake) == {MONDAY, TUESDAY}
 
 
