@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 
 from gold_assets.assets.columns import column_lineage, columns_in, columns_of, table_schema
 from gold_assets.assets.silver import SILVER
+from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.words import count_of
 from gold_assets.explaining.differences import differences
@@ -28,6 +29,7 @@ def declared_metadata(table: Table, uri: str) -> dict[str, Any]:
     return {
         "dagster/column_schema": table_schema(columns_of(table)),
         "dagster/uri": uri,
+        "partition_expr": EVENT_DATE,  # by which other assets are given their partitions of it
         "dagster/code_references": _code_of(table),
         "key": ", ".join(table.key) or "one row per Silver row",
         "zorder_by": ", ".join(table.zorder_by),
