@@ -19,7 +19,7 @@ from gold_assets.checks.findings import Check
 from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.words import count_of
+from gold_assets.delta.plural import plural
 from gold_assets.gold.lag import Lag, lag
 from gold_assets.gold.lake import Lake
 from gold_assets.partitions import Range, daily_partitions, window_of
@@ -123,7 +123,7 @@ class Watch:
         for failed in told:
             if failed.run_id not in still:
                 yield self._message(
-                    f"Over: the run for {failed.what} has succeeded, after {count_of(failed.attempts, 'failure')}.",
+                    f"Over: the run for {failed.what} has succeeded, after {plural(failed.attempts, 'failure')}.",
                     f"runs/{failed.run_id}",
                 )
 
@@ -203,19 +203,17 @@ def _deliver(messenger: Messenger, unsent: Unsent, now: float) -> str:
                 del unsent.messages[0]
                 sent += 1
             unsent.failures = 0
-            return f"Told by {messenger.name}: {count_of(sent, 'message')}."
+            return f"Told by {messenger.name}: {plural(sent, 'message')}."
         # Whatever it is, the others are told, and what was told is remembered. Only of an OSError is the text known to hold no secret.
         except Exception as error:
             why = str(error) if isinstance(error, OSError) else type(error).__name__
             unsent.failures += 1
             unsent.again_at = now + min(30 * 2**unsent.failures, _LONGEST_PAUSE)
             return (
-                f"{count_of(len(unsent.messages), 'message')} could not be told by {messenger.name} ({why}): correct its setting, or "
+                f"{plural(len(unsent.messages), 'message')} could not be told by {messenger.name} ({why}): correct its setting, or "
                 f"see why it does not answer; the next attempt is in {unsent.again_at - now:.0f} s."
             )
-    return (
-        f"{count_of(len(unsent.messages), 'message')} to be told by {messenger.name} in {unsent.again_at - now:.0f} s."
-    )
+    return f"{plural(len(unsent.messages), 'message')} to be told by {messenger.name} in {unsent.again_at - now:.0f} s."
 
 
 def _more(these: Failing, than: Failing) -> Failing:

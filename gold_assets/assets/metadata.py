@@ -16,7 +16,7 @@ from gold_assets.assets.columns import column_lineage, columns_in, columns_of, t
 from gold_assets.assets.silver import SILVER
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.delta.words import count_of
+from gold_assets.delta.plural import plural
 from gold_assets.explaining.differences import differences
 from gold_assets.gold.commits import WrittenDate
 from gold_assets.gold.declaration import Table
@@ -82,7 +82,7 @@ def _restated(table: Table, gold: DeltaTable, written: Mapping[dt.date, WrittenD
     before = DeltaTable(gold.table_uri, version=min(date.table_version for date in written.values()) - 1)
     found = differences(table, before, gold, past & FileDates(before).dates())
     return {
-        date: f"{count_of(count, table.what)} of this date; in all of the run {found.summary}"
+        date: f"{plural(count, table.what)} of this date; in all of the run {found.summary}"
         for date, count in found.dates.items()
         if date is not None
     }

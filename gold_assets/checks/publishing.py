@@ -11,7 +11,7 @@ from gold_assets.checks.promise import Changes, Holdings
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.delta.words import count_of
+from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.publication import Failure, Publication, Publications
 from gold_assets.gold.published_table import PublishedTable
@@ -203,7 +203,7 @@ def _shortened(summary: str, n: int) -> str:
 
 
 def _summary(made: Publication, current: Publication | None) -> str:
-    verified = count_of(made.dates_verified, "date")
+    verified = plural(made.dates_verified, "date")
     if not made.failures:
         of = (
             f"Silver's version {made.silver_version}" if made.silver_version is not None else "no one version of Silver"

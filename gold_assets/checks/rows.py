@@ -9,7 +9,7 @@ from gold_assets.checks.inspection import Inspection, Reconciled, not_there, spl
 from gold_assets.checks.pairs import gold_view
 from gold_assets.checks.second_opinion import Number
 from gold_assets.delta.dates import EVENT_DATE, dates_text
-from gold_assets.delta.words import count_of
+from gold_assets.delta.plural import plural
 from gold_assets.gold.declaration import Table
 
 COMPARED_IN_FULL = "in full"
@@ -55,7 +55,7 @@ def _reconciliation(
         summary = f"Equal to {against}."
         if table.is_quarantine and found.patch is None:
             summary = (
-                f"{count_of(found.silver.rows, 'Silver row')} = {found.silver.rows - found.silver.broken} valid "
+                f"{plural(found.silver.rows, 'Silver row')} = {found.silver.rows - found.silver.broken} valid "
                 f"+ {found.silver.broken} quarantined, at version {found.basis.version}."
             )
         if found.basis.doubt:
@@ -66,7 +66,7 @@ def _reconciliation(
             for name, value in found.comparison.totals.items()
             if name.startswith("silver_")
         )
-        summary = f"Unequal to {against} in {count_of(found.comparison.differing, what)}: {sides}. "
+        summary = f"Unequal to {against} in {plural(found.comparison.differing, what)}: {sides}. "
         if found.basis.doubt:
             summary += f"That is the newest, for {found.basis.doubt}. "
         summary += "Materialize the date again." if date else "Materialize any date of the quarantine again."
@@ -78,7 +78,7 @@ def _what_gold_is_held_against(found: Reconciled) -> str:
     if (patch := found.patch) is None:
         return f"Silver version {found.basis.version}"
     return (
-        f"Gold before the newest patch and the {count_of(found.silver.rows, 'row')} that Silver gained after version "
+        f"Gold before the newest patch and the {plural(found.silver.rows, 'row')} that Silver gained after version "
         f"{patch.since}, up to {patch.to}"
     )
 
@@ -94,9 +94,7 @@ def sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[F
         wrong = {name: count for name, count in numbers.items() if name != "rows" and count}
         faults = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in wrong.items())
         summary = (
-            f"{faults}, in {count_of(numbers['rows'], 'row')}."
-            if wrong
-            else f"Sound: {count_of(numbers['rows'], 'row')}."
+            f"{faults}, in {plural(numbers['rows'], 'row')}." if wrong else f"Sound: {plural(numbers['rows'], 'row')}."
         )
         yield Finding(check, date, not wrong, summary, numbers)
 
@@ -117,7 +115,7 @@ def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Ite
         share = held / silver_rows if silver_rows else 0.0
         broken = rules.get(date, [])
         named = ", ".join(f"{row['rule']} ({row['rows']})" for row in broken)
-        summary = f"Quarantined: {held} of {count_of(silver_rows, 'row')}, {share:.2%}" + (
+        summary = f"Quarantined: {held} of {plural(silver_rows, 'row')}, {share:.2%}" + (
             f": {named}." if named else "."
         )
         if share > limit:
@@ -143,11 +141,11 @@ def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
     faults = []
     if outside:
         faults.append(
-            f"{count_of(rows_outside, 'row')} on {count_of(len(outside), 'date')} outside the window {first} to {end}: "
+            f"{plural(rows_outside, 'row')} on {plural(len(outside), 'date')} outside the window {first} to {end}: "
             f"{dates_text(outside, 5)}; widen it"
         )
     if undated_rows:
-        faults.append(f"{count_of(undated_rows, 'row')} without a date, kept in the quarantine; mend them in Silver")
+        faults.append(f"{plural(undated_rows, 'row')} without a date, kept in the quarantine; mend them in Silver")
     yield Finding(
         check,
         None,
@@ -169,7 +167,7 @@ def no_duplicate_rows(inspection: Inspection, check: Check) -> Iterator[Finding]
     for date in inspection.dates:
         count = copies.get(date, 0)
         summary = (
-            f"{count_of(count, 'copy').replace('copys', 'copies')} of another row, in every column; each counts."
+            f"{plural(count, 'copy')} of another row, in every column; each counts."
             if count
             else "No row is there twice."
         )

@@ -8,8 +8,8 @@ from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection, not_there
 from gold_assets.checks.second_opinion import Number
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.plural import plural
 from gold_assets.delta.types import type_name
-from gold_assets.delta.words import count_of
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.open_table import declared_fields, fits, left_in_silver
 
@@ -45,10 +45,10 @@ def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Findi
         ]
     if wrong:
         first = wrong[0]
-        summary = f"{count_of(len(wrong), 'column')} not as declared, first {first['column']}: "
+        summary = f"{plural(len(wrong), 'column')} not as declared, first {first['column']}: "
         summary += f"expected {first['expected']}, found {first['found']}."
     else:
-        summary = f"{count_of(len(found), 'column')} as declared."
+        summary = f"{plural(len(found), 'column')} as declared."
     for name, why in left.items():
         summary += f" {name} is NULL in what is made from now on, for {why}: set {table.path_setting} to another path to have it."
     numbers = {"columns": len(found), "wrong_columns": len(wrong), "table_version": gold.version()}

@@ -11,7 +11,7 @@ from gold_assets.commands.questions import FILE, is_stdout, lake_of, opened, ter
 from gold_assets.config import default_project, load_settings
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.words import count_of
+from gold_assets.delta.plural import plural
 from gold_assets.explaining.differences import Difference, Number, TableDifferences, difference, differences, signed
 from gold_assets.explaining.versions import NOW, PUBLISHED, Versions, versions_of
 from gold_assets.reading.answers import plain, table_of, write_csv
@@ -78,7 +78,7 @@ def _text(old: Versions, new: Versions, found: Sequence[TableDifferences], width
         ]
         lines += ["", _indented(table_of(_COLUMNS[1:], values, width - 2))]
         if table.count > _ROWS_SHOWN:
-            lines.append(f"  and {count_of(table.count - _ROWS_SHOWN, 'change')} more; --csv and --json have all")
+            lines.append(f"  and {plural(table.count - _ROWS_SHOWN, 'change')} more; --csv and --json have all")
     return "\n".join(lines)
 
 

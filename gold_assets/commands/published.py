@@ -12,7 +12,7 @@ from gold_assets.commands.questions import FILE, at_moment, is_stdout, write_jso
 from gold_assets.config import default_project, load_settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.words import count_of
+from gold_assets.delta.plural import plural
 from gold_assets.gold.publication import Publication
 from gold_assets.reading.elsewhere import READERS
 from gold_assets.reading.published import publications_of, published, text_of
@@ -57,7 +57,7 @@ def _text(publication: Publication, held: Publication | None) -> str:
     lines = [
         f"Published at {text_of(publication.at)}, {_by(publication)}",
         _silver(publication),
-        f"Verified for it: {count_of(publication.dates_verified, 'date')} that had changed since the publication before",
+        f"Verified for it: {plural(publication.dates_verified, 'date')} that had changed since the publication before",
     ]
     if held is not None and held.held_since is not None:
         checks = ", ".join(sorted({failure.check for failure in held.failures}))

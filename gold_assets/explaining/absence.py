@@ -4,9 +4,9 @@ from deltalake import DeltaTable
 
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
+from gold_assets.delta.plural import plural
 from gold_assets.delta.query import query
 from gold_assets.delta.sql import DATAFUSION
-from gold_assets.delta.words import count_of
 from gold_assets.explaining.history import History
 from gold_assets.explaining.origin import Origin
 from gold_assets.explaining.question import Question, quoted
@@ -18,10 +18,10 @@ def why_absent(question: Question, origin: Origin, history: History) -> str:
     """Why the table has no such row."""
     twin = question.table.twin
     broken = origin.count - origin.valid
-    rows = count_of(origin.count, "row")
+    rows = plural(origin.count, "row")
     at = f"Silver's version {origin.version}"
     if origin.used:
-        why = f"{count_of(origin.used, 'row')} of {at} should be in it: materialize the date again"
+        why = f"{plural(origin.used, 'row')} of {at} should be in it: materialize the date again"
     elif not origin.count:
         why = f"{at} has no row of it"
     elif isinstance(twin, RowsTwin) and not twin.of_valid:
@@ -30,8 +30,8 @@ def why_absent(question: Question, origin: Origin, history: History) -> str:
         why = f"its {rows} in {at} break a rule and {'is' if origin.count == 1 else 'are'} in the quarantine"
     else:
         unmet = ", ".join(f"{name} is not true of {count}" for name, count in origin.unmet.items() if count)
-        quarantined = f"; {count_of(broken, 'more')} in the quarantine".replace("mores", "more") if broken else ""
-        why = f"none of its {count_of(origin.valid, 'valid row')} in {at} belongs there: {unmet}{quarantined}"
+        quarantined = f"; {broken} more in the quarantine" if broken else ""
+        why = f"none of its {plural(origin.valid, 'valid row')} in {at} belongs there: {unmet}{quarantined}"
     if history.waiting:
         versions = ", ".join(str(commit.info.version) for commit in history.waiting)
         why += f"; later commits of Silver that touched the date are not in the table yet: {versions}"

@@ -13,9 +13,9 @@ from gold_assets.checks.pairs import as_of_row, keys, of_row, types
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.plural import plural
 from gold_assets.delta.query import View, query
 from gold_assets.delta.sql import DATAFUSION
-from gold_assets.delta.words import count_of
 from gold_assets.gold.declaration import Table
 
 Number = int | float | Decimal
@@ -86,7 +86,7 @@ class TableDifferences:
     @property
     def summary(self) -> str:
         """Such as ``3 dates, 41 users, -182.40``."""
-        told = [count_of(len(self.dates), "date"), count_of(self.named, self.table.what)]
+        told = [plural(len(self.dates), "date"), plural(self.named, self.table.what)]
         if (measured := self.totals.get(self.table.measure)) is not None:
             told.append(signed(measured.change))
         return ", ".join(told)

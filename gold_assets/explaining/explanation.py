@@ -12,9 +12,9 @@ from deltalake import DeltaTable
 from gold_assets.checks.pairs import OF_ROW, Sides, pairs
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.plural import plural
 from gold_assets.delta.query import Unreadable, query
 from gold_assets.delta.sql import DATAFUSION
-from gold_assets.delta.words import count_of
 from gold_assets.explaining.absence import not_there, why_absent
 from gold_assets.explaining.commits import CommitInfo
 from gold_assets.explaining.history import History, history_of
@@ -50,7 +50,7 @@ class Made:
         if not self.source.refresh_id:
             return "as a comparison has found"
         if self.source.patches:
-            return f"patched, the {count_of(self.source.patches, 'patch').replace('patchs', 'patches')} since it was recomputed"
+            return f"patched, the {plural(self.source.patches, 'patch')} since it was recomputed"
         return "recomputed"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from gold_assets.delta.words import count_of
+from gold_assets.delta.plural import plural
 from gold_assets.explaining.explanation import Explanation, Held, Origin
 from gold_assets.explaining.history import Change, History, SilverCommit
 from gold_assets.explaining.rows import Rows
@@ -178,7 +178,7 @@ def _origin(origin: Origin) -> Iterator[_Part]:
     whole = origin.used or origin.count
     more = f"; the first {len(origin.sample)} of {whole:,}" if whole > len(origin.sample) else ""
     yield _Part(
-        f"In version {origin.version} of Silver{doubt}: {count_of(origin.count, 'row')}, {origin.valid} valid and {broken} quarantined; "
+        f"In version {origin.version} of Silver{doubt}: {plural(origin.count, 'row')}, {origin.valid} valid and {broken} quarantined; "
         f"made from {origin.used}{numbers}{more}",
         rows=origin.sample,
     )

@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 from gold_assets.delta.dates import contiguous, dates_text, days
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.delta.words import count_of
+from gold_assets.delta.plural import plural
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.plan import Planner, Step
@@ -75,11 +75,11 @@ class LakePlan:
     @property
     def summary(self) -> str:
         """The plan in a sentence."""
-        tables, version = count_of(len(self.steps), "table"), self.silver.version
+        tables, version = plural(len(self.steps), "table"), self.silver.version
         patched, recomputed, current = map(self.dates, ("patched", "recomputed", "current"))
         if self.to_do:
             return (
-                f"{count_of(patched, 'date')} to patch, {recomputed} to recompute and {current} current in {tables}; "
+                f"{plural(patched, 'date')} to patch, {recomputed} to recompute and {current} current in {tables}; "
                 f"rows of Silver's version {version} to read, once for all tables: {_number(self.rows)}"
             )
         if not current:

@@ -12,8 +12,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.dates import dates_text
+from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
-from gold_assets.delta.words import count_of
 from gold_assets.gold.addition import MOST_PATCHES
 from gold_assets.gold.declaration import Table
 from gold_assets.gold.provenance import MadeFrom, made_from
@@ -91,7 +91,7 @@ class Planner:
         if made.patches >= MOST_PATCHES:
             return Step("recomputed", f"patched {made.patches} times in a row", made)
         versions = sorted({file.version for file in files})
-        return Step("patched", f"{count_of(len(files), 'file')} added in {_versions(versions)}", made, tuple(files))
+        return Step("patched", f"{plural(len(files), 'file')} added in {_versions(versions)}", made, tuple(files))
 
     def _not_to_be_built_on(self, table: Table, made: MadeFrom) -> str:
         if made.overwritten_in is not None:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from tabulate import tabulate
 
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.words import count_of
+from gold_assets.delta.plural import plural
 from gold_assets.reading.sql import Answer
 
 _ROWS_SHOWN = 200
@@ -22,7 +22,7 @@ def as_text(answer: Answer, width: int) -> str:
     """The first rows as ``table_of`` has them, and how many there are."""
     rows = list(itertools.islice(answer.rows, _ROWS_SHOWN))
     more = next(answer.rows, None) is not None
-    counted = f"the first {_ROWS_SHOWN} rows; --csv and --json have all" if more else count_of(len(rows), "row")
+    counted = f"the first {_ROWS_SHOWN} rows; --csv and --json have all" if more else plural(len(rows), "row")
     return f"{table_of(answer.columns, rows, width)}\n({counted})"
 
 

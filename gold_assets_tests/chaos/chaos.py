@@ -11,8 +11,8 @@ import dagster as dg
 import psutil
 from deltalake import DeltaTable
 
+from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
-from gold_assets.delta.words import count_of
 from gold_assets.gold.publication import Publications
 from gold_assets_tests.chaos.histories import DATES, SilverHistory
 from gold_assets_tests.chaos.measures import Measures, measure
@@ -182,7 +182,7 @@ class Chaos:
             time.sleep(self._choice.uniform(0, 4))
             self._silver.append()
         self._postgres.start()
-        return f"for {count_of(commits, 'commit')} to Silver"
+        return f"for {plural(commits, 'commit')} to Silver"
 
     def _kill(self, processes: Sequence[psutil.Process]) -> str:
         killed = 0
