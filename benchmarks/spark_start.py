@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 from benchmarks.contenders import measure, medians, parser, run, table
 from gold_assets import transactions
 from gold_assets.engines.spark import SparkEngine
+from gold_assets.engines.spark_jars import fetch_jars
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
@@ -36,7 +37,7 @@ def main() -> None:
         remote = None if arguments.contender == _OWN_JVM else arguments.contender
         one_date(SparkEngine(remote=remote), arguments.silver, arguments.out)
         return
-    settings = [f"{name}={value}" for name, value in SparkEngine().conf().items()]
+    settings = [f"{name}={value}" for name, value in fetch_jars(SparkEngine().conf()).items()]
     with tempfile.TemporaryDirectory() as scratch, connect_server(*settings) as remote:
         silver = arguments.silver or f"{scratch}/silver"
         if not DeltaTable.is_deltatable(silver):

@@ -10,6 +10,11 @@ from pyspark.sql import DataFrame
 
 from gold_assets.delta.dates import RowsOn
 
+TARGET_FILE_BYTES = 100 << 20
+"""Of what OPTIMIZE writes. A date that is larger becomes several files, and a look-up opens those that may hold its key."""
+ROWS_A_ROW_GROUP = 8_192
+"""A look-up reads whole row groups. Ordered and this small, it reads a seventh of what one row group a file costs it."""
+
 
 @dataclass(frozen=True)
 class SliceBounds:

@@ -33,10 +33,9 @@ from gold_assets.delta.scratch import of_files
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.delta.storage import located
 from gold_assets.delta.types import parts
-from gold_assets.engines import CannotOrder, SliceBounds
-from gold_assets.engines.closed_door import close_door, connections_to, hang_up
-from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
+from gold_assets.engines import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES, CannotOrder, SliceBounds
 from gold_assets.engines.pyspark_internals import call_when_gone
+from gold_assets.engines.socket_filter import connections_to, end_connections, refuse_new_connections
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ _set_handler = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
 _STARTS = 5
 _NEVER_IDLE = [("grpc.client_idle_timeout_ms", 2**31 - 1)]
-"""After half an hour without a request gRPC would hang up, and then find the door closed."""
+"""After half an hour without a request gRPC would hang up, and then not be let in again."""
 
 _NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
 _ALL_ROWS = 2**31 - 1
@@ -58,7 +57,7 @@ _SORT_BYTES = 1 << 30
 
 
 def _start_alone() -> tuple[Any, SparkSession]:
-    """A server and its one client. Raises ``UserError`` where others get in before the door is closed."""
+    """A server and its one client. Raises ``UserError`` where others get in before the port is closed."""
     os.environ.setdefault("RUST_LOG", "error")  # else it tells of each session on stderr
     # The tables are computed side by side. What parts a query's rows among more threads than are free costs more than it gains.
     os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", str(max(pa.cpu_count() // 2, 1)))
@@ -79,13 +78,13 @@ def _start_alone() -> tuple[Any, SparkSession]:
         # A server that answers has taken SIGINT for itself: it would stop, its clients try again for minutes, and
         # Python not be woken. Given back this way, since signal.signal works in the main thread only.
         _set_handler(signal.SIGINT, on_interrupt)
-        closed = close_door(port)
+        closed = refuse_new_connections(port)
         if not closed:
             logger.info("The embedded engine's port %d stays open to this machine: see SECURITY.md", port)
         if not closed or connections_to(port) == 1:
             return server, cast(SparkSession, session)
         session.stop()
-        hang_up(port)
+        end_connections(port)
         server.stop()
     raise UserError(
         f"The embedded engine was started {_STARTS} times, and each time another process connected to its port, {port}, at "
@@ -197,7 +196,7 @@ class SailEngine:
     def _write(self, table: DeltaTable, rows: DataFrame, user_metadata: str, **how: Any) -> None:
         # Appends do not conflict with each other. Transactions of one application do.
         transaction = Transaction(_APPLICATION, table.version() + 1)
-        # The rows leave Sail as Arrow in files of a scratch folder: twice as fast as over its gRPC door.
+        # The rows leave Sail as Arrow in files of a scratch folder: twice as fast as over gRPC.
         with tempfile.TemporaryDirectory(dir=self._scratch_folder(), ignore_cleanup_errors=True) as scratch:
             computed = Path(scratch) / "rows"
             computed.mkdir()  # Sail writes no file, and no folder, for an empty result

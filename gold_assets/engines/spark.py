@@ -21,9 +21,8 @@ from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.storage import located, without_credentials, without_secrets
-from gold_assets.engines import SliceBounds, class_archive, spark_jars
+from gold_assets.engines import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES, SliceBounds, spark_jars
 from gold_assets.engines import spark_runtime as runtime
-from gold_assets.engines.layout import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES
 
 _START_SECONDS = 50
 """How long a master that listens may take before it counts as not answering."""
@@ -41,7 +40,6 @@ _SESSION = {
     # Whole dates are replaced, so the files that go are known from the log, without a DELETE.
     "spark.databricks.delta.replaceWhere.dataColumns.enabled": "false",
 }
-_JVM = "spark.driver.extraJavaOptions"
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -63,7 +61,7 @@ _LOCAL = {
     "spark.authenticate": "true",
     # A JVM that lives for a run spends most of its time on compiling itself; Spark's default collector is made for large heaps.
     # The quick compiler's code cache is small by default, and once it is full nothing is compiled any more.
-    _JVM: "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseParallelGC",
 }
 _JOINED = {
     "spark.jars.packages": ",",
@@ -159,7 +157,7 @@ class SparkEngine:
             conf |= runtime.s3_settings()
         made = _joined(conf, own)
         if local_files:
-            made = _joined(spark_jars.local_files(made), made)
+            made = _joined(spark_jars.file_system(made), made)
         return {**made, **_SESSION}
 
     def location_of(self, name: str) -> str:
@@ -234,24 +232,21 @@ class SparkEngine:
             raise OSError(_what_spark_says(error)) from error
 
     def _start(self) -> SparkSession:
-        java = runtime.check_java()
+        runtime.check_java()
         runtime.check_versions()
         runtime.check_answers(self._master, "GOLD_SPARK_MASTER")
         conf = spark_jars.fetch_jars(self.conf())
         if self._on_this_machine:
             conf.setdefault("spark.local.dir", runtime.folder_for_spills())
-            if conf[_JVM] == _LOCAL[_JVM]:
-                conf[_JVM] = f"{conf[_JVM]} {class_archive.options(java, conf)}"
         try:
             if self._master.startswith("spark://"):
                 return _in_time(lambda: self._open(conf), self._master)
             return self._open(conf)
         except (PySparkException, Py4JError) as error:
-            if "JAVA_GATEWAY_EXITED" in str(error):
-                spark_jars.explain_start(conf)
+            ended = "JAVA_GATEWAY_EXITED" in str(error)
+            why = "its JVM ended before it was ready, and said why above" if ended else _what_spark_says(error)
             raise UserError(
-                f"Spark did not start on {self._master} ({_what_spark_says(error)}): "
-                "correct GOLD_SPARK_MASTER or the file of GOLD_SPARK_CONF."
+                f"Spark did not start on {self._master} ({why}): correct GOLD_SPARK_MASTER or the file of GOLD_SPARK_CONF."
             ) from error
 
     def _connect(self, remote: str) -> SparkSession:

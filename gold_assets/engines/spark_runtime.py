@@ -19,7 +19,6 @@ from pyspark.errors import PySparkException
 from gold_assets.delta import storage
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.pyspark_internals import connect_channel
-from gold_assets.engines.spark_jars import delta_version
 
 _OLDEST_JAVA = 17
 _SECRET_KEY = re.compile(r"secret|password|token|access[.]?key|account[.]key", re.IGNORECASE)
@@ -38,8 +37,8 @@ _S3_CREDENTIALS = ",".join(
 """What Spark has taken from the driver's environment, for its executors too; else what AWS's own tools would find."""
 
 
-def check_java() -> str:
-    """What the Java that Spark will use says of its version. Raises ``UserError`` where it is missing or older than 17."""
+def check_java() -> None:
+    """Raise ``UserError`` where the Java that Spark will use is missing or older than 17."""
     install = "install a Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME to one"
     otherwise = "GOLD_ENGINE=sail needs no Java"
     home = os.environ.get("JAVA_HOME")
@@ -58,12 +57,16 @@ def check_java() -> str:
         raise UserError(
             f"Spark needs Java {_OLDEST_JAVA} or newer, and {java} is Java {found[1]}: {install}; {otherwise}."
         )
-    return said
 
 
 def check_versions() -> None:
     """Raise ``UserError`` where the installed delta-spark is missing or was not made for the installed pyspark."""
-    delta = delta_version()
+    try:
+        delta = importlib.metadata.version("delta-spark")
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(
+            "delta-spark is not installed, which Spark needs to read Delta tables: pip install delta-spark."
+        ) from None
     for requirement in map(Requirement, importlib.metadata.requires("delta-spark") or []):
         if requirement.name == "pyspark" and not requirement.specifier.contains(pyspark.__version__):
             raise UserError(

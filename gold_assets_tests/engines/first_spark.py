@@ -1,4 +1,4 @@
-"""The first start of a local Spark, which fetches its JARs and leaves the archive of its classes, before the tests that start it often."""
+"""The first start of a local Spark, which fetches its JARs, before the tests that start it often."""
 
 import tempfile
 from pathlib import Path

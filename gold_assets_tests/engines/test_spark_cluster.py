@@ -73,7 +73,8 @@ def test_a_backfill_runs_on_a_standalone_cluster(lake: Lake, tmp_path: Path) -> 
 def test_a_backfill_runs_on_a_connect_server_without_java_here(lake: Lake, tmp_path: Path) -> None:
     write_three_days(lake)
     nowhere = {"JAVA_HOME": str(tmp_path / "no java"), "PATH": "/nonexistent"}
-    settings = [f"{key}={value}" for key, value in SparkEngine(conf_file=SMALL_TABLES).conf().items()]
+    conf = spark_jars.fetch_jars(SparkEngine(conf_file=SMALL_TABLES).conf())
+    settings = [f"{key}={value}" for key, value in conf.items()]
     with connect_server(*settings) as remote, engine_process("spark", env=nowhere, remote=remote) as process:
         assert process.refresh(tmp_path, days(MONDAY, WEDNESDAY)) is None
         assert_gold_is_true(lake)

@@ -19,8 +19,7 @@ from gold_assets.checks.findings import Limits
 from gold_assets.checks.publishing import publish
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.errors import UserError
-from gold_assets.engines import Engine
-from gold_assets.engines.layout import ROWS_A_ROW_GROUP
+from gold_assets.engines import ROWS_A_ROW_GROUP, Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, dates_out_of_order, maintain
 from gold_assets.gold.publication import Publication, Publications

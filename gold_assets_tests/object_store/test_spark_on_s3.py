@@ -1,6 +1,5 @@
 """Spark on S3, through the command that a user runs: stream, refresh and maintenance, the checkpoint in the bucket too."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,8 +28,7 @@ def test_write_to_gold_and_maintenance_keep_gold_true_on_s3(s3: S3Server, tmp_pa
             [sys.executable, "-W", "ignore", "-m", "gold_assets.commands.gold", "stream", *options],
             capture_output=True,
             text=True,
-            # Without an archive of the classes: to write it takes longer than the second start would gain.
-            env=inherited | {"GOLD_LAKE_ROOT": root, "GOLD_SPARK_CONF": SMALL_TABLES, "XDG_CACHE_HOME": os.devnull},
+            env=inherited | {"GOLD_LAKE_ROOT": root, "GOLD_SPARK_CONF": SMALL_TABLES},
             cwd=tmp_path,
             timeout=400,
         )

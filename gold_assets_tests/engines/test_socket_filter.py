@@ -10,8 +10,8 @@ import pytest
 
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import sail
-from gold_assets.engines.closed_door import close_door, connections_to
 from gold_assets.engines.sail import SailEngine
+from gold_assets.engines.socket_filter import connections_to, refuse_new_connections
 
 pytestmark = [
     pytest.mark.sail,
@@ -23,17 +23,17 @@ _NOBODY = 65534
 
 @contextmanager
 def intruder(monkeypatch: pytest.MonkeyPatch, times: int) -> Iterator[list[int]]:
-    """Connects to the engine's port right before its door is closed, the first ``times``, and stays; yields the ports."""
+    """Connects to the engine's port right before it refuses connections, the first ``times``, and stays; yields the ports."""
     entered: list[int] = []
     with ExitStack() as stack:
 
-        def close_a_moment_too_late(port: int) -> bool:
+        def refuse_a_moment_too_late(port: int) -> bool:
             if len(entered) < times:
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
                 entered.append(port)
-            return close_door(port)
+            return refuse_new_connections(port)
 
-        monkeypatch.setattr(sail, "close_door", close_a_moment_too_late)
+        monkeypatch.setattr(sail, "refuse_new_connections", refuse_a_moment_too_late)
         yield entered
 
 
@@ -70,14 +70,14 @@ def test_nobody_else_connects_while_the_engine_works() -> None:
 def test_another_user_of_the_machine_does_not_get_in() -> None:
     engine = SailEngine()
     try:
-        with socket.create_server(("127.0.0.1", 0)) as open_door:
-            assert connects_as_nobody(open_door.getsockname()[1])
+        with socket.create_server(("127.0.0.1", 0)) as open_port:
+            assert connects_as_nobody(open_port.getsockname()[1])
             assert not connects_as_nobody(port_of(engine))
     finally:
         engine.close()
 
 
-def test_whoever_got_in_before_the_door_was_closed_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_got_in_before_the_port_was_closed_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = SailEngine()
     with intruder(monkeypatch, times=1) as entered:
         try:
@@ -100,7 +100,7 @@ def test_who_is_connected_stays_and_all_are_counted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         with socket.create_connection(address) as first, socket.create_connection(address) as second:
-            assert close_door(address[1])
+            assert refuse_new_connections(address[1])
             assert connections_to(address[1]) == 2
             with pytest.raises(TimeoutError):
                 socket.create_connection(address, timeout=1)

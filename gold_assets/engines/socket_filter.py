@@ -1,4 +1,4 @@
-"""The port of an engine in this process, closed to whoever else is on the machine once its one client is connected."""
+"""A loopback port of this process, closed to whoever else is on the machine once its one client is connected."""
 
 import ctypes
 import os
@@ -17,8 +17,8 @@ _SO_ATTACH_FILTER = 26
 _RETURN_NOTHING = struct.pack("HBBI", 0x06, 0, 0, 0)
 
 
-def close_door(port: int) -> bool:
-    """Let nobody else connect to the loopback ``port`` on which this process listens. Who is connected stays.
+def refuse_new_connections(port: int) -> bool:
+    """Attach a filter that drops every packet to the socket that listens at ``port``. Who is connected stays.
 
     False where that cannot be done: on another system than Linux, or in a sandbox that has no socket filters.
     """
@@ -26,36 +26,35 @@ def close_door(port: int) -> bool:
         return False
     program = ctypes.create_string_buffer(_RETURN_NOTHING)
     filter_program = struct.pack("HP", 1, ctypes.addressof(program))
-    closed = False
-    for ours in _sockets_at(port):
+    filtered = False
+    for ours in _sockets_at(port, listening=True):
         with suppress(OSError):
-            if ours.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                ours.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_program)
-                closed = True
-    return closed
+            ours.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_program)
+            filtered = True
+    return filtered
 
 
-def hang_up(port: int) -> None:
-    """End all connections to the loopback ``port`` of this process. A server that is to stop waits for them for ever."""
-    for ours in _sockets_at(port):
+def end_connections(port: int) -> None:
+    """End all connections to ``port``. A server that is to stop waits for them for ever."""
+    for ours in _sockets_at(port, listening=False):
         with suppress(OSError):
-            if not ours.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                ours.shutdown(socket.SHUT_RDWR)
+            ours.shutdown(socket.SHUT_RDWR)
 
 
 def connections_to(port: int) -> int:
-    """How many connections to the loopback ``port`` there are, those not yet accepted too. On Linux."""
+    """How many connections to ``port`` there are, those not yet accepted too. On Linux."""
     [address] = struct.unpack("=I", socket.inet_aton(_LOOPBACK))
     there = f"{address:08X}:{port:04X}"
     entries = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(entry[1] == there and entry[3] == _ESTABLISHED for entry in entries)
 
 
-def _sockets_at(port: int) -> Iterator[socket.socket]:
-    """This process's sockets at the port, the one that listens and those that it has accepted, by a further handle each."""
+def _sockets_at(port: int, *, listening: bool) -> Iterator[socket.socket]:
+    """This process's sockets at the port, the one that listens or those that it has accepted, by a further handle each."""
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # closed meanwhile
             if str(descriptor.readlink()).startswith("socket:"):
                 with socket.socket(fileno=os.dup(int(descriptor.name))) as found:
-                    if found.family == socket.AF_INET and found.getsockname() == (_LOOPBACK, port):
+                    here = found.family == socket.AF_INET and found.getsockname() == (_LOOPBACK, port)
+                    if here and bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listening:
                         yield found
