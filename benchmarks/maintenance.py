@@ -26,8 +26,8 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
 from gold_assets import transactions
 from gold_assets.delta.dates import days
-from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.refresh import refresh
@@ -86,7 +86,7 @@ def _order(lake: Lake, engine: Engine) -> tuple[int, int, float]:
     written = 0
     for name, version in versions.items():
         table = DeltaTable(lake.places[name])
-        commits = (DeltaLog(table).commit(n) for n in range(version + 1, table.version() + 1))
+        commits = (GoldLog(table).commit(n) for n in range(version + 1, table.version() + 1))
         written += sum(action.size_bytes for commit in commits for action in commit.adds)
     return sum(len(table.ordered) for table in done.values()), written, seconds
 

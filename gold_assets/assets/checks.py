@@ -21,8 +21,8 @@ from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.provenance import made_from
 from gold_assets.instance.dagster_internals import AssetCheckEvaluationTargetMaterializationData, PartitionKeyFilter
 from gold_assets.partitions import daily_partitions, touched_dates
 from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
@@ -194,7 +194,7 @@ def _patched_dates(instance: dg.DagsterInstance, lake: Lake, settings: Settings)
             for date in FileDates(gold).dates()
             if date and settings.limits.first_date <= date <= settings.limits.end
         }
-        for date, made in made_from(gold, held - patched).items():
+        for date, made in GoldLog(gold).made_from(held - patched).items():
             if date is not None and made.patches and _compared_in_full(instance, table, date) < made.table_version:
                 patched.add(date)
     return sorted(patched)

@@ -9,7 +9,7 @@ from gold_assets.checks.second_opinion import Number
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.declaration import Table
-from gold_assets.gold.provenance import made_from
+from gold_assets.gold.gold_log import GoldLog
 
 _DAY = dt.timedelta(days=1)
 
@@ -105,7 +105,9 @@ def yesterday_is_there(table: Table, inspection: Inspection, check: Check) -> It
     if due < limits.first_date:
         yield Finding(check, None, True, f"The first date, {limits.first_date}, is not due yet.", numbers)
         return
-    is_there = gold is not None and (due in FileDates(gold).dates() or due in made_from(gold, [due]))  # empty, too
+    is_there = gold is not None and (
+        due in FileDates(gold).dates() or due in GoldLog(gold).made_from([due])
+    )  # empty, too
     yield Finding(
         check,
         None,

@@ -20,8 +20,9 @@ from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.query import Unreadable
 from gold_assets.engines import SliceBounds
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.provenance import MadeFrom, made_from
+from gold_assets.gold.provenance import MadeFrom
 from gold_assets.gold.refresh import slices_of
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
@@ -100,7 +101,7 @@ class Inspection:
         return {
             table.name: {}
             if (gold := self.gold(table)) is None
-            else made_from(gold, {*self.dates, *({None} if table.is_quarantine else ())})
+            else GoldLog(gold).made_from({*self.dates, *({None} if table.is_quarantine else ())})
             for table in self.lake.tables
         }
 

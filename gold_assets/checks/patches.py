@@ -4,15 +4,13 @@ import dataclasses
 import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from deltalake import DeltaTable
 
 from gold_assets.checks.pairs import Sides
-from gold_assets.delta.file_dates import FileDates, UnknownDate
-from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.scratch import of_files
-from gold_assets.gold.provenance import MadeFrom, Stamp
+from gold_assets.gold.gold_log import GoldLog
+from gold_assets.gold.provenance import MadeFrom
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
@@ -43,23 +41,17 @@ def patch_of(
     ``silver`` is at the version that it says, up to which there are its ``changes``.
     """
     try:
-        log = DeltaLog(gold)
-        stamp = Stamp.of(log.commit(made.table_version))
+        commit = GoldLog(gold).commit(made.table_version)
+        stamp = commit.stamp
         if stamp is None or stamp.since is None or stamp.refresh_id != made.refresh_id:
             return None
         new = {file.path: file for date in dates for file in changes.files_after(date, stamp.since)}
         only_added = all(file.is_add and not file.has_vector for file in new.values())
         if not only_added or changes.every_date_after(stamp.since):
             return None
-        of_gold = FileDates(gold)
-        written: list[dict[str, Any]] = []
-        taken: list[dict[str, Any]] = []
-        for action in log.actions(made.table_version):
-            file = action.get("add") or action.get("remove")
-            if file is not None and not set(dates).isdisjoint(of_gold.of_action(file)):
-                (written if "add" in action else taken).append(file)
-    except (FileNotFoundError, UnknownDate):
+    except FileNotFoundError:
         return None
     added = dataclasses.replace(silver, table=of_files(silver.table, [file.action for file in new.values()]))
+    written, taken = ([file.action for file in files if file.date in dates] for files in (commit.adds, commit.removes))
     sides = Sides(added, of_files(gold, written), of_files(gold, taken))
     return Patch(stamp.since, made.silver_version, sides)

@@ -14,7 +14,8 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import reason
 from gold_assets.gold.declaration import Table
-from gold_assets.gold.provenance import Made, MadeFrom, made_from, note_verified
+from gold_assets.gold.gold_log import GoldLog, note_verified
+from gold_assets.gold.provenance import Made, MadeFrom
 from gold_assets.gold.publication import Publication
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Holdings:
         self._asked = asked
         self._of_silver = self._changed_in_silver_alone()
         self._sources: dict[str, Made] = {
-            table.name: made_from(self._opened(table), _of(table, asked | self._of_silver))
+            table.name: GoldLog(self._opened(table)).made_from(_of(table, asked | self._of_silver))
             for table in inspection.lake.tables
         }
         self._doubtful = {
@@ -156,7 +157,14 @@ class Holdings:
                 source = self._sources[table.name].get(date)
                 if source is None:
                     table_version, renamed = self._opened(table).version(), dict(silver.columns.renamed)
-                    source = MadeFrom("", 0, "", table_version, "", table.code_version, renamed)
+                    source = MadeFrom(
+                        silver_table_id="",
+                        silver_version=0,
+                        refresh_id="",
+                        code_version=table.code_version,
+                        renamed=renamed,
+                        table_version=table_version,
+                    )
                 found[date] = dataclasses.replace(
                     source,
                     silver_table_id=silver.table_id,

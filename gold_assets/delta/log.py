@@ -2,11 +2,12 @@
 
 import datetime as dt
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow.fs as pafs
@@ -21,39 +22,73 @@ _READERS, _COMMITS_AT_ONCE = 8, 32
 """On an object store reading commits means waiting, and waiting is done side by side."""
 
 
-@dataclass(frozen=True)
-class FileAction:
-    """An add or a remove: ``date`` is the ISO event_date of the file, None for NULL; ``rows`` is None without stats."""
-
-    date: str | None
-    data_change: bool
-    path: str
-    size_bytes: int
-    rows: int | None
-
-    @property
-    def day(self) -> dt.date | None:
-        """``date`` as one."""
-        return None if self.date is None else day_of(self.date)
+_KEPT = ("path", "partitionValues", "size", "modificationTime", "deletionVector")
+"""Of an add or a remove: what reading its file needs. Most of it are statistics."""
 
 
-@dataclass
-class Commit:
-    """One version of the table: what it added and removed, and what its writer said about it."""
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file that a commit added or removed, as its log says.
+
+    Attributes:
+        version: of the commit.
+        action: what the add or remove says of the file, without its statistics.
+        rows: the rows in the file, without those that its deletion vector hides, where its statistics tell.
+        data_change: whether rows changed with it, which they do not where files are compacted.
+    """
 
     version: int
-    info: dict[str, Any] = field(default_factory=dict)
-    adds: list[FileAction] = field(default_factory=list)
-    removes: list[FileAction] = field(default_factory=list)
+    is_add: bool
+    action: Mapping[str, Any]
+    rows: int | None
+    data_change: bool = True
 
     @property
-    def user_metadata(self) -> dict[str, Any]:
-        """The writer's ``userMetadata`` where it is a JSON object, else empty."""
-        try:
-            metadata = json.loads(self.info.get("userMetadata") or "{}")
-        except ValueError:
-            return {}
-        return metadata if isinstance(metadata, dict) else {}
+    def path(self) -> str:
+        return str(self.action["path"])
+
+    @property
+    def size_bytes(self) -> int:
+        return self.action.get("size") or 0
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether a deletion vector hides some of its rows."""
+        return self.action.get("deletionVector") is not None
+
+    @property
+    def date(self) -> dt.date | None:
+        """The event_date of its rows, where the table is partitioned by that as ours are; None for rows without one."""
+        values = self.action.get("partitionValues")
+        if values is not None and EVENT_DATE in values:
+            text = values[EVENT_DATE]
+        else:
+            # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
+            in_path = re.search(rf"(?:^|/){EVENT_DATE}=([^/]+)/", self.path)
+            text = None if in_path is None else in_path[1].replace("__HIVE_DEFAULT_PARTITION__", "")
+        return day_of(text) if text else None  # Delta lets a writer put an empty string for NULL
+
+
+Partitions = dict[tuple[tuple[str, Any], ...], Mapping[str, Any]]
+"""The values of each partition, once for all its files."""
+
+
+def file_change(version: int, action: Mapping[str, Any], partitions: Partitions | None = None) -> FileChange | None:
+    """The file that an action of a commit is of; None where it is of none."""
+    if (file := action.get("add") or action.get("remove")) is None:
+        return None
+    kept = {name: file[name] for name in _KEPT if file.get(name) is not None}
+    if partitions is not None and (values := kept.get("partitionValues")):
+        kept["partitionValues"] = partitions.setdefault(tuple(values.items()), values)
+    return FileChange(version, "add" in action, kept, _rows_told(file), file.get("dataChange", True))
+
+
+def _rows_told(action: Mapping[str, Any]) -> int | None:
+    """The rows that an add or a remove says its file has, without those that its deletion vector hides."""
+    stats = json.loads(action["stats"]) if action.get("stats") else {}
+    rows = stats.get("numRecords")
+    vector = action.get("deletionVector")
+    return rows if rows is None or vector is None else rows - vector["cardinality"]
 
 
 @dataclass(frozen=True)
@@ -72,30 +107,14 @@ class DeltaLog:
         """Of an open table, or of the one at a path or URI, which is then not loaded."""
         self._files = pafs.PyFileSystem(DeltaStorageHandler(table)) if isinstance(table, str) else files_of(table)
 
-    def changed_files(self, version: int) -> Iterator[dict[str, Any]]:
-        """The adds and removes of ``version`` that change rows, as they are written, one at a time. An OPTIMIZE changes none."""
-        for action in self.actions(version):
-            file = action.get("add") or action.get("remove")
-            if file is not None and file.get("dataChange", True):
-                yield file
-
-    def commit(self, version: int) -> Commit:
-        """The commit that made ``version``, read line by line. The table is one of ours, partitioned by event_date."""
-        commit = Commit(version)
-        for action in self.actions(version):
-            if "add" in action:
-                commit.adds.append(_file_action(action["add"]))
-            elif "remove" in action:
-                commit.removes.append(_file_action(action["remove"]))
-            elif "commitInfo" in action:
-                commit.info = action["commitInfo"]
-        return commit
-
     def actions(self, version: int) -> Iterator[dict[str, Any]]:
         """What ``version`` says, action by action, as it is written."""
-        with self._files.open_input_stream(_path(version), buffer_size=1 << 16) as lines:
-            for line in _lines(lines):
-                yield json.loads(line)
+        with self._files.open_input_stream(_path(version)) as commit:
+            yield from (json.loads(line) for line in io.BufferedReader(commit, 1 << 20) if line.strip())
+
+    def info(self, version: int) -> Mapping[str, Any]:
+        """What the writer of ``version`` said about it, empty where nothing."""
+        return next((action["commitInfo"] for action in self.actions(version) if "commitInfo" in action), {})
 
     def fingerprint(self, version: int) -> str:
         """Tells the commit of ``version`` from any other, also from that of a table put back to an older state and written anew.
@@ -145,16 +164,6 @@ class DeltaLog:
         kept_from = max((version for version in checkpoints if version <= young), default=-1)
         return kept_from if any(version < kept_from for version in commits) else None
 
-    def commits_backwards(self, version: int) -> Iterator[Commit]:
-        """From ``version`` down to 0, or to where log clean-up has cut the log."""
-        while version >= 0:
-            try:
-                commit = self.commit(version)
-            except FileNotFoundError:
-                return
-            yield commit
-            version -= 1
-
 
 _Read = TypeVar("_Read")
 
@@ -194,39 +203,3 @@ def end_after(place: str, commit: CommitFile | None) -> CommitFile | None:
         return end
     except (DeltaError, OSError):
         return None
-
-
-def _date_of(file: dict[str, Any]) -> str | None:
-    values = file.get("partitionValues")
-    if values is not None and EVENT_DATE in values:
-        return values[EVENT_DATE] or None  # Delta lets a writer put an empty string for NULL
-    # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
-    in_path = re.search(rf"(?:^|/){EVENT_DATE}=([^/]+)/", file["path"])
-    return None if in_path is None or in_path[1] == "__HIVE_DEFAULT_PARTITION__" else in_path[1]
-
-
-def _lines(stream: Any) -> Iterator[bytes]:
-    rest = b""
-    while chunk := stream.read(1 << 20):
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in whole if line)
-    if rest:
-        yield rest
-
-
-def rows_told(action: Mapping[str, Any]) -> int | None:
-    """The rows that an add or a remove says its file has, without those that its deletion vector hides."""
-    stats = json.loads(action["stats"]) if action.get("stats") else {}
-    rows = stats.get("numRecords")
-    vector = action.get("deletionVector")
-    return rows if rows is None or vector is None else rows - vector["cardinality"]
-
-
-def _file_action(action: dict[str, Any]) -> FileAction:
-    return FileAction(
-        date=_date_of(action),
-        data_change=action["dataChange"],
-        path=action["path"],
-        size_bytes=action.get("size") or 0,
-        rows=rows_told(action),
-    )

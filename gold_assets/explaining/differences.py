@@ -12,11 +12,11 @@ from deltalake import DeltaTable
 from gold_assets.checks.pairs import as_of_row, keys, of_row, types
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import View, query
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.gold_log import GoldLog
 
 Number = int | float | Decimal
 Dates = Collection[dt.date | None]
@@ -140,16 +140,8 @@ def _changed_dates(before: DeltaTable | None, after: DeltaTable | None) -> set[d
     opened = [table for table in (before, after) if table is not None]
     if len(opened) == 2 and opened[0].metadata().id == opened[1].metadata().id:
         first, last = sorted(opened, key=DeltaTable.version)
-        log, of_last = DeltaLog(last), FileDates(last)
-        try:
-            return {
-                date
-                for version in range(first.version() + 1, last.version() + 1)
-                for file in log.changed_files(version)
-                for date in of_last.of_action(file)
-            }
-        except FileNotFoundError:
-            pass  # cleaned up
+        if (changed := GoldLog(last).changes_after(first.version())) is not None:
+            return set(changed)
     return set().union(*(FileDates(table).dates() for table in opened))
 
 

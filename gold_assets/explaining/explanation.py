@@ -11,7 +11,6 @@ from deltalake import DeltaTable
 
 from gold_assets.checks.pairs import OF_ROW, Sides, pairs
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import Unreadable, query
 from gold_assets.delta.sql import DATAFUSION
@@ -22,8 +21,9 @@ from gold_assets.explaining.origin import Origin, origin_of
 from gold_assets.explaining.question import ROWS_SHOWN, Question, question_of
 from gold_assets.explaining.rows import Rows
 from gold_assets.gold.declaration import KeysTwin, Table
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.provenance import MadeFrom, made_from
+from gold_assets.gold.provenance import MadeFrom
 from gold_assets.gold.publication import Publications
 from gold_assets.silver.pin import Silver
 
@@ -137,12 +137,13 @@ def _held(question: Question, gold: DeltaTable) -> Held:
 
 
 def _made(gold: DeltaTable, date: dt.date | None) -> Made | None:
-    source = made_from(gold, [date]).get(date)
+    log = GoldLog(gold)
+    source = log.made_from([date]).get(date)
     if source is None:
         return None
     info: Mapping[str, Any] = {}
     with suppress(FileNotFoundError):  # what the date was made from is known for longer than its commit
-        info = DeltaLog(gold).commit(source.table_version).info
+        info = log.commit(source.table_version).info
     return Made(source, CommitInfo.of(source.table_version, info))
 
 

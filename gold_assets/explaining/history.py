@@ -9,13 +9,14 @@ from typing import Any
 from deltalake import DeltaTable
 
 from gold_assets.delta.file_dates import FileDates, UnknownDate
-from gold_assets.delta.log import Commit, DeltaLog, side_by_side
+from gold_assets.delta.log import DeltaLog, FileChange, side_by_side
 from gold_assets.delta.query import View
 from gold_assets.explaining.commits import CommitInfo
 from gold_assets.explaining.question import Question
 from gold_assets.explaining.rows import MOST_ROWS, Rows, TooManyRows, came_and_went, rows_in_files
+from gold_assets.gold.gold_log import GoldCommit
 from gold_assets.gold.provenance import Stamp
-from gold_assets.silver.changes import FileChange, SilverChanges
+from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 _MOST_COMMITS = 2_000
@@ -136,7 +137,7 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
     counted = _Counts(silver.file_dates, question.date, told)
     return [
         SilverCommit(
-            CommitInfo.of(version, _info(log, version)),
+            CommitInfo.of(version, log.info(version)),
             counted.of([file for file in of_version if file.is_add]),
             counted.of([file for file in of_version if not file.is_add]),
             *(_moved(of_version, rows) if version not in everywhere else (None, None)),
@@ -249,13 +250,9 @@ def _read(log: DeltaLog, dates: FileDates, version: int, date: dt.date | None) -
             file = action.get(side)
             if file is not None and file.get("dataChange", True) and date in dates.of_action(file):
                 files.append(file)
-    stamp = Stamp.of(Commit(version, dict(info)))
+    stamp = GoldCommit(version, info).stamp
     if stamp is not None and date not in stamp.covers:
         stamp = None
     if stamp is None and not sides["add"] and not sides["remove"]:
         return None
     return _Written(CommitInfo.of(version, info), stamp, sides["add"], sides["remove"])
-
-
-def _info(log: DeltaLog, version: int) -> Mapping[str, Any]:
-    return next((action["commitInfo"] for action in log.actions(version) if "commitInfo" in action), {})

@@ -20,17 +20,17 @@ from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.delta.log import Commit, DeltaLog
+from gold_assets.delta.log import FileChange
 from gold_assets.delta.places import absolute
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine
 from gold_assets.gold.addition import MOST_APPENDED, added
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.open_table import declared_fields, left_in_silver
 from gold_assets.gold.plan import Planner, Step
-from gold_assets.gold.provenance import COMMITS_A_SUMMARY, Stamp, sum_up
-from gold_assets.silver.changes import FileChange
+from gold_assets.gold.provenance import COMMITS_A_SUMMARY, Stamp
 from gold_assets.silver.pin import Silver
 
 FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
@@ -170,7 +170,7 @@ class Target:
     def _user_metadata(self, stamp: Stamp) -> str:
         """What the commit says: the stamp, and now and then what those before it said of all dates."""
         is_due = (stamp.on_version + 1) % COMMITS_A_SUMMARY == 0
-        return stamp.user_metadata(sum_up(self.delta) if is_due else None)
+        return stamp.user_metadata(GoldLog(self.delta).sum_up() if is_due else None)
 
     def _in_order(self, rows: DataFrame) -> DataFrame:
         """The rows in the table's order of columns and of its types. What only the table has, because Silver lost it, is NULL."""
@@ -203,17 +203,17 @@ class Target:
     def _written(self, attempt: "_Attempt", started: float) -> Written:
         assert attempt.stamp is not None
         commit = self._own_commit(attempt.stamp)
-        replaced = {file.day for file in commit.removes}  # Spark appends by replacing
+        replaced = {file.date for file in commit.removes}  # Spark appends by replacing
         rows = {date: attempt.rows_before.get(date) or 0 if date not in replaced else 0 for date in attempt.steps}
         for file in commit.adds:
-            rows[file.day] = rows.get(file.day, 0) + (file.rows or 0)
+            rows[file.date] = rows.get(file.date, 0) + (file.rows or 0)
         share = (time.perf_counter() - started) / len(attempt.steps)
         return {date: WrittenDate(rows[date], commit.version, share, step) for date, step in attempt.steps.items()}
 
-    def _own_commit(self, stamp: Stamp) -> Commit:
+    def _own_commit(self, stamp: Stamp) -> GoldCommit:
         self.delta.update_incremental()
-        for commit in DeltaLog(self.delta).commits_backwards(self.delta.version()):
-            if (found := Stamp.of(commit)) is not None and found.refresh_id == stamp.refresh_id:
+        for commit in GoldLog(self.delta).backwards():
+            if commit.stamp is not None and commit.stamp.refresh_id == stamp.refresh_id:
                 return commit
         raise UserError(
             f"A commit to {self.delta.table_uri} is no longer in its log, so another writer has overwritten it, as happens on a "

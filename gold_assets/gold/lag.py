@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import DeltaLog
-from gold_assets.gold.provenance import made_from
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
@@ -46,7 +46,7 @@ def lag(
         return None
     missing: dict[dt.date, int] = {}
     for table in tables:
-        made = {} if table is None else made_from(table, touched)
+        made = {} if table is None else GoldLog(table).made_from(touched)
         for date in touched:
             source = made.get(date)
             holds = -1 if source is None or changes.foreign(source) else source.silver_version

@@ -16,8 +16,8 @@ from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.places import refuse_overlaps, resolved
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.open_table import check_partitioning
-from gold_assets.gold.provenance import newest_made
 from gold_assets.gold.publication import Publications
 from gold_assets.silver.pin import Silver, pin_silver
 
@@ -115,7 +115,7 @@ class Lake:
         """
         opened = {table.name: self.open(table) for table in self.tables} if opened is None else opened
         with ThreadPoolExecutor(max_workers=max(len(opened), 1)) as pool:
-            made = pool.map(lambda gold: None if gold is None else newest_made(gold), opened.values())
+            made = pool.map(lambda gold: None if gold is None else GoldLog(gold).newest_made(), opened.values())
         for name, newest in zip(opened, made, strict=True):
             if newest is None or newest.silver_table_id == silver.table_id:
                 continue

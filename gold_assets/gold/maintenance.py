@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
@@ -24,6 +24,7 @@ from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
 from gold_assets.engines import CannotOrder, Engine
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import RETENTION_HOURS, keep_log
 from gold_assets.gold.provenance import STAMP
@@ -168,16 +169,16 @@ def dates_out_of_order(table: DeltaTable, zorder_by: Sequence[str]) -> set[dt.da
     changed: set[dt.date] = set()
     since: tuple[int, set[dt.date]] | None = None
     with_files = _dated(_live_files(table))
-    for commit in DeltaLog(table).commits_backwards(table.version()):
-        stamp = commit.user_metadata.get(STAMP, {}).get("maintenance", {})
+    for commit in GoldLog(table).backwards():
+        stamp = commit.said.get("maintenance", {})
         if stamp.get("zorder_by") == list(zorder_by):
-            ordered |= _dates(action.date for action in commit.adds) - changed
+            ordered |= _dated(file.date for file in commit.adds) - changed
             if since is None:
                 # Not the commit's own version: others may have committed while it was at work.
                 since = stamp["version"], {day for run in stamp["out_of_order"] for day in days(*map(_date, run))}
         else:
             # Whatever else wrote files has undone their order, an OPTIMIZE of somebody else too.
-            changed |= _dates(action.date for action in (*commit.adds, *commit.removes)) - ordered
+            changed |= _dated(file.date for file in commit.files) - ordered
         if since is not None and commit.version <= since[0] + 1:
             return with_files & (changed | (since[1] - ordered))
     return with_files - ordered
@@ -289,13 +290,9 @@ def _live_files(delta_table: DeltaTable) -> dict[dt.date | None, list[int]]:
     return dict(sizes)
 
 
-def _dated(files: Mapping[dt.date | None, list[int]]) -> set[dt.date]:
+def _dated(dates: Iterable[dt.date | None]) -> set[dt.date]:
     # Rows without a date have one file, which every refresh of the quarantine writes anew: nothing to gain there.
-    return {date for date in files if date is not None}
-
-
-def _dates(texts: Iterator[str | None]) -> set[dt.date]:
-    return {_date(text) for text in texts if text}
+    return {date for date in dates if date is not None}
 
 
 def _date(text: str) -> dt.date:

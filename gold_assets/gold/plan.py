@@ -12,12 +12,14 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.dates import dates_text
+from gold_assets.delta.log import FileChange
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
 from gold_assets.gold.addition import MOST_PATCHES
 from gold_assets.gold.declaration import Table
-from gold_assets.gold.provenance import MadeFrom, made_from
-from gold_assets.silver.changes import FileChange, SilverChanges
+from gold_assets.gold.gold_log import GoldLog
+from gold_assets.gold.provenance import MadeFrom
+from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 How = Literal["current", "patched", "recomputed"]
@@ -55,7 +57,7 @@ class Planner:
 
     def steps(self, table: Table, target: DeltaTable, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
         """What there is to do for each of the ``dates`` of the table as it is loaded."""
-        made = made_from(target, dates)
+        made = GoldLog(target).made_from(dates)
         return {date: self._step(table, made.get(date), date) for date in dates}
 
     def is_still_true(self, undated: Step, patched: Collection[Step]) -> bool:

@@ -9,8 +9,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.errors import UserError, reason
-from gold_assets.delta.log import DeltaLog
-from gold_assets.gold.provenance import Stamp, changed_dates
+from gold_assets.gold.gold_log import GoldLog
 
 
 @dataclass(frozen=True)
@@ -62,15 +61,7 @@ class PublishedTable:
         """
         if self.id != str(table.metadata().id) or self.version > table.version() or self._was_put_back(table):
             return None
-        log, counted = DeltaLog(table), dict[dt.date | None, int]()
-        for later in range(self.version + 1, table.version() + 1):
-            try:
-                commit = log.commit(later)
-            except FileNotFoundError:
-                return None
-            for date in changed_dates(commit):
-                counted[date] = counted.get(date, 0) + 1
-        return counted
+        return GoldLog(table).changes_after(self.version)
 
     def moved_on(self) -> "PublishedTable":
         """The newest version of the table where only commits that change no row have come since, else this one."""
@@ -86,9 +77,8 @@ class PublishedTable:
 
 def _fingerprint(table: DeltaTable, version: int) -> str:
     """Tells the rows of a version from those of any other of that number: by its files, or the refresh that had none to write."""
-    for commit in DeltaLog(table).commits_backwards(version):
-        files = sorted(f"{file.path} {file.rows}" for file in (*commit.adds, *commit.removes))
-        stamp = Stamp.of(commit)
-        if told := files or ([stamp.refresh_id] if stamp is not None else []):
+    for commit in GoldLog(table).backwards(version):
+        files = sorted(f"{file.path} {file.rows}" for file in commit.files)
+        if told := files or ([commit.stamp.refresh_id] if commit.stamp is not None else []):
             return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
     return ""

@@ -12,9 +12,9 @@ from deltalake.exceptions import DeltaError
 from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
-from gold_assets.gold.provenance import keep_what_the_log_tells
 from gold_assets.gold.publication import Publication, Publications
 
 _HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week": 168}
@@ -84,7 +84,7 @@ def clean_log(name: str, delta_table: DeltaTable, publications: Sequence[Publica
             f"The log of {name} is not cleaned, for readers still go by version {min(needed)}, which would be lost: see published_gold, "
             "mend what holds it back, and run again."
         )
-    keep_what_the_log_tells(name, delta_table, kept_from)
+    GoldLog(delta_table).keep_what_it_tells(name, kept_from)
     delta_table.cleanup_metadata()
     return ""
 
@@ -115,7 +115,7 @@ def _published_versions(
     """
     published = _published(name, delta_table, publications)
     cutoff = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=hours)).timestamp() * 1000
-    log = DeltaLog(delta_table)
+    log = GoldLog(delta_table)
 
     def was_replaced_before(version: int) -> bool:
         if version >= delta_table.version():

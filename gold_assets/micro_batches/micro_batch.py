@@ -283,7 +283,7 @@ def _was_only_written_to(place: str, before: CommitFile | None, end: CommitFile 
     if end is None or (log := DeltaLog(place)).file_of(before.version) != before:
         return False
     return not any(
-        log.commit(version).info.get("operation") == "RESTORE" for version in range(before.version + 1, end.version + 1)
+        log.info(version).get("operation") == "RESTORE" for version in range(before.version + 1, end.version + 1)
     )
 
 

@@ -13,9 +13,8 @@ from gold_assets.code_location import definitions
 from gold_assets.commands.checks import check_lake
 from gold_assets.config import Settings, default_project, load_settings, read_env_file
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import query
-from gold_assets.gold.provenance import STAMP
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.tables import USER_SPEND_SUMMARY
 from gold_assets.sample.bad_rows import bad_rows
 from gold_assets.sample.complete_journey import is_sample, transactions, write_silver
@@ -92,7 +91,7 @@ def print_outcome(settings: Settings) -> None:
         path = settings.lake.places[table.name]
         delta_table = DeltaTable(path)
         [counted] = query("SELECT count(*) AS rows, count(DISTINCT event_date) AS dates FROM t", t=delta_table)
-        stamp = DeltaLog(delta_table).commit(delta_table.version()).user_metadata[STAMP]
+        stamp = GoldLog(delta_table).commit(delta_table.version()).said
         made = f"{counted['rows']:>11,}{counted['dates']:>7}{stamp['silver_version']:>16}"
         print(f"{table.name:<24}{made}  {path}")
     print("\nThe five largest spenders' days:")

@@ -13,40 +13,12 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.file_dates import UnknownDate
-from gold_assets.delta.log import DeltaLog, rows_told, side_by_side
+from gold_assets.delta.log import DeltaLog, FileChange, Partitions, file_change, side_by_side
 from gold_assets.delta.types import CHAR_TYPE, PHYSICAL_NAME
 from gold_assets.silver.pin import Silver
 
-_KEPT = ("path", "partitionValues", "size", "modificationTime", "deletionVector")
-"""Of an add or a remove: what reading its file needs. Most of it are statistics."""
-
 _NEAR = 8
 """So many commits are looked through before the table is opened as it was."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileChange:
-    """A file that a commit of Silver added or removed, as its log says.
-
-    Attributes:
-        version: of the commit.
-        action: what the add or remove says of the file, without its statistics.
-        rows: the rows in the file, where its statistics tell.
-    """
-
-    version: int
-    is_add: bool
-    action: Mapping[str, Any]
-    rows: int | None
-
-    @property
-    def path(self) -> str:
-        return str(self.action["path"])
-
-    @property
-    def has_vector(self) -> bool:
-        """Whether a deletion vector hides some of its rows."""
-        return self.action.get("deletionVector") is not None
 
 
 class MadeFromSilver(Protocol):
@@ -86,7 +58,7 @@ class SilverChanges:
         """Why no further, where it can be read no further."""
         self._files: dict[dt.date | None, list[FileChange]] = {}
         """By date, newest first."""
-        self._partitions: dict[tuple[tuple[str, Any], ...], Mapping[str, Any]] = {}
+        self._partitions: Partitions = {}
         """The values of each, once for all its files."""
         self._everywhere: dict[int, str] = {}
         self._untold: dict[int, str] = {}
@@ -109,8 +81,9 @@ class SilverChanges:
         if made.silver_table_id != self._silver.table_id:
             return "made from another Silver table"
         version = made.silver_version
-        if version not in self._fingerprints:
-            self._fingerprints[version] = self._log.fingerprint(version)
+        with self._reading:
+            if version not in self._fingerprints:
+                self._fingerprints[version] = self._log.fingerprint(version)
         known = self._fingerprints[version]
         is_cut = not known and version <= self.to
         if is_cut or (known and known == made.silver_commit):
@@ -188,18 +161,14 @@ class SilverChanges:
             for action in self._log.actions(version):
                 if "metaData" in action:
                     commit.metadata = _Meaning.of(action["metaData"])
-                file = action.get("add") or action.get("remove")
-                if file is None or not file.get("dataChange", True):
+                if (change := file_change(version, action, self._partitions)) is None or not change.data_change:
                     continue
-                kept = {name: file[name] for name in _KEPT if file.get(name) is not None}
-                if values := kept.get("partitionValues"):
-                    kept["partitionValues"] = self._partitions.setdefault(tuple(values.items()), values)
                 try:
-                    dates = self._silver.file_dates.of_action(file)
+                    dates = self._silver.file_dates.of_action(action.get("add") or action["remove"])
                 except UnknownDate as unknown:
                     commit.of_unknown_date = str(unknown)
                     continue
-                commit.files.append((dates, FileChange(version, "add" in action, kept, rows_told(file))))
+                commit.files.append((dates, change))
         except FileNotFoundError:
             return f"the log no longer has version {version}"
         return commit

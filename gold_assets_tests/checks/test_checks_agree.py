@@ -16,8 +16,8 @@ from gold_assets.checks.catalogue import all_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.engines import Engine
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.provenance import made_from
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
 from gold_assets_tests.conftest import lake_in
@@ -93,7 +93,7 @@ def red(lake: Lake) -> set[tuple[str, dt.date]]:
 def wrong(lake: Lake) -> Iterable[tuple[str, dt.date]]:
     """Where a table is not what Silver said at the version that the date was made from."""
     for table in TABLES:
-        sources = made_from(DeltaTable(lake.places[table.name]), DATES)
+        sources = GoldLog(DeltaTable(lake.places[table.name])).made_from(DATES)
         for date in DATES:
             if differences(lake, [date], sources[date].silver_version, [table.name]):
                 yield table.name, date

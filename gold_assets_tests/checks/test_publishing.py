@@ -20,8 +20,8 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.kept_dates import kept_dates
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.provenance import made_from
 from gold_assets.gold.publication import GAINED, SCHEMA, Publications
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import CopyOf
@@ -355,7 +355,7 @@ def test_dates_of_which_no_refresh_is_in_the_log_are_verified_once_and_the_log_t
     assert first.publication is not None
     assert (first.publication.silver_version, first.publication.dates_verified) == (newest, 3)
     for table in lake.tables:
-        told = made_from(DeltaTable(lake.places[table.name]), DATES)
+        told = GoldLog(DeltaTable(lake.places[table.name])).made_from(DATES)
         assert {made.silver_version for made in told.values()} == {newest} and told.keys() == set(DATES)
     compared = compared_dates(monkeypatch)
     newest = append(lake, TUESDAY)
@@ -375,7 +375,7 @@ def test_a_wrong_date_of_which_no_refresh_is_in_the_log_is_not_published(lake: L
     lake = replace(lake, published=f"{lake.published}_anew")
     held = publish(lake, LIMITS).attempt
     assert held is not None and {failure.date for failure in held.failures} == {TUESDAY}
-    assert made_from(DeltaTable(lake.places[SPEND]), DATES) == {}
+    assert GoldLog(DeltaTable(lake.places[SPEND])).made_from(DATES) == {}
 
 
 def test_a_publication_names_the_dates_outside_the_window_that_lack_the_version_it_promises(

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from gold_assets.delta.log import DeltaLog
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.small_silver import MONDAY, SILVER_WITH_DELETION_VECTORS, TUESDAY, row, write_silver
 from gold_assets_tests.truth import rows_of
 
 
-def log_of(lake: Lake) -> DeltaLog:
-    return DeltaLog(DeltaTable(lake.silver))
+def log_of(lake: Lake) -> GoldLog:
+    return GoldLog(DeltaTable(lake.silver))
 
 
 def test_a_commit_tells_its_files_dates_rows_and_writer(lake: Lake) -> None:
@@ -25,10 +25,10 @@ def test_a_commit_tells_its_files_dates_rows_and_writer(lake: Lake) -> None:
         mode="append",
         commit_properties=CommitProperties(custom_metadata={"userMetadata": json.dumps({"who": "ann"})}),
     )
-    commits = list(log_of(lake).commits_backwards(1))
+    commits = list(log_of(lake).backwards(1))
     assert [commit.version for commit in commits] == [1, 0]
     assert commits[0].user_metadata == {"who": "ann"}
-    assert {action.date: action.rows for action in commits[1].adds} == {str(MONDAY): 2, str(TUESDAY): 1, None: 1}
+    assert {action.date: action.rows for action in commits[1].adds} == {MONDAY: 2, TUESDAY: 1, None: 1}
     assert all(action.data_change and action.size_bytes > 0 for action in commits[1].adds)
     assert not commits[1].removes
 
@@ -50,15 +50,15 @@ def test_the_way_back_ends_where_log_clean_up_has_cut_it(lake: Lake) -> None:
     for version in (0, 1):
         (Path(lake.silver) / "_delta_log" / f"{version:020}.json").unlink()
     log = log_of(lake)
-    assert [commit.version for commit in log.commits_backwards(3)] == [3, 2]
+    assert [commit.version for commit in log.backwards(3)] == [3, 2]
     with pytest.raises(FileNotFoundError):
         log.commit(0)
 
 
 def test_rows_hidden_by_a_deletion_vector_are_not_counted() -> None:
-    log = DeltaLog(DeltaTable(str(SILVER_WITH_DELETION_VECTORS)))
+    log = GoldLog(DeltaTable(str(SILVER_WITH_DELETION_VECTORS)))
     delete = log.commit(2)
-    assert {action.date: action.rows for action in delete.adds} == {str(MONDAY): 38, str(TUESDAY): 38}
+    assert {action.date: action.rows for action in delete.adds} == {MONDAY: 38, TUESDAY: 38}
 
 
 def _rewrite(lake: Lake, change: Callable[[str], str]) -> None:
@@ -71,7 +71,7 @@ def test_a_file_without_statistics_has_no_known_rows(lake: Lake) -> None:
     _rewrite(lake, lambda text: "\n".join(json.dumps(_without_stats(json.loads(line))) for line in text.splitlines()))
     (added,) = log_of(lake).commit(0).adds
     assert added.rows is None
-    assert added.date == str(MONDAY)
+    assert added.date == MONDAY
 
 
 def _without_stats(action: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:

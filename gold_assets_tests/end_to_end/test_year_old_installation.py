@@ -10,9 +10,9 @@ import pytest
 from deltalake import DeltaTable
 
 from gold_assets.engines import Engine
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
-from gold_assets.gold.provenance import made_from
 from gold_assets.gold.publication import Publications
 from gold_assets.partitions import range_of
 from gold_assets.reading.published import publications_of, published
@@ -101,7 +101,7 @@ def test_after_a_night_of_maintenance_each_date_is_known_and_nothing_is_to_do(
         gold = dev.lake.open(table)
         assert gold is not None
         published(lake=dev.lake).delta(table.name)
-        known = made_from(gold, [TOUCHED])
+        known = GoldLog(gold).made_from([TOUCHED])
         assert known[TOUCHED].silver_version == silver_version(dev.lake)
     assert_gold_is_true(dev.lake)
     assert "Nothing to do" in run("gold", "plan", env=dev.env).stdout

@@ -16,8 +16,8 @@ from deltalake.exceptions import DeltaError
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dataset import dataset_of
 from gold_assets.delta.dates import predicate
-from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import lake_in
@@ -118,7 +118,7 @@ def test_a_refresh_that_finds_and_leaves_nothing_is_in_the_log(lake: Lake, engin
     done = refresh(lake, engine, [TUESDAY])
     written = done.dates["user_spend_summary"][TUESDAY]
     assert written.rows == 0
-    assert DeltaLog(spend_on(lake)).commit(written.table_version).user_metadata["gold_assets"]["dates"] == [
+    assert GoldLog(spend_on(lake)).commit(written.table_version).user_metadata["gold_assets"]["dates"] == [
         [str(TUESDAY), str(TUESDAY)]
     ]
 

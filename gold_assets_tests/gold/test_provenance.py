@@ -22,11 +22,12 @@ from gold_assets.checks.publishing import publish
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
+from gold_assets.gold.gold_log import GoldLog, say
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.open_table import LOG_CLEANUP
-from gold_assets.gold.provenance import COMMITS_A_SUMMARY, MadeFrom, Summary, made_from, say, sum_up
+from gold_assets.gold.provenance import COMMITS_A_SUMMARY, MadeFrom
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import USER_SPEND_SUMMARY
 from gold_assets_tests.micro_batches.daemon import Daemon
@@ -45,7 +46,7 @@ def gold(lake: Lake, engine: Engine) -> Lake:
 
 
 def versions(lake: Lake, dates: Sequence[dt.date] = DATES) -> dict[dt.date | None, int]:
-    found = made_from(DeltaTable(lake.places[SPEND]), dates)
+    found = GoldLog(DeltaTable(lake.places[SPEND])).made_from(dates)
     return {date: source.silver_version for date, source in found.items()}
 
 
@@ -275,7 +276,7 @@ def test_every_check_passes_on_gold_that_this_engine_made(gold: Lake, engine: En
 
 
 def all_made(lake: Lake, table: str = SPEND) -> Mapping[dt.date | None, MadeFrom]:
-    return made_from(DeltaTable(lake.places[table]), {*DATES, None})
+    return GoldLog(DeltaTable(lake.places[table])).made_from({*DATES, None})
 
 
 def let_a_month_pass(lake: Lake) -> None:
@@ -348,8 +349,8 @@ def test_the_log_is_read_back_to_the_newest_summary_and_no_further(
         (log / f"{version:020}.json").write_text('{"commitInfo": {}}')
     many_refreshes_on_tuesday(gold, engine, 2)
     read: list[int] = []
-    commit = DeltaLog.commit
-    monkeypatch.setattr(DeltaLog, "commit", lambda log, version: read.append(version) or commit(log, version))
+    commit = GoldLog.commit
+    monkeypatch.setattr(GoldLog, "commit", lambda log, version: read.append(version) or commit(log, version))
     made = all_made(gold)
     assert {date: source.silver_version for date, source in made.items()} == {MONDAY: 0, TUESDAY: 2, WEDNESDAY: 0}
     assert min(read) == COMMITS_A_SUMMARY
@@ -358,7 +359,7 @@ def test_the_log_is_read_back_to_the_newest_summary_and_no_further(
 @pytest.mark.sail
 def test_a_summary_says_up_to_which_version_it_is_true(gold: Lake, engine: Engine) -> None:
     table = DeltaTable(gold.places[SPEND])
-    summary = sum_up(table)
+    summary = GoldLog(table).sum_up()
     many_refreshes_on_tuesday(gold, engine, 1)  # between the reading and the commit
     DeltaTable(gold.places[SPEND]).delete(f"event_date = DATE '{WEDNESDAY}'")
     refreshed = all_made(gold)
@@ -366,7 +367,7 @@ def test_a_summary_says_up_to_which_version_it_is_true(gold: Lake, engine: Engin
     assert all_made(gold) == refreshed
     assert refreshed[TUESDAY].silver_version == 1
     assert refreshed[WEDNESDAY].overwritten_in == table.version() + 2
-    summary = sum_up(DeltaTable(gold.places[SPEND]))
+    summary = GoldLog(DeltaTable(gold.places[SPEND])).sum_up()
     say(DeltaTable(gold.places[SPEND]), summary)
     assert all_made(gold) == refreshed
 
@@ -375,7 +376,7 @@ def test_a_summary_says_up_to_which_version_it_is_true(gold: Lake, engine: Engin
 def test_a_summary_of_what_was_restored_meanwhile_is_not_believed(gold: Lake, engine: Engine) -> None:
     first, version = all_made(gold), DeltaTable(gold.places[SPEND]).version()
     many_refreshes_on_tuesday(gold, engine, 1)
-    summary = sum_up(DeltaTable(gold.places[SPEND]))
+    summary = GoldLog(DeltaTable(gold.places[SPEND])).sum_up()
     DeltaTable(gold.places[SPEND]).restore(version)  # between the reading and the commit
     say(DeltaTable(gold.places[SPEND]), summary)
     assert all_made(gold) == first
@@ -386,12 +387,12 @@ def test_a_restore_takes_back_the_summaries_after_its_version(gold: Lake, engine
     first = all_made(gold)
     table = DeltaTable(gold.places[SPEND])
     many_refreshes_on_tuesday(gold, engine, 1)
-    say(DeltaTable(gold.places[SPEND]), sum_up(DeltaTable(gold.places[SPEND])))
+    say(DeltaTable(gold.places[SPEND]), GoldLog(DeltaTable(gold.places[SPEND])).sum_up())
     second = all_made(gold)
     restored = DeltaTable(gold.places[SPEND])
     restored.restore(table.version())
     assert all_made(gold) == first
-    say(DeltaTable(gold.places[SPEND]), sum_up(DeltaTable(gold.places[SPEND])))
+    say(DeltaTable(gold.places[SPEND]), GoldLog(DeltaTable(gold.places[SPEND])).sum_up())
     assert all_made(gold) == first
     restored = DeltaTable(gold.places[SPEND])
     restored.restore(table.version() + 2)
@@ -406,8 +407,8 @@ def test_a_summary_holds_rows_without_a_date_and_all_that_a_stamp_does(gold: Lak
         delta_table = DeltaTable(gold.places[table.name])
         made = all_made(gold, table.name)
         assert made[TUESDAY].patches == 1 and made[TUESDAY].by == "a run" and (None in made) is table.is_quarantine
-        say(delta_table, sum_up(delta_table))
-        assert Summary.of(DeltaLog(delta_table).commit(delta_table.version())) is not None
+        say(delta_table, GoldLog(delta_table).sum_up())
+        assert GoldLog(delta_table).commit(delta_table.version()).summary is not None
         assert all_made(gold, table.name) == made
 
 
@@ -418,4 +419,4 @@ def test_a_stamp_that_cannot_be_read_is_somebody_else_s_commit(gold: Lake) -> No
     stamped = commit.read_text().replace(f'[[\\"{MONDAY}\\"', f'[[\\"{MONDAY}T00:00:00\\"')
     assert stamped != commit.read_text()
     commit.write_text(stamped)
-    assert made_from(DeltaTable(gold.places[SPEND]), DATES) == {}
+    assert GoldLog(DeltaTable(gold.places[SPEND])).made_from(DATES) == {}

@@ -21,8 +21,9 @@ from gold_assets.delta import commit_races
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.log import Commit, DeltaLog
+from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine, SliceBounds
+from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import STAMP
 from gold_assets.gold.refresh import refresh, slices_of
@@ -65,9 +66,9 @@ def versions_of(lake: Lake) -> dict[str, int]:
     return {name: DeltaTable(uri).version() for name, uri in lake.places.items()}
 
 
-def commit_of(lake: Lake, name: str, version: int | None = None) -> Commit:
+def commit_of(lake: Lake, name: str, version: int | None = None) -> GoldCommit:
     table = DeltaTable(lake.places[name])
-    return DeltaLog(table).commit(table.version() if version is None else version)
+    return GoldLog(table).commit(table.version() if version is None else version)
 
 
 def _nothing(table: DeltaTable) -> None:
@@ -466,7 +467,7 @@ def test_a_date_is_replaced_in_one_commit(two_days: Lake, engine: Engine) -> Non
     for name in two_days.places:
         assert done.dates[name][MONDAY].table_version == before[name] + 1 == versions_of(two_days)[name]
         commit = commit_of(two_days, name)
-        assert {action.date for action in commit.removes} == {action.date for action in commit.adds} == {str(MONDAY)}
+        assert {action.date for action in commit.removes} == {action.date for action in commit.adds} == {MONDAY}
         assert all(action.data_change for action in [*commit.adds, *commit.removes])
 
 
@@ -665,4 +666,4 @@ def test_refreshes_that_race_on_the_same_tables_end_true(lake: Lake, engine: Eng
 def test_user_metadata_of_other_writers_is_no_stamp(two_days: Lake) -> None:
     assert commit_of(two_days, "user_spend_summary", 0).user_metadata == {}
     for text in ("not json", "[]", json.dumps("text"), ""):
-        assert Commit(0, {"userMetadata": text}).user_metadata == {}
+        assert GoldCommit(0, {"userMetadata": text}).user_metadata == {}

@@ -31,8 +31,8 @@ from gold_assets.delta import kept_dates
 from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
 from gold_assets.gold.declaration import Table
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.maintenance import maintain
-from gold_assets.gold.provenance import made_from, newest_made
 from gold_assets.gold.publication import Publications
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.tables import TABLES
@@ -352,7 +352,9 @@ class LakeLife(RuleBasedStateMachine):
         patched: set[dt.date] = set()
         for table in self.lake.tables:
             if (gold := self.lake.open(table)) is not None:
-                patched |= {date for date, made in made_from(gold, self.window).items() if date and made.patches}
+                patched |= {
+                    date for date, made in GoldLog(gold).made_from(self.window).items() if date and made.patches
+                }
         self._check(gold_checks(self.lake.tables), Inspection(self.lake, patched, self.limits))
 
     # Time
@@ -425,7 +427,7 @@ class LakeLife(RuleBasedStateMachine):
 
     def gold_is_made_from_silver(self) -> bool:
         tables = [opened for table in self.lake.tables if (opened := self.lake.open(table)) is not None]
-        made = [newest_made(table) for table in tables]
+        made = [GoldLog(table).newest_made() for table in tables]
         return {of.silver_table_id for of in made if of is not None} <= {str(DeltaTable(self.silver).metadata().id)}
 
     @precondition(gold_is_made_from_silver)  # else it is another table in another place, which is refused

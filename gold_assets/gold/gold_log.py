@@ -1,0 +1,224 @@
+"""The log of a table of ours: what each commit did to its dates, and from which Silver each date was made."""
+
+import dataclasses
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+
+from gold_assets.delta.commit_races import races_told, until_committed
+from gold_assets.delta.log import DeltaLog, FileChange, file_change
+from gold_assets.gold.provenance import STAMP, Made, MadeFrom, Stamp, Summary
+
+
+@dataclass(frozen=True)
+class GoldCommit:
+    """One version of a table: the files that it added and removed, and what its writer said about it, as ``commitInfo`` has it."""
+
+    version: int
+    info: Mapping[str, Any]
+    files: Sequence[FileChange] = ()
+
+    @property
+    def adds(self) -> list[FileChange]:
+        return [file for file in self.files if file.is_add]
+
+    @property
+    def removes(self) -> list[FileChange]:
+        return [file for file in self.files if not file.is_add]
+
+    @cached_property
+    def changed_dates(self) -> frozenset[dt.date | None]:
+        """The dates of which it changed rows, whoever made it."""
+        return frozenset(file.date for file in self.files if file.data_change)
+
+    @cached_property
+    def user_metadata(self) -> dict[str, Any]:
+        """The writer's ``userMetadata`` where it is a JSON object, else empty."""
+        try:
+            metadata = json.loads(self.info.get("userMetadata") or "{}")
+        except ValueError:
+            return {}
+        return metadata if isinstance(metadata, dict) else {}
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What a writer of ours said about it."""
+        said = self.user_metadata.get(STAMP)
+        return said if isinstance(said, dict) else {}
+
+    @cached_property
+    def stamp(self) -> Stamp | None:
+        return Stamp.of(self.version, self.said)
+
+    @cached_property
+    def summary(self) -> Summary | None:
+        return Summary.of(self.said)
+
+
+class GoldLog:
+    """The commits of a table up to the version that it is at, each read once. The table may be brought up to date meanwhile."""
+
+    def __init__(self, table: DeltaTable) -> None:
+        self.table = table
+        self._log = DeltaLog(table)
+        self._commits: dict[int, GoldCommit] = {}
+
+    def commit(self, version: int) -> GoldCommit:
+        """The commit that made ``version``. Raises ``FileNotFoundError`` where log clean-up has taken it."""
+        if version not in self._commits:
+            info: Mapping[str, Any] = {}
+            files = []
+            for action in self._log.actions(version):
+                info = action.get("commitInfo", info)
+                if (file := file_change(version, action)) is not None:
+                    files.append(file)
+            self._commits[version] = GoldCommit(version, info, files)
+        return self._commits[version]
+
+    def backwards(self, version: int | None = None) -> Iterator[GoldCommit]:
+        """From ``version``, by default the table's, down to 0, or to where log clean-up has cut the log."""
+        with suppress(FileNotFoundError):
+            for at in range(self.table.version() if version is None else version, -1, -1):
+                yield self.commit(at)
+
+    def changes_after(self, version: int) -> Mapping[dt.date | None, int] | None:
+        """How many commits after ``version`` changed rows of each date; None where clean-up has taken one of them."""
+        try:
+            commits = [self.commit(at) for at in range(version + 1, self.table.version() + 1)]
+        except FileNotFoundError:
+            return None
+        return Counter(date for commit in commits for date in commit.changed_dates)
+
+    def made_from(self, dates: Collection[dt.date | None]) -> Made:
+        """For each of the ``dates`` the Silver that the last refresh of it read; the rows without a date are date None.
+
+        A date that was never refreshed is not there, nor one whose refresh the log tells no more. Reads the log backwards,
+        to the newest summary and no further than needed.
+        """
+        return self._read(set(dates))[0]
+
+    def sum_up(self) -> Summary:
+        """What all dates of the table at its version were made from."""
+        return Summary(self.table.version(), self._read(None)[0])
+
+    def newest_made(self) -> MadeFrom | None:
+        """The Silver that the newest refresh of the table read; None where the log tells of none."""
+        for commit in self.backwards():
+            if commit.stamp is not None:
+                return commit.stamp.made(commit.version)
+            if commit.summary is not None:
+                return max(commit.summary.made.values(), key=lambda made: made.table_version, default=None)
+        return None
+
+    def keep_what_it_tells(self, name: str, since: int) -> None:
+        """See that what is known of the table ``name`` is told by its versions from ``since`` on, where need be by a commit more.
+
+        That commit changes no row and no property, so that no refresh conflicts with it.
+        """
+
+        def commit_once() -> None:
+            self.table.update_incremental()
+            made, back_to = self._read(None)
+            if back_to < since:
+                say(self.table, Summary(self.table.version(), made))
+
+        until_committed(name, self.table.table_uri, commit_once)
+
+    def _read(self, dates: set[dt.date | None] | None) -> tuple[Made, int]:
+        """What the log tells of the ``dates``, by default of all; and the oldest version that was read for it.
+
+        A restore takes back the commits after its version, and their summaries.
+        """
+        found = _Found(dates)
+        summary: Summary | None = None
+        version = back_to = self.table.version()
+        while version >= 0 and not found.is_complete:
+            if summary is not None and version <= summary.version:
+                if version == summary.version:
+                    found.take_summary(summary)
+                    break
+                summary = None
+            try:
+                commit = self.commit(version)
+            except FileNotFoundError:
+                break
+            back_to = min(back_to, version)
+            if commit.info.get("operation") == "RESTORE":
+                restored = (commit.info.get("operationParameters") or {}).get("version")
+                if restored is None:
+                    break  # to a moment: which version that was is not told
+                version = int(restored)
+                continue
+            found.take(commit, self._changed_beside)
+            summary = summary or commit.summary
+            version -= 1
+        return found.made, back_to
+
+    def _changed_beside(self, commit: GoldCommit) -> dict[dt.date | None, int]:
+        """By date, the version that changed it after a refresh began and before it committed, where the engine let that happen."""
+        changed: dict[dt.date | None, int] = {}
+        assert commit.stamp is not None
+        for between in range(commit.stamp.on_version + 1, commit.version):
+            with suppress(FileNotFoundError):
+                changed |= dict.fromkeys(self.commit(between).changed_dates, between)
+        return changed
+
+
+class _Found:
+    """What commits, read backwards, tell of ``dates``, by default of all."""
+
+    def __init__(self, dates: set[dt.date | None] | None) -> None:
+        self.made: Made = {}
+        self._dates = dates
+        self._changed: dict[dt.date | None, int] = {}
+        """By date the newest version in which somebody else changed it, of those that were read."""
+
+    @property
+    def is_complete(self) -> bool:
+        return self._dates is not None and self._dates <= self.made.keys()
+
+    def take(self, commit: GoldCommit, changed_beside: Callable[[GoldCommit], Mapping[dt.date | None, int]]) -> None:
+        if commit.stamp is None:
+            for date in commit.changed_dates:
+                self._changed.setdefault(date, commit.version)
+        elif new := self._new(commit.stamp.covers):
+            beside = changed_beside(commit)
+            for date in new:
+                self.made[date] = commit.stamp.made(commit.version, self._changed.get(date, beside.get(date)))
+
+    def take_summary(self, summary: Summary) -> None:
+        for date in self._new(summary.made):
+            made = summary.made[date]
+            self.made[date] = dataclasses.replace(made, overwritten_in=self._changed.get(date, made.overwritten_in))
+
+    def _new(self, dates: Collection[dt.date | None]) -> list[dt.date | None]:
+        return [date for date in dates if date not in self.made and (self._dates is None or date in self._dates)]
+
+
+def note_verified(table: DeltaTable, verified: Mapping[dt.date | None, MadeFrom]) -> None:
+    """Let the log tell the Silver that a check has found dates to be equal to, whatever it tells of their refreshes.
+
+    The table is at the version that was checked; whatever came after that counts as well. Raises ``CommitConflict``.
+    """
+    summary = GoldLog(table).sum_up()
+    say(table, Summary(summary.version, {**summary.made, **verified}))
+
+
+def say(table: DeltaTable, summary: Summary) -> None:
+    """One commit that carries the summary and nothing else. Raises ``CommitConflict`` where another writer was faster."""
+    with races_told():
+        write_deltalake(
+            table,
+            pa.schema(table.schema().to_arrow()).empty_table(),
+            mode="append",
+            commit_properties=CommitProperties(custom_metadata={"userMetadata": summary.user_metadata()}),
+        )
+    table.update_incremental()
