@@ -1,61 +1,59 @@
 """``gold diff``: what changed in the tables between two of their versions. Needs no Dagster instance and no engine."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gold_assets.commands.questions import FILE, is_stdout, lake_of, opened, terminal_width, write_json
-from gold_assets.config import default_project, load_settings
+from gold_assets.commands.options import (
+    FILE,
+    Answer,
+    is_stdout,
+    lake_of,
+    of_tables,
+    opened,
+    sub_command,
+    terminal_width,
+)
+from gold_assets.config import Settings
 from gold_assets.delta.dates import EVENT_DATE, dates_text
-from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
 from gold_assets.explaining.differences import Difference, Number, TableDifferences, difference, differences, signed
 from gold_assets.explaining.versions import NOW, PUBLISHED, Versions, versions_of
+from gold_assets.reading import sql
 from gold_assets.reading.answers import plain, table_of, write_csv
-from gold_assets.reading.sql import Answer
 
 _ROWS_SHOWN = 20
 _COLUMNS = ("table", EVENT_DATE, "key", "column", "before", "after", "change")
 _VERSION = "now, published, published@MOMENT, a moment such as 2026-01-31T08:00Z, or with one --table a version"
 
 
-@click.command(epilog="Example: gold diff --from published@2026-01-26T08:00Z --to published --csv correction.csv")
+@sub_command(
+    "diff --from published@2026-01-26T08:00Z --to published --csv correction.csv",
+    json_help="Write every change as JSON",
+)
 @click.option("--from", "before", default=PUBLISHED, metavar="VERSION", help=f"By default published; {_VERSION}.")
 @click.option("--to", "after", default=NOW, metavar="VERSION", help="By default now.")
-@click.option(
-    "--table", "names", multiple=True, metavar="NAME", help="Compare this table; may be given again; by default all."
-)
+@of_tables("Compare")
 @click.option("--csv", "csv_file", type=FILE, metavar="FILE", help="Write every change as CSV; - prints them instead.")
-@click.option(
-    "--json", "json_file", type=FILE, metavar="FILE", help="Write every change as JSON; - prints them instead."
-)
-def command(before: str, after: str, names: tuple[str, ...], csv_file: Path | None, json_file: Path | None) -> None:
+def command(settings: Settings, before: str, after: str, names: tuple[str, ...], csv_file: Path | None) -> Answer:
     """Say which keys of which dates of the tables changed between two versions, and by how much, largest first.
 
     By default: what readers would see change if the tables were published as they are now.
 
     Exit code 0: compared, whatever was found; 2: something to put right, said in one sentence.
     """
-    try:
-        lake = lake_of(load_settings(default_project()))
-        tables = lake.named(names) if names else lake.tables
-        old, new = versions_of(lake, tables, before), versions_of(lake, tables, after)
-        found = [differences(table, old.tables[table.name], new.tables[table.name]) for table in tables]
-        if csv_file:
-            with opened(csv_file, "--csv") as stream:
-                write_csv(
-                    Answer(_COLUMNS, (line for table in found for line in _values(table, table.largest()))), stream
-                )
-        if json_file:
-            write_json(json_file, _as_json(old, new, found))
-        if not is_stdout(csv_file) and not is_stdout(json_file):
-            click.echo(_text(old, new, found, terminal_width()))
-    except UserError as error:
-        click.echo(error, err=True)
-        sys.exit(2)
+    lake = lake_of(settings)
+    tables = lake.named(names) if names else lake.tables
+    old, new = versions_of(lake, tables, before), versions_of(lake, tables, after)
+    found = [differences(table, old.tables[table.name], new.tables[table.name]) for table in tables]
+    if csv_file:
+        lines = (line for table in found for line in _values(table, table.largest()))
+        with opened(csv_file, "--csv") as stream:
+            write_csv(sql.Answer(_COLUMNS, lines), stream)
+    text = None if is_stdout(csv_file) else lambda: _text(old, new, found, terminal_width())
+    return Answer(text, lambda: _as_json(old, new, found))
 
 
 def _text(old: Versions, new: Versions, found: Sequence[TableDifferences], width: int) -> str:

@@ -1,25 +1,20 @@
 """``gold explain``: why a number is what it is. Needs no Dagster instance and no engine."""
 
-import sys
-from pathlib import Path
-
 import click
 
-from gold_assets.commands.questions import FILE, is_stdout, lake_of, terminal_width, write_json
-from gold_assets.config import default_project, load_settings
-from gold_assets.delta.errors import UserError
+from gold_assets.commands.options import Answer, lake_of, sub_command, terminal_width
+from gold_assets.config import Settings
 from gold_assets.explaining.explanation import explain
 from gold_assets.explaining.telling import as_json, as_text
 
 
-@click.command(epilog="Example: gold explain user_spend_summary --date 2026-11-25 user_id=1609")
+@sub_command("explain user_spend_summary --date 2026-11-25 user_id=1609", json_help="Write the same as JSON")
 @click.argument("table", metavar="TABLE")
 @click.argument("conditions", metavar="COLUMN=VALUE...", nargs=-1)
 @click.option(
     "--date", required=True, metavar="DATE", help="The day, such as 2026-01-31; none for rows without a date."
 )
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the same as JSON; - prints it instead.")
-def command(table: str, conditions: tuple[str, ...], date: str, json_file: Path | None) -> None:
+def command(settings: Settings, table: str, conditions: tuple[str, ...], date: str) -> Answer:
     """Explain a row of TABLE: what it is made from, when it changed, and by whose doing.
 
     A row of a table with a key is named by the key, a row of another by any of its columns; NULL stands for no value. Told are the row as it
@@ -28,13 +23,6 @@ def command(table: str, conditions: tuple[str, ...], date: str, json_file: Path 
 
     Exit code 0: explained; 1: explained, and SQL finds another value; 2: something to put right, said in one sentence.
     """
-    try:
-        found = explain(lake_of(load_settings(default_project())), table, date, conditions)
-        if json_file:
-            write_json(json_file, as_json(found))
-    except UserError as error:
-        click.echo(error, err=True)
-        sys.exit(2)
-    if not is_stdout(json_file):
-        click.echo(as_text(found, terminal_width()))
-    sys.exit(1 if found.second_opinion is not None and not found.second_opinion.agrees else 0)
+    found = explain(lake_of(settings), table, date, conditions)
+    differs = found.second_opinion is not None and not found.second_opinion.agrees
+    return Answer(lambda: as_text(found, terminal_width()), lambda: as_json(found), exit_code=int(differs))

@@ -1,7 +1,6 @@
 """``gold``, the one command. A sub-command is the ``command`` of the module of its name, which is loaded when it is called."""
 
 import importlib
-import sys
 
 import click
 
@@ -25,16 +24,8 @@ def gold() -> None:
 
     Where Silver and the tables are, the window of dates and the engine are told by the GOLD_ settings, from a file .env in the
     working directory, or else the environment. Every sub-command ends with an exit code that its help explains; 2 also stands for
-    options that make no sense.
+    options that make no sense, and for a failure of the command itself.
     """
-    from gold_assets.config import read_env_file  # not for a list of the sub-commands: it takes a second
-    from gold_assets.delta.errors import UserError
-
-    try:
-        read_env_file()
-    except UserError as error:
-        click.echo(error, err=True)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,12 @@
 """``gold published``: say what is published, and how to read it elsewhere. Needs no Dagster instance and no engine."""
 
-import datetime as dt
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
-from gold_assets.commands.questions import FILE, at_moment, is_stdout, write_json
-from gold_assets.config import default_project, load_settings
+from gold_assets.commands.options import Answer, at_moment, sub_command
+from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
@@ -18,11 +15,10 @@ from gold_assets.reading.elsewhere import READERS
 from gold_assets.reading.published import publications_of, published, text_of
 
 
-@click.command(epilog="Example: gold published --at 2026-01-31T08:00:00Z")
+@sub_command("published --at 2026-01-31T08:00:00Z", json_help="Write the same as JSON")
 @at_moment
 @click.option("--history", type=click.IntRange(min=1), metavar="N", help="Tell the last N publications, a line each.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the same as JSON; - prints it instead.")
-def command(at: str | None, history: int | None, json_file: Path | None) -> None:
+def command(settings: Settings, at: str | None, history: int | None) -> Answer:
     """Say which versions of the tables are published, and how Spark, DuckDB and Polars read them.
 
     A publication names versions of all tables that were verified together. Where a later attempt to publish was held back, the
@@ -30,32 +26,24 @@ def command(at: str | None, history: int | None, json_file: Path | None) -> None
 
     Exit code 0: there is a publication; 2: there is none, or something to put right, said in one sentence.
     """
-    try:
-        if at and history:
-            raise UserError("--at and --history are given together, expected one of the two: leave one out.")
-        place = load_settings(default_project()).published_path
-        found = published(at, lake=place).publication
-        if history:
-            last = publications_of(place).last(history)
-            text = _history(last)
-            whole: Any = [_as_json(publication) for publication in last]
-        else:
-            attempt = None if at else publications_of(place).last_attempt()
-            held = attempt if attempt is not None and attempt.held_since is not None else None
-            text = _text(found, held)
-            whole = {**_as_json(found), "held_back": held and _held_as_json(held)}
-        if json_file:
-            write_json(json_file, whole)
-    except UserError as error:
-        click.echo(error, err=True)
-        sys.exit(2)
-    if not is_stdout(json_file):
-        click.echo(text)
+    if at and history:
+        raise UserError("--at and --history are given together, expected one of the two: leave one out.")
+    found, publications = (
+        published(at, lake=settings.published_path).publication,
+        publications_of(settings.published_path),
+    )
+    if history:
+        last = publications.last(history)
+        return Answer(lambda: _history(last), lambda: [_as_json(publication) for publication in last])
+    attempt = None if at else publications.last_attempt()
+    held = attempt if attempt is not None and attempt.held_since is not None else None
+    return Answer(lambda: _text(found, held), lambda: {**_as_json(found), "held_back": held and _held_as_json(held)})
 
 
 def _text(publication: Publication, held: Publication | None) -> str:
+    by = f"by run {publication.run_id}" if publication.run_id else "outside Dagster"
     lines = [
-        f"Published at {text_of(publication.at)}, {_by(publication)}",
+        f"Published at {text_of(publication.at)}, {by}",
         _silver(publication),
         f"Verified for it: {plural(publication.dates_verified, 'date')} that had changed since the publication before",
     ]
@@ -80,10 +68,6 @@ def _history(publications: Sequence[Publication]) -> str:
         by = publication.run_id or "-"
         lines.append(f"{text_of(publication.at):<29}{silver:>7}{publication.dates_verified:>7}  {versions}  {by}")
     return "\n".join(lines)
-
-
-def _by(publication: Publication) -> str:
-    return f"by run {publication.run_id}" if publication.run_id else "outside Dagster"
 
 
 def _silver(publication: Publication) -> str:
@@ -116,13 +100,8 @@ def _as_json(publication: Publication) -> dict[str, Any]:
 
 def _held_as_json(held: Publication) -> dict[str, Any]:
     assert held.held_since is not None
-    return {
-        "since": text_of(held.held_since),
-        "failures": [
-            {"date": _day(failure.date), "check": failure.check, "found": failure.found} for failure in held.failures
-        ],
-    }
-
-
-def _day(date: dt.date | None) -> str | None:
-    return None if date is None else str(date)
+    failures = [
+        {"date": failure.date and str(failure.date), "check": failure.check, "found": failure.found}
+        for failure in held.failures
+    ]
+    return {"since": text_of(held.held_since), "failures": failures}

@@ -16,7 +16,8 @@ from gold_assets.assets.metadata import refreshed_numbers
 from gold_assets.assets.published import events_of
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.checks.publishing import publish
-from gold_assets.config import Settings, default_project, load_settings
+from gold_assets.commands.options import sub_command
+from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
@@ -29,31 +30,26 @@ from gold_assets.resources import Lakehouse
 logger = logging.getLogger(__name__)
 
 
-@click.command(epilog="Example: gold stream --interval '30 seconds'")
+@sub_command("stream --interval '30 seconds'")
 @click.option(
     "--interval",
     metavar="TIME",
     help="Look for new commits of Silver this often, for good, such as '30 seconds'; by default drain Silver and end.",
 )
 @click.option("--optimize", is_flag=True, help="At the end, OPTIMIZE ZORDER BY the refreshed dates before today.")
-def command(interval: str | None, optimize: bool) -> None:
+def command(settings: Settings, interval: str | None, optimize: bool) -> None:
     """Keep Gold true to Silver by Spark Structured Streaming, and publish each batch that passes its checks.
 
     SIGINT and SIGTERM end it after the batch in hand. Let either this or the sensor write Gold, not both: Dagster's pool does
     not reach here.
 
-    Exit code 0: Silver is drained, or the stream was asked to stop; 1: something to put right, said in one sentence.
+    Exit code 0: Silver is drained, or the stream was asked to stop; 2: something to put right, said in one sentence.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("py4j").setLevel(logging.WARNING)
     # What its JVM's end interrupts py4j tells by the root logger, with a traceback.
     logging.getLogger().addFilter(lambda record: "py4j" not in record.pathname)
-    stop = _stop_at_signals()
-    try:
-        _run(load_settings(default_project()), interval, optimize, stop)
-    except UserError as error:
-        click.echo(error, err=True)
-        sys.exit(1)
+    _run(settings, interval, optimize, _stop_at_signals())
 
 
 def _run(settings: Settings, interval: str | None, optimize: bool, stop: threading.Event) -> None:

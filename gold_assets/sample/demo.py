@@ -10,6 +10,7 @@ import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.code_location import definitions
+from gold_assets.commands.check_reports import as_text
 from gold_assets.commands.checks import check_lake
 from gold_assets.config import Settings, default_project, load_settings, read_env_file
 from gold_assets.delta.errors import UserError
@@ -37,12 +38,13 @@ def main() -> int:
             raise UserError("Not every date was materialized: see the error above, mend it and run again.")
         print_outcome(settings)
         print("\nEvery check of every date, by gold checks:\n")
-        succeeded = check_lake(settings).exit_code == 0
+        report = check_lake(settings)
+        print(as_text(report))
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     print(f"\nThat took {time.perf_counter() - started:.0f} s. Next: make ui, then open the page it names.")
-    return 0 if succeeded else 1
+    return 0 if report.exit_code == 0 else 1
 
 
 def build_silver(settings: Settings) -> tuple[dt.date, dt.date]:

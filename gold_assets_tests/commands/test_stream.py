@@ -241,14 +241,14 @@ def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_
     assert stale == {(table.name, "2024-01-03") for table in TABLES}
 
 
-def test_a_jvm_that_ends_is_one_sentence_and_exit_code_1(command: Command) -> None:
+def test_a_jvm_that_ends_is_one_sentence_and_exit_code_2(command: Command) -> None:
     write_three_days(command.lake)
     process = command.start("--interval", "1 second")
     said = "".join(says(process, "Published, as of"))
     [jvm] = [child for child in psutil.Process(process.pid).children() if child.name() == "java"]
     jvm.kill()
     said += ends(process)
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "ended (Spark's JVM has ended): find out why, " in said.splitlines()[-1]
     assert "Traceback" not in said
 

@@ -1,0 +1,141 @@
+"""What the sub-commands of ``gold`` have in common: how each starts and ends, and options that several take."""
+
+import datetime as dt
+import functools
+import json
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from gold_assets.checks.findings import Limits
+from gold_assets.config import Settings, default_project, load_settings, read_env_file
+from gold_assets.delta.dates import days
+from gold_assets.delta.errors import UserError, reason
+from gold_assets.gold.lake import Lake
+
+_DATE = click.DateTime(["%Y-%m-%d"])
+_NOT_A_TERMINAL = 10_000
+"""Columns, where nobody says how wide what reads the text is."""
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+first_date = click.option("--from", "first", type=_DATE, metavar="DATE", help="First date; by default the window's.")
+last_date = click.option(
+    "--to", "last", type=_DATE, metavar="DATE", help="Last date, included; by default the window's."
+)
+at_moment = click.option(
+    "--at",
+    metavar="MOMENT",
+    help="What readers went by then, such as 2026-01-31T08:00:00Z; by default the newest publication.",
+)
+
+
+def of_tables(doing: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option by which tables are chosen."""
+    text = f"{doing} this table; may be given again; by default all."
+    return click.option("--table", "names", multiple=True, metavar="NAME", help=text)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a sub-command has to say: as text, None where it has said it, and as JSON; each is worked out when it is asked for."""
+
+    text: Callable[[], str] | None
+    json: Callable[[], Any] | None = None
+    exit_code: int = 0
+
+
+def sub_command(example: str, json_help: str = "") -> Callable[[Callable[..., Answer | None]], click.Command]:
+    """Make a function of the settings and the options a sub-command, whose help is the function's docstring.
+
+    ``json_help`` gives it the option ``--json``, which writes the answer's JSON to a file, or in place of the text to stdout.
+    It ends with the answer's exit code, and with 2 where the function raises: of a ``UserError`` the sentence is told. The
+    project is the one that ``gold`` was called with, ``gold(obj=project)``, by default the transactions.
+    """
+
+    def decorate(function: Callable[..., Answer | None]) -> click.Command:
+        @functools.wraps(function)
+        def run(json_file: Path | None = None, **given: Any) -> None:
+            code = 2
+            try:
+                read_env_file()
+                project = click.get_current_context().obj or default_project()
+                answer = function(load_settings(project), **given) or Answer(None)
+                if json_file and answer.json:
+                    with opened(json_file, "--json") as stream:
+                        stream.write(json.dumps(answer.json(), indent=1, allow_nan=False) + "\n")
+                if answer.text and not is_stdout(json_file):
+                    click.echo(answer.text())
+                code = answer.exit_code
+            except UserError as error:
+                click.echo(error, err=True)
+            except (click.ClickException, BrokenPipeError):  # of which click knows how they end
+                raise
+            except Exception:
+                traceback.print_exc()
+            if code:
+                sys.exit(code)
+
+        command = click.command(epilog=f"Example: gold {example}")(run)
+        if json_help:
+            command.params.append(
+                click.Option(
+                    ["--json", "json_file"], type=FILE, metavar="FILE", help=f"{json_help}; - prints it alone."
+                )
+            )
+        return command
+
+    return decorate
+
+
+def dates_from_to(first: dt.datetime | None, last: dt.datetime | None, limits: Limits) -> list[dt.date]:
+    """The dates of the range, whose ends are the window's by default."""
+    start, end = first.date() if first else limits.first_date, last.date() if last else limits.end
+    if end < start:
+        raise UserError(
+            f"The range of dates is {start} to {end}, which holds none: give --from a date up to that of --to."
+        )
+    return days(start, end)
+
+
+def lake_of(settings: Settings) -> Lake:
+    """The lake of the settings. Where they name its tables as in Spark's catalog, Spark is started to find them."""
+    if not settings.names_tables:
+        return settings.lake
+    from gold_assets.resources import Lakehouse  # and Dagster with it, whose import takes longer than many a check
+
+    lakehouse = Lakehouse.from_settings(settings)
+    try:
+        return lakehouse.lake(settings.project)
+    finally:
+        lakehouse.started_engine().close()
+
+
+def terminal_width() -> int:
+    """How many characters a line may have."""
+    return shutil.get_terminal_size((_NOT_A_TERMINAL, 24)).columns
+
+
+def is_stdout(file: Path | None) -> bool:
+    """Whether - was given in place of a file."""
+    return file is not None and str(file) == "-"
+
+
+@contextmanager
+def opened(file: Path, option: str) -> Iterator[TextIO]:
+    """The file that the option gives, or stdout for -, to be written. Raises ``UserError`` where it cannot be."""
+    if is_stdout(file):
+        yield sys.stdout
+        return
+    try:
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+    except OSError as error:
+        raise UserError(f"{option} {file} cannot be written ({reason(error)}): give another file.") from error
