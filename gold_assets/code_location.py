@@ -29,7 +29,6 @@ def definitions(project: Project, settings: Settings | None = None) -> dg.Defini
     """
     settings = load_settings(project) if settings is None else settings
     silver, gold = silver_asset(settings), gold_assets(settings)
-    is_told = settings.alert_webhook is not None or settings.alert_mail is not None
     return dg.Definitions(
         assets=[silver, gold, published_asset(settings)],
         asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
@@ -44,7 +43,7 @@ def definitions(project: Project, settings: Settings | None = None) -> dg.Defini
             compare_patched_dates(settings),
             maintenance_schedule(settings),
         ],
-        sensors=[sensor_of(gold, settings), *([alert_sensor(settings)] if is_told else [])],
+        sensors=[sensor_of(gold, settings), *([alert_sensor(settings)] if settings.alert_addresses() else [])],
         resources={"lakehouse": Lakehouse.from_settings(settings)},
         # One short step a run: a process of its own for it would cost more than it does.
         executor=dg.in_process_executor,

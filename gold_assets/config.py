@@ -21,6 +21,8 @@ from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
+_BETWEEN_URLS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]+://)")
+"""A comma within a URL, as in ``mailto://…?to=a,b``, is part of it."""
 
 
 class Settings(BaseSettings):
@@ -57,9 +59,7 @@ class Settings(BaseSettings):
     silver_columns: Json[dict[str, str]] | None = None
     publish_within_minutes: int = Field(default=60, ge=1)
     examples: bool = False
-    alert_webhook: SecretStr | None = None
-    alert_mail: str | None = None
-    alert_smtp: SecretStr = SecretStr("smtp://localhost:25")
+    alert_urls: SecretStr = SecretStr("")
     alert_lag_minutes: int = Field(default=60, ge=1)
     ui_url: str = "http://localhost:3000"
 
@@ -101,6 +101,17 @@ class Settings(BaseSettings):
         )
         _ = self.lake  # which refuses what no lake can be at
         return self
+
+    def alert_addresses(self) -> list[str]:
+        """GOLD_ALERT_URLS one by one. Raises ``UserError``, which shows none of them."""
+        text = self.alert_urls.get_secret_value().strip(" \t\n,;")
+        urls = _BETWEEN_URLS.split(text) if text else []
+        if not all(re.match(r"[A-Za-z0-9]+://.", url) for url in urls):
+            raise UserError(
+                "GOLD_ALERT_URLS is none as expected, URLs of apprise such as slack://… or mailto://… with blanks or commas "
+                "between them: correct it or unset it."
+            )
+        return urls
 
     def store_options(self) -> dict[str, str]:
         """GOLD_STORAGE_OPTIONS as a store's environment variables by name. Raises ``UserError``, which shows none of them."""
@@ -192,11 +203,11 @@ def load_settings(project: Project) -> Settings:
             f"{setting} is {first['input']!r}, expected {_expected(first, project)}: correct it or unset it."
         ) from None
     storage.use(settings.store_options())
-    if settings.alert_webhook is not None:
-        storage.hide(settings.alert_webhook.get_secret_value())
-    for address in (settings.spark_remote, settings.alert_smtp):
-        if address is not None:
-            storage.hide_address(address.get_secret_value())
+    storage.hide(*settings.alert_addresses())
+    for address in settings.alert_addresses():
+        storage.hide_address(address)
+    if settings.spark_remote is not None:
+        storage.hide_address(settings.spark_remote.get_secret_value())
     return settings
 
 

@@ -1,6 +1,7 @@
 """Rows of Silver and Gold, and their keys, are in none of Dagster's records, messages and logs unless GOLD_EXAMPLES is on."""
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
@@ -10,7 +11,7 @@ from deltalake import DeltaTable
 
 from gold_assets import transactions
 from gold_assets.alerts.alerts import Watch
-from gold_assets.alerts.messengers import Message
+from gold_assets.alerts.messengers import Messenger, Unsent
 from gold_assets.code_location import definitions
 from gold_assets.config import load_settings
 from gold_assets.gold.lake import Lake
@@ -24,14 +25,16 @@ pytestmark = pytest.mark.sail
 USER, PRODUCT, NOTE = "m4rk-user", "m4rk-product", "m4rk-note"
 
 
-class Heard:
-    name = "ear"
+@dataclass
+class Heard(Messenger):
+    """Takes whatever is told."""
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
+    texts: list[str] = field(default_factory=list)
 
-    def tell(self, message: Message) -> None:
-        self.texts.append(message.text)
+    def deliver(self, unsent: Unsent, now: float) -> str:
+        self.texts += [message.text for message in unsent.messages]
+        unsent.messages.clear()
+        return ""
 
 
 @pytest.fixture
@@ -49,7 +52,11 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 def written_of_a_wrong_date(lake: Lake, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> str:
     """All that is told and kept of a day that is made, spoilt, and checked."""
-    settings, instance, heard = load_settings(transactions.project), dg.DagsterInstance.ephemeral(), Heard()
+    settings, instance, heard = (
+        load_settings(transactions.project),
+        dg.DagsterInstance.ephemeral(),
+        Heard("ear", "json://nobody"),
+    )
     repository = definitions(settings.project, settings).get_repository_def()
     watch = Watch(instance, settings.lake, (MONDAY, TUESDAY), settings)
     state, _ = watch.tick(None, [heard], time.time())

@@ -11,7 +11,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 
 from gold_assets import transactions
 from gold_assets.alerts.alerts import Watch
-from gold_assets.alerts.messengers import Message, SmtpServer, messengers_of
+from gold_assets.alerts.messengers import Message, messengers_of
 from gold_assets.code_location import definitions
 from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
@@ -41,9 +41,7 @@ def secrets(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
         "GOLD_SPARK_REMOTE": f"sc://{nobody}/;token={quote(MARK)};use_ssl=true",
         "GOLD_SPARK_CONF": str(conf),
         "GOLD_STORAGE_OPTIONS": json.dumps({"AWS_SECRET_ACCESS_KEY": MARK}),
-        "GOLD_ALERT_WEBHOOK": f"http://{nobody}/{quote(MARK)}",
-        "GOLD_ALERT_MAIL": "oncall@example.com",
-        "GOLD_ALERT_SMTP": f"smtp://user:{MARK}@{nobody}",
+        "GOLD_ALERT_URLS": f"json://{nobody}/{quote(MARK)} mailto://user:{quote(MARK, safe='')}@{nobody}?from=gold@example.com&to=oncall@example.com",
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -72,11 +70,11 @@ def test_no_secret_of_a_setting_is_in_anything_that_is_written(
     assert any("does not answer" in record for record in records)
     watch = Watch(instance, settings.lake, (MONDAY, TUESDAY), settings)
     first, _ = watch.tick(None, messengers_of(settings), time.time())
-    first.unsent["webhook"].messages.append(Message(text="Gold lags.", link="here"))
-    first.unsent["mail"].messages.append(Message(text="Gold lags.", link="here"))
+    for name in ("json", "mailto"):
+        first.unsent[name].messages.append(Message(text="Gold lags.", link="here"))
     state, said = watch.tick(first.model_dump_json(), messengers_of(settings), time.time())
-    assert "could not be told by webhook" in said
-    assert "could not be told by mail" in said
+    assert "could not be told by json" in said
+    assert "could not be told by mailto" in said
     assert_safe(*records, snapshot, repr(settings), repr(Lakehouse.from_settings(settings)), settings.model_dump())
     assert_safe(state.model_dump_json(), said, *capfd.readouterr(), caplog.text)
 
@@ -120,10 +118,3 @@ def test_an_address_of_postgresql_that_cannot_be_read_is_one_sentence_without_it
     with pytest.raises(UserError, match="DAGSTER_POSTGRES_URL") as raised:
         PooledPostgresStorage.from_config_value(None, {"postgres_url": address.replace("{}", "m4rk@hush7")})
     assert_safe(raised.value)
-
-
-@pytest.mark.parametrize("password", ["geheim", "pa/ss", "p@ss#w?rd", "Köln", "100%", "pa:ss"])
-def test_a_mail_password_is_taken_as_it_is_and_percent_encoded(password: str) -> None:
-    for written in (password, quote(password, safe="")):
-        server = SmtpServer.of(f"smtps://a%40example.com:{written}@mail.example.com:587")
-        assert server == SmtpServer(True, "mail.example.com", 587, "a@example.com", password)

@@ -1,6 +1,6 @@
 """The sensor that tells people: once when something goes wrong, once when it is over.
 
-It looks at what is wrong now and compares that with what it has told. Who cannot be reached is tried again, and nobody waits for it.
+It compares what is wrong now with what it has told. Who cannot be reached is tried again, and nobody else waits for it.
 """
 
 import datetime as dt
@@ -11,8 +11,8 @@ from contextlib import suppress
 import dagster as dg
 from pydantic import BaseModel, ValidationError
 
-from gold_assets.alerts.incidents import FailedRun, RunsSeen, after_runs, ended_runs, why
-from gold_assets.alerts.messengers import Message, Messenger, messengers_of
+from gold_assets.alerts.failed_runs import FailedRun, RunsSeen, after_runs, ended_runs, why
+from gold_assets.alerts.messengers import Message, Messenger, Unsent, messengers_of
 from gold_assets.assets.outcomes import failing_checks, summary_of_failure
 from gold_assets.checks.catalogue import all_checks
 from gold_assets.checks.findings import Check
@@ -26,18 +26,9 @@ from gold_assets.partitions import Range, daily_partitions, window_of
 from gold_assets.resources import Lakehouse
 
 _DATES_SHOWN = 5
-_LONGEST_PAUSE = 600
 
 Failing = dict[str, dict[str, set[str]]]
 """By table and date, the checks that fail; no date for those of the table as a whole."""
-
-
-class Unsent(BaseModel):
-    """What a messenger could not be told yet, and when that is tried again."""
-
-    messages: list[Message] = []
-    failures: int = 0
-    again_at: float = 0
 
 
 class State(BaseModel):
@@ -71,8 +62,7 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
     @dg.sensor(
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells of failed runs, failed checks and Gold that lags, by GOLD_ALERT_WEBHOOK and GOLD_ALERT_MAIL: once for each, "
-        "and once when it is over.",
+        description="Tells of failed runs, failed checks and Gold that lags, by GOLD_ALERT_URLS: once for each, and once when it is over.",
     )
     def alerts(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
         watch = Watch(context.instance, lakehouse.lake(settings.project), window_of(partitions), settings)
@@ -99,11 +89,13 @@ class Watch:
         messages = [*self._of_runs(state, ended)]
         if ended or is_first:
             messages += self._of_checks(state)
-        messages += self._of_lag(state, now)
+        messages += self._of_silver_and_gold(state, now)
+        said = []
         for messenger in messengers:
-            state.unsent.setdefault(messenger.name, Unsent()).messages.extend(messages)
-        said = [_deliver(messenger, state.unsent[messenger.name], now) for messenger in messengers]
-        return state, " ".join(filter(None, said)) or self._summary(state)
+            unsent = state.unsent.setdefault(messenger.name, Unsent())
+            unsent.messages += messages
+            said.append(messenger.deliver(unsent, now))
+        return state, " ".join(filter(None, said)) or _summary(state)
 
     def _loaded(self, cursor: str | None, now: float) -> tuple[State, bool]:
         """The state as it was written, or the first, to which no run before is news; and whether it is that."""
@@ -122,9 +114,9 @@ class Watch:
                 yield self._message(f"The run for {failed.what} failed: {reason}.", f"runs/{failed.run_id}")
         for failed in told:
             if failed.run_id not in still:
+                after = plural(failed.attempts, "failure")
                 yield self._message(
-                    f"Over: the run for {failed.what} has succeeded, after {plural(failed.attempts, 'failure')}.",
-                    f"runs/{failed.run_id}",
+                    f"Over: the run for {failed.what} has succeeded, after {after}.", f"runs/{failed.run_id}"
                 )
 
     def _of_checks(self, state: State) -> Iterator[Message]:
@@ -140,23 +132,24 @@ class Watch:
         for table, over in _more(told, state.failing).items():
             yield self._message(f"Over: {table} passes {_names(over)}{_on(over)}.", f"assets/{table}?view=checks")
 
-    def _of_lag(self, state: State, now: float) -> Iterator[Message]:
+    def _of_silver_and_gold(self, state: State, now: float) -> Iterator[Message]:
+        before = state.silver
         try:
-            found = self._lag(state)
+            found, state.silver = self._lag(state), ""
         except UserError as error:
-            if not state.silver:
-                yield self._message(str(error), "automation")
             state.silver = str(error)
+            if not before:
+                yield self._message(state.silver, "automation")
             return
-        if state.silver:
+        if before:
             yield self._message("Over: Silver and Gold can be read again.", "automation")
-        state.silver = ""
-        if found is None:
-            if state.late_since is not None:
-                minutes = (now - state.late_since) / 60
-                yield self._message(f"Over: Gold has caught up with Silver, after {minutes:.0f} min.", "automation")
-            state.late_since = None
-            return
+        if found is not None:
+            yield from self._of_lag(state, found, now)
+        elif state.late_since is not None:
+            minutes, state.late_since = (now - state.late_since) / 60, None
+            yield self._message(f"Over: Gold has caught up with Silver, after {minutes:.0f} min.", "automation")
+
+    def _of_lag(self, state: State, found: Lag, now: float) -> Iterator[Message]:
         since = max(found.committed.timestamp() if found.committed else 0, state.began)
         if state.late_since is None and now - since >= self._settings.alert_lag_minutes * 60:
             state.late_since = since
@@ -182,38 +175,13 @@ class Watch:
     def _message(self, text: str, page: str) -> Message:
         return Message(text=text, link=f"{self._settings.ui_url.rstrip('/')}/{page}")
 
-    def _summary(self, state: State) -> str:
-        wrong = [f"the run for {failed.what} failed" for failed in state.failed]
-        wrong += [f"{table} fails checks{_on(failing)}" for table, failing in state.failing.items()]
-        wrong += ["Gold lags"] if state.late_since is not None else []
-        wrong += [state.silver] if state.silver else []
-        return f"Told before, and not over: {'; '.join(wrong)}." if wrong else "Nothing is wrong."
 
-
-def _deliver(messenger: Messenger, unsent: Unsent, now: float) -> str:
-    """Tell what is unsent, in order, unless it is too early to try again. What came of it, in a sentence."""
-    if not unsent.messages:
-        return ""
-    sent = 0
-    unsent.again_at = min(unsent.again_at, now + _LONGEST_PAUSE)  # a clock may have been put back since
-    if now >= unsent.again_at:
-        try:
-            while unsent.messages:
-                messenger.tell(unsent.messages[0])
-                del unsent.messages[0]
-                sent += 1
-            unsent.failures = 0
-            return f"Told by {messenger.name}: {plural(sent, 'message')}."
-        # Whatever it is, the others are told, and what was told is remembered. Only of an OSError is the text known to hold no secret.
-        except Exception as error:
-            why = str(error) if isinstance(error, OSError) else type(error).__name__
-            unsent.failures += 1
-            unsent.again_at = now + min(30 * 2**unsent.failures, _LONGEST_PAUSE)
-            return (
-                f"{plural(len(unsent.messages), 'message')} could not be told by {messenger.name} ({why}): correct its setting, or "
-                f"see why it does not answer; the next attempt is in {unsent.again_at - now:.0f} s."
-            )
-    return f"{plural(len(unsent.messages), 'message')} to be told by {messenger.name} in {unsent.again_at - now:.0f} s."
+def _summary(state: State) -> str:
+    wrong = [f"the run for {failed.what} failed" for failed in state.failed]
+    wrong += [f"{table} fails checks{_on(failing)}" for table, failing in state.failing.items()]
+    wrong += ["Gold lags"] if state.late_since is not None else []
+    wrong += [state.silver] if state.silver else []
+    return f"Told before, and not over: {'; '.join(wrong)}." if wrong else "Nothing is wrong."
 
 
 def _more(these: Failing, than: Failing) -> Failing:

@@ -1,26 +1,26 @@
-"""Those who are told when something goes wrong: a chat's webhook, a mailbox."""
+"""Those who are told: the chats, mailboxes and the like that the URLs in GOLD_ALERT_URLS name, each reached by apprise."""
 
-import smtplib
-import ssl
-from base64 import b64encode
+import logging
+import re
 from dataclasses import dataclass, field
-from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
-from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import requests
 from pydantic import BaseModel
 
 from gold_assets.config import Settings
-from gold_assets.delta.storage import without_secrets
+from gold_assets.delta.plural import plural
+
+if TYPE_CHECKING:  # imported where a message is sent: few processes do
+    from apprise import Apprise
 
 _SECONDS = 5
-"""A messenger that does not answer keeps the daemon's other sensors waiting no longer."""
+"""A server that does not answer keeps the daemon's other sensors waiting no longer."""
 
-_LOGGED_IN = 235
+_LONGEST_PAUSE = 600
+_LONGEST_TITLE = 200
 
-_TEAMS = (".logic.azure.com", ".powerplatform.com")
+logging.getLogger("apprise").propagate = False  # a URL that it reads wrong is in its messages
 
 
 class Message(BaseModel):
@@ -30,121 +30,81 @@ class Message(BaseModel):
     link: str
 
 
-class Messenger(Protocol):
-    """Tells a message. Raises ``OSError`` where that fails."""
+class Unsent(BaseModel):
+    """What a messenger could not be told yet, and when that is tried again, in seconds since 1970."""
 
-    @property
-    def name(self) -> str: ...
-
-    def tell(self, message: Message) -> None: ...
-
-
-@dataclass(frozen=True)
-class Webhook:
-    """An incoming webhook of Slack, Mattermost or a Teams workflow."""
-
-    url: str = field(repr=False)
-    name: str = "webhook"
-
-    def tell(self, message: Message) -> None:
-        try:
-            answer = requests.post(self.url, json=self.body(message), timeout=_SECONDS)
-        except (requests.RequestException, ValueError) as error:
-            raise OSError(type(error).__name__) from None  # its text has the address, which is a secret
-        if not answer.ok:
-            raise OSError(f"status {answer.status_code}")
-
-    def body(self, message: Message) -> dict[str, Any]:
-        """The JSON body that the address expects."""
-        # Slack and Mattermost read "text"; a Teams workflow posts the cards attached, and Slack refuses those.
-        if not (urlsplit(self.url).hostname or "").endswith(_TEAMS):
-            return {"text": f"{message.text} {message.link}"}
-        card = {
-            "type": "AdaptiveCard",
-            "version": "1.4",
-            "body": [{"type": "TextBlock", "text": message.text, "wrap": True}],
-            "actions": [{"type": "Action.OpenUrl", "title": "Open Dagster", "url": message.link}],
-        }
-        return {
-            "type": "message",
-            "attachments": [{"contentType": "application/vnd.microsoft.card.adaptive", "content": card}],
-        }
+    messages: list[Message] = []
+    failures: int = 0
+    again_at: float = 0
 
 
-@dataclass(frozen=True)
-class Mailbox:
-    """Addresses of people, and the SMTP server that takes their mail. Dagster's own mails tell of failed runs alone."""
+@dataclass
+class Messenger:
+    """One URL of apprise, which is a secret; ``name`` is its scheme, with a number where there are several of it."""
 
-    to: str
-    server: str = field(repr=False)
-    name: str = "mail"
+    name: str
+    _url: str = field(repr=False)
 
-    def tell(self, message: Message) -> None:
-        server = SmtpServer.of(self.server)
-        user = server.user
-        mail = EmailMessage()
-        mail["From"] = user if "@" in user else self.to.split(",")[0].strip()
-        mail["To"] = self.to
-        mail["Subject"] = f"gold_assets: {' '.join(message.text.split())[:120]}"
-        mail["Date"] = formatdate()
-        mail["Message-ID"] = make_msgid(domain="gold-assets")
-        mail.set_content(f"{message.text}\n\n{message.link}\n")
-        tls = ssl.create_default_context()
-        try:
-            with (
-                smtplib.SMTP_SSL(server.host, server.port or 465, timeout=_SECONDS, context=tls)
-                if server.is_tls
-                else smtplib.SMTP(server.host, server.port or 25, timeout=_SECONDS)
-            ) as smtp:
-                smtp.ehlo()
-                if smtp.has_extn("starttls"):
-                    smtp.starttls(context=tls)
-                if user:
-                    _log_in(smtp, user, server.password)
-                smtp.send_message(mail)
-        except smtplib.SMTPException as error:
-            raise OSError(without_secrets(str(error))) from None
+    @cached_property
+    def _apprise(self) -> "Apprise | None":
+        from apprise import Apprise, AppriseAsset
 
+        apprise = Apprise(asset=AppriseAsset(async_mode=False, app_id="gold_assets"))
+        if not apprise.add(self._url):
+            return None
+        for service in apprise:
+            service.socket_connect_timeout = min(service.socket_connect_timeout, _SECONDS)
+            service.request_rate_per_sec = 0  # a tick has no time to wait; what is refused is tried again
+        return apprise
 
-@dataclass(frozen=True)
-class SmtpServer:
-    """What GOLD_ALERT_SMTP says."""
-
-    is_tls: bool
-    host: str
-    port: int | None
-    user: str
-    password: str = field(repr=False)
-
-    @classmethod
-    def of(cls, address: str) -> "SmtpServer":
-        """Reads ``smtp://user:password@host:587``; the password may be percent-encoded, or as it is. Raises ``OSError``."""
-        scheme, _, rest = address.partition("://")
-        credentials, _, place = rest.rpartition("@")  # a password may hold what ends a host elsewhere: / ? # @
-        user, _, password = credentials.partition(":")
-        try:
-            server = urlsplit(f"//{place}")
-            host, port = server.hostname or "localhost", server.port
-        except ValueError:
-            raise OSError("GOLD_ALERT_SMTP is no address such as smtp://user:password@host:587") from None
-        return cls(scheme == "smtps", host, port, unquote(user), unquote(password))
+    def deliver(self, unsent: Unsent, now: float) -> str:
+        """Tell what is unsent, in order, unless it is too early to try again. What came of it, in a sentence."""
+        if self._apprise is None:
+            return f"apprise knows no such URL as that of {self.name}: correct GOLD_ALERT_URLS."
+        if not unsent.messages:
+            return ""
+        waiting = len(unsent.messages)
+        unsent.again_at = min(unsent.again_at, now + _LONGEST_PAUSE)  # a clock may have been put back since
+        if now < unsent.again_at:
+            return f"{plural(waiting, 'message')} to be told by {self.name} in {unsent.again_at - now:.0f} s."
+        while unsent.messages:
+            if why := _failure(self._apprise, unsent.messages[0]):
+                unsent.failures += 1
+                unsent.again_at = now + min(30 * 2**unsent.failures, _LONGEST_PAUSE)
+                return (
+                    f"{plural(len(unsent.messages), 'message')} could not be told by {self.name} ({why}): correct its URL, or see "
+                    f"why it does not answer; the next attempt is in {unsent.again_at - now:.0f} s."
+                )
+            del unsent.messages[0]
+        unsent.failures = 0
+        return f"Told by {self.name}: {plural(waiting, 'message')}."
 
 
-def _log_in(smtp: smtplib.SMTP, user: str, password: str) -> None:
-    if user.isascii() and password.isascii():
-        smtp.login(user, password)
-        return
-    # smtplib sends ASCII alone; RFC 4616 says UTF-8.
-    code, answer = smtp.docmd("AUTH", f"PLAIN {b64encode(f'{chr(0)}{user}{chr(0)}{password}'.encode()).decode()}")
-    if code != _LOGGED_IN:
-        raise smtplib.SMTPAuthenticationError(code, answer)
+def _failure(apprise: "Apprise", message: Message) -> str:
+    """Tell the message. Why that failed, in words that hold no part of the URL; empty where it was told."""
+    from apprise import LogCapture, NotifyFormat
+
+    text = " ".join(message.text.split())
+    title, body = (
+        (text, message.link)
+        if len(text) <= _LONGEST_TITLE
+        else (text[:_LONGEST_TITLE] + "…", f"{text}\n{message.link}")
+    )
+    try:
+        with LogCapture(level=logging.WARNING, fmt="%(message)s") as log:
+            if apprise.notify(title=title, body=body, body_format=NotifyFormat.TEXT):
+                return ""
+            status = re.search(r"error=(\d{3})\b", log.getvalue())
+    except Exception as error:  # a service's own, whose text may hold the URL; the others are told
+        return type(error).__name__
+    return f"status {status[1]}" if status else "not reached"
 
 
 def messengers_of(settings: Settings) -> list[Messenger]:
     """Those that the settings name."""
     named: list[Messenger] = []
-    if settings.alert_webhook is not None:
-        named.append(Webhook(settings.alert_webhook.get_secret_value()))
-    if settings.alert_mail is not None:
-        named.append(Mailbox(settings.alert_mail, settings.alert_smtp.get_secret_value()))
+    for url in settings.alert_addresses():
+        scheme = url.partition("://")[0].lower()
+        number = 1 + sum(each.name.partition(" ")[0] == scheme for each in named)
+        named.append(Messenger(scheme if number == 1 else f"{scheme} {number}", url))
     return named

@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
+from email import message_from_bytes
+from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -13,15 +15,18 @@ import dagster as dg
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from apprise import NotifyBase
+from apprise.manager_plugins import NotificationManager
 from deltalake import DeltaTable, Field, Schema
 
 from gold_assets import transactions
 from gold_assets.alerts.alerts import State, Watch
-from gold_assets.alerts.messengers import Mailbox, Message, Webhook
+from gold_assets.alerts.messengers import Message, Unsent, messengers_of
 from gold_assets.code_location import definitions
 from gold_assets.config import load_settings
 from gold_assets.delta.dates import days
+from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 from gold_assets_tests.engines.processes import free_port
@@ -35,7 +40,7 @@ SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class Chat:
-    """An incoming webhook, which can be away or answer that it is broken."""
+    """A server that takes messages over HTTP, and can be away or answer that it is broken."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -45,7 +50,7 @@ class Chat:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/services/secret"
+        return f"json://127.0.0.1:{self.port}/services/secret"
 
     def open(self) -> None:
         chat = self
@@ -71,7 +76,10 @@ class Chat:
 
     def heard(self) -> list[str]:
         """What was told since this was last asked."""
-        texts = [body["text"] for body in self.bodies]
+        texts = []
+        for body in self.bodies:
+            title, text = body["title"], " ".join(body["message"].split())
+            texts.append(text if title.endswith("…") else f"{title} {text}")
         self.bodies.clear()
         return texts
 
@@ -133,7 +141,7 @@ class Watched(Project):
 
 @pytest.fixture
 def project(lake: Lake, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    monkeypatch.setenv("GOLD_ALERT_WEBHOOK", chat.url)
+    monkeypatch.setenv("GOLD_ALERT_URLS", chat.url)
     monkeypatch.setenv("GOLD_UI_URL", "https://dagster.example.com/")
     monkeypatch.setenv("GOLD_PARTITIONS_START", str(MONDAY))
     monkeypatch.setenv("GOLD_PARTITIONS_END", str(WEDNESDAY))
@@ -259,14 +267,14 @@ def test_what_a_chat_did_not_take_is_told_when_it_is_back_and_its_address_is_in_
     break_spend(project)
     assert not project.execute({}, str(TUESDAY))
     said = project.look()
-    assert said.startswith("1 message could not be told by webhook (") and "the next attempt is in 60 s." in said
+    assert said.startswith("1 message could not be told by json (") and "the next attempt is in 60 s." in said
     assert "secret" not in said + str(project._state)
-    assert project.look().startswith("1 message to be told by webhook in ")
+    assert project.look().startswith("1 message to be told by json in ")
     if trouble == "away":
         chat.open()
     chat.status = 200
     project.later(monkeypatch, 61)
-    assert project.look() == "Told by webhook: 1 message."
+    assert project.look() == "Told by json: 1 message."
     assert len(chat.heard()) == 1
 
 
@@ -279,9 +287,9 @@ def test_a_message_waits_no_longer_because_a_clock_is_put_back(
     assert "the next attempt is in 60 s." in project.look()
     chat.status = 200
     project.later(monkeypatch, -86_400)
-    assert project.look() == "1 message to be told by webhook in 600 s."
+    assert project.look() == "1 message to be told by json in 600 s."
     project.later(monkeypatch, -86_400 + 601)
-    assert project.look() == "Told by webhook: 1 message."
+    assert project.look() == "Told by json: 1 message."
 
 
 def test_a_new_instance_is_told_nothing_of_what_failed_before_and_a_cursor_of_another_release_begins_anew(
@@ -314,65 +322,63 @@ def test_a_mail_goes_to_everybody_named_and_is_told_beside_the_chat(
     server = Controller(post, hostname="127.0.0.1", port=free_port())
     server.start()
     try:
-        monkeypatch.setenv("GOLD_ALERT_MAIL", "oncall@example.com, data@example.com")
-        monkeypatch.setenv("GOLD_ALERT_SMTP", f"smtp://127.0.0.1:{server.port}")
+        mail = f"mailto://127.0.0.1:{server.port}?from=gold@example.com&to=oncall@example.com,data@example.com"
+        monkeypatch.setenv("GOLD_ALERT_URLS", f"{chat.url}, {mail}")
         project.load()
         break_spend(project)
         assert not project.execute({}, str(TUESDAY))
-        assert project.look() == "Told by webhook: 1 message. Told by mail: 1 message."
+        assert project.look() == "Told by json: 1 message. Told by mailto: 1 message."
     finally:
         server.stop()
-    [mail] = post.mails
-    assert mail.rcpt_tos == ["oncall@example.com", "data@example.com"]
-    text = bytes(mail.content or b"").decode()
-    assert f"Subject: gold_assets: The run for Gold's {TUESDAY} failed" in text
-    assert "https://dagster.example.com/runs/" in text
+    assert sorted(to for mail in post.mails for to in mail.rcpt_tos) == ["data@example.com", "oncall@example.com"]
+    mail = message_from_bytes(bytes(post.mails[0].content or b""), policy=default)
+    assert mail["Subject"].startswith(f"The run for Gold's {TUESDAY} failed")
+    assert "https://dagster.example.com/runs/" in mail.get_body(("plain", "html")).get_content()
 
 
-@pytest.mark.parametrize("written", ["pä/ss#w@rt", "p%C3%A4%2Fss%23w%40rt"])
-def test_a_mail_password_may_hold_any_letter_and_be_written_as_it_is_or_percent_encoded(written: str) -> None:
-    post, heard = Post(), []
+def test_one_messengers_failure_is_its_own_and_what_was_told_is_remembered(
+    project: Watched, chat: Chat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(NotifyBase):
+        """A service whose own code fails."""
 
-    def log_in(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
-        heard.append((data.login.decode(), data.password.decode()))
-        return AuthResult(success=True)
+        def url(self, privacy: bool = False, *args: Any, **kwargs: Any) -> str:
+            return "broken://S3cretPart"
 
-    server = Controller(
-        post, hostname="127.0.0.1", port=free_port(), authenticator=log_in, auth_required=True, auth_require_tls=False
-    )
-    server.start()
-    try:
-        address = f"smtp://jörg:{written}@127.0.0.1:{server.port}"
-        Mailbox("oncall@example.com", address).tell(Message(text="Gold lags,\nfor long.", link="https://here"))
-    finally:
-        server.stop()
-    assert heard == [("jörg", "pä/ss#w@rt")]
-    assert "Subject: gold_assets: Gold lags, for long." in bytes(post.mails[0].content or b"").decode()
-
-
-def test_one_messengers_failure_is_its_own_and_what_was_told_is_remembered(project: Watched, chat: Chat) -> None:
-    class Broken:
-        name = "broken"
-
-        def tell(self, message: Message) -> None:
+        def send(self, *args: Any, **kwargs: Any) -> bool:
             raise ValueError("Port could not be cast to integer value as 'S3cretPart'")
 
-    settings, messengers = load_settings(transactions.project), [Broken(), Webhook(chat.url)]
-    watch = Watch(project.instance, project.lake, (MONDAY, WEDNESDAY), settings)
-    state, _ = watch.tick(None, messengers, time.time())
+    NotificationManager().add(Broken, schemas="broken")
+    unheard = f"json://127.0.0.1:{free_port()}/S3cretPart"
+    monkeypatch.setenv("GOLD_ALERT_URLS", f"broken://S3cretPart {unheard} unknown://S3cretPart {chat.url}")
+    watch = Watch(project.instance, project.lake, (MONDAY, WEDNESDAY), load_settings(transactions.project))
+    messengers = messengers_of(load_settings(transactions.project))
+    assert [each.name for each in messengers] == ["broken", "json", "unknown", "json 2"]
+    state, told = watch.tick(None, messengers, time.time())
+    assert told == "apprise knows no such URL as that of unknown: correct GOLD_ALERT_URLS."
     break_spend(project)
     assert not project.execute({}, str(TUESDAY))
-    for said in ("Told by webhook: 1 message.", ""):
-        state, told = watch.tick(state.model_dump_json(), messengers, time.time())
-        assert told.endswith(said)
-        assert "S3cretPart" not in told + state.model_dump_json()
+    state, told = watch.tick(state.model_dump_json(), messengers, time.time())
+    assert "could not be told by broken" in told and "could not be told by json (not reached)" in told
+    assert told.endswith("Told by json 2: 1 message.")
+    state, again = watch.tick(state.model_dump_json(), messengers, time.time())
+    assert "Told by" not in again
+    assert "S3cretPart" not in told + again + state.model_dump_json() + caplog.text + repr(messengers)
     assert len(chat.heard()) == 1
 
 
-def test_a_teams_workflow_gets_a_card_and_others_a_text() -> None:
-    message = Message(text="Gold lags.", link="https://dagster.example.com/automation")
-    card = Webhook("https://prod-1.westeurope.logic.azure.com/workflows/1").body(message)
-    assert card["attachments"][0]["content"]["body"][0]["text"] == "Gold lags."
-    assert Webhook("https://hooks.slack.com/services/1").body(message) == {
-        "text": "Gold lags. https://dagster.example.com/automation"
-    }
+def test_a_text_that_is_no_url_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOLD_ALERT_URLS", "hooks.example.com/S3cretPart, json://here")
+    with pytest.raises(UserError, match="GOLD_ALERT_URLS is none as expected") as raised:
+        load_settings(transactions.project)
+    assert "S3cretPart" not in str(raised.value)
+
+
+def test_a_long_sentence_is_a_short_title_and_whole_below(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOLD_ALERT_URLS", chat.url)
+    [messenger] = messengers_of(load_settings(transactions.project))
+    unsent = Unsent(messages=[Message(text="Gold lags. " * 50, link="https://here")])
+    assert messenger.deliver(unsent, time.time()) == "Told by json: 1 message."
+    [body] = chat.bodies
+    assert body["title"].endswith("…") and len(body["title"]) < 250
+    assert body["message"].splitlines() == [("Gold lags. " * 50).strip(), "https://here"]

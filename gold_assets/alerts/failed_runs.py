@@ -25,15 +25,13 @@ class FailedRun(BaseModel):
         assets: what it was to make or check; empty where that is nothing.
         dates: those that are not done yet; None where it has none.
         attempts: how many have failed.
-        since: when the first did, in seconds since 1970.
     """
 
     run_id: str
     job: str
     assets: frozenset[str]
     dates: frozenset[dt.date] | None
-    attempts: int
-    since: float
+    attempts: int = 1
 
     @property
     def what(self) -> str:
@@ -45,13 +43,11 @@ class FailedRun(BaseModel):
             return self.dates == other.dates and self.job == other.job
         return self.assets == other.assets and not self.dates.isdisjoint(other.dates)
 
-    def left_by(self, done: "FailedRun") -> "FailedRun | None":
+    def after_success_of(self, done: "FailedRun") -> "FailedRun | None":
         """What remains of it after a run that succeeded; None where it is over."""
         if self.dates is None or done.dates is None:
-            return None if self.dates == done.dates and self.job == done.job else self
-        if not self.assets <= done.assets:
-            return self
-        left = self.dates - done.dates
+            return None if self.is_tried_again_by(done) else self
+        left = self.dates - done.dates if self.assets <= done.assets else self.dates
         return self.model_copy(update={"dates": left}) if left else None
 
 
@@ -70,31 +66,27 @@ class RunsSeen(BaseModel):
 def ended_runs(instance: dg.DagsterInstance, seen: RunsSeen) -> tuple[list[dg.RunRecord], RunsSeen]:
     """The runs that have failed or succeeded since, the oldest first."""
     begin = dt.datetime.fromtimestamp(seen.until - _LOOKED_BACK_SECONDS, dt.timezone.utc)
-    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
-    records = instance.get_run_records(
-        dg.RunsFilter(statuses=ended, updated_after=begin), order_by="update_timestamp", ascending=True
-    )
-    until = max((record.update_timestamp.timestamp() for record in records), default=seen.until)
+    ended = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS], updated_after=begin)
+    records = instance.get_run_records(ended, order_by="update_timestamp", ascending=True)
+    until = max([seen.until, *(record.update_timestamp.timestamp() for record in records)])
     new = [record for record in records if record.dagster_run.run_id not in seen.runs]
-    return new, RunsSeen(until=max(until, seen.until), runs=[record.dagster_run.run_id for record in records])
+    return new, RunsSeen(until=until, runs=[record.dagster_run.run_id for record in records])
 
 
 def after_runs(failed: Sequence[FailedRun], ended: Iterable[dg.RunRecord]) -> list[FailedRun]:
     """What has failed and is not done, after these runs, the oldest first."""
-    open_now = list(failed)
+    unfinished = list(failed)
     for record in ended:
         run = _of(record)
         if record.dagster_run.status == dg.DagsterRunStatus.SUCCESS:
-            open_now = [left for each in open_now if (left := each.left_by(run)) is not None]
-            continue
-        again = next((each for each in open_now if each.is_tried_again_by(run)), None)
-        if again is None:
-            open_now.append(run)
-        else:
+            unfinished = [left for each in unfinished if (left := each.after_success_of(run)) is not None]
+        elif again := next((each for each in unfinished if each.is_tried_again_by(run)), None):
             dates = None if again.dates is None else again.dates | (run.dates or frozenset())
             more = again.model_copy(update={"attempts": again.attempts + 1, "dates": dates})
-            open_now[open_now.index(again)] = more
-    return open_now
+            unfinished[unfinished.index(again)] = more
+        else:
+            unfinished.append(run)
+    return unfinished
 
 
 def why(instance: dg.DagsterInstance, run_id: str) -> str:
@@ -106,21 +98,16 @@ def why(instance: dg.DagsterInstance, run_id: str) -> str:
         error = getattr(data, "error", None)
         while said is None and error is not None:
             said, error = (error.message, None) if error.cause is None else (None, error.cause)
-        text = " ".join(storage.without_secrets(said or entry.message or "").split())
-        if text:
+        if text := " ".join(storage.without_secrets(said or entry.message or "").split()):
             return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…"
     return "its records do not say why"
 
 
 def _of(record: dg.RunRecord) -> FailedRun:
-    run, dates = record.dagster_run, range_of(record.dagster_run)
-    touched = touched_dates(run)
-    ended = record.end_time or record.update_timestamp.timestamp()
+    run, dates, touched = record.dagster_run, range_of(record.dagster_run), touched_dates(record.dagster_run)
     return FailedRun(
         run_id=run.run_id,
         job=run.job_name,
         assets=frozenset(key.to_user_string() for key in run.asset_selection or ()),
         dates=None if dates is None else frozenset(touched if touched is not None else days(*dates)),
-        attempts=1,
-        since=ended,
     )
