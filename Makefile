@@ -26,10 +26,10 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.demo ## build the sample Silver, materialize every date of Gold, check it, print what came out
-	@$(BIN)/python -W ignore -m gold_assets.sample.demo
+	@$(BIN)/python -W ignore -m gold_assets.transactions.sample.demo
 
 demo-live: .venv/.demo ## keep changing the sample Silver, so that the UI shows Gold follow; Ctrl-C ends it
-	@$(BIN)/python -W ignore -m gold_assets.sample.live
+	@$(BIN)/python -W ignore -m gold_assets.transactions.sample.live
 
 ui: .venv/.demo ## start the Dagster UI and daemon on what the demo made
 	$(BIN)/dagster dev

@@ -55,7 +55,9 @@ def compare(
     with tempfile.TemporaryDirectory() as scratch:
         silver = arguments.silver or f"{scratch}/silver"
         if not DeltaTable.is_deltatable(silver):
-            from gold_assets.sample.complete_journey import write_silver  # not to weigh on the contenders' processes
+            from gold_assets.transactions.sample.complete_journey import (
+                write_silver,  # not to weigh on the contenders' processes
+            )
 
             write_silver(silver, copies=arguments.copies)
         out = Path(scratch) / "out"

@@ -20,7 +20,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import STAMP
-from gold_assets.sample.complete_journey import transactions
+from gold_assets.transactions.sample.complete_journey import transactions
 from gold_assets_tests.instance.dagster_dev import DagsterDev
 
 _FIRST = dt.date(2017, 1, 1)

@@ -24,7 +24,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
 from gold_assets.micro_batches.cursor import Cursor
 from gold_assets.micro_batches.micro_batch import tick
-from gold_assets.sample.complete_journey import SCHEMA
+from gold_assets.transactions.sample.complete_journey import SCHEMA
 
 _FIRST = dt.date(2015, 1, 1)
 _CHECKPOINT_EVERY = 100

@@ -26,7 +26,7 @@ FLOORS = (
     ("assets",),
     ("micro_batches", "jobs", "alerts", "commands"),
     ("code_location",),
-    ("definitions", "sample"),
+    ("definitions",),
 )
 """From below. Rooms on one floor do not import each other."""
 DECLARED = ("declaring", "transactions")

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from gold_assets import transactions
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.tables import TABLES
-from gold_assets.sample import complete_journey
+from gold_assets.transactions.sample import complete_journey
 from gold_assets_tests.end_to_end.command_line import environment, run
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 
@@ -33,7 +33,7 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first_demo(demo_root: Path) -> "subprocess.CompletedProcess[str]":
-    return run("python", "-W", "ignore", "-m", "gold_assets.sample.demo", env=environment(demo_root))
+    return run("python", "-W", "ignore", "-m", "gold_assets.transactions.sample.demo", env=environment(demo_root))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_every_transaction_counts_once_or_is_quarantined(lake: Lake) -> None:
 def test_a_second_demo_succeeds_and_changes_nothing_in_the_content(demo_root: Path, lake: Lake) -> None:
     exact = [table.name for table in TABLES if table.name != "product_usage_metrics"]
     versions = {name: DeltaTable(lake.places[name]).version() for name in exact}
-    again = run("python", "-W", "ignore", "-m", "gold_assets.sample.demo", env=environment(demo_root))
+    again = run("python", "-W", "ignore", "-m", "gold_assets.transactions.sample.demo", env=environment(demo_root))
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
     for name, version in versions.items():
         first, second = rows_of(lake.places[name], version), rows_of(lake.places[name])

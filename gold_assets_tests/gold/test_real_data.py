@@ -10,7 +10,7 @@ from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import Refreshed, refresh
-from gold_assets.sample import complete_journey
+from gold_assets.transactions.sample import complete_journey
 from gold_assets_tests.conftest import compiled_queries, lake_in
 from gold_assets_tests.engines.processes import engine_process
 from gold_assets_tests.engines.test_engines_agree import assert_same_rows

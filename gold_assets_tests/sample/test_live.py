@@ -10,11 +10,11 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.gold.lake import Lake
-from gold_assets.sample.complete_journey import SCHEMA
-from gold_assets.sample.live import LiveSilver, main
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.contract import VIOLATIONS
 from gold_assets.silver.pin import pin_silver
+from gold_assets.transactions.sample.complete_journey import SCHEMA
+from gold_assets.transactions.sample.live import LiveSilver, main
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, row, write_silver
 from gold_assets_tests.truth import rows_of
 

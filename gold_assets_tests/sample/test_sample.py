@@ -7,9 +7,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.engines import Engine
-from gold_assets.sample import complete_journey
-from gold_assets.sample.bad_rows import bad_rows
 from gold_assets.silver import contract
+from gold_assets.transactions.sample import complete_journey
+from gold_assets.transactions.sample.bad_rows import bad_rows
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Keep changing the demo's Silver, so that a person with the UI open sees Gold follow.
 
-``python -m gold_assets.sample.live`` commits every few seconds: mostly a small batch of today's transactions, now and then late
+``python -m gold_assets.transactions.sample.live`` commits every few seconds: mostly a small batch of today's transactions, now and then late
 rows, a correction, a deletion. Ctrl-C ends it.
 """
 
@@ -17,13 +17,13 @@ from deltalake import DeltaTable, write_deltalake
 from gold_assets.config import default_project, load_settings, read_env_file
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.sample.complete_journey import is_sample
 from gold_assets.silver.pin import pin_silver
+from gold_assets.transactions.sample.complete_journey import is_sample
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Change Silver until interrupted. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m gold_assets.sample.live", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m gold_assets.transactions.sample.live", description=__doc__)
     parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="pause between commits (default 10)")
     parser.add_argument("--times", type=int, metavar="N", help="end after N commits")
     parser.add_argument("--seed", type=int, help="make the choices repeatable")

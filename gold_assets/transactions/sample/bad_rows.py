@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gold_assets.sample.complete_journey import SCHEMA
+from gold_assets.transactions.sample.complete_journey import SCHEMA
 
 _DAYS_APART = 9
 
