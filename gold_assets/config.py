@@ -6,62 +6,38 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from dotenv import load_dotenv
 from pydantic import Field, Json, SecretStr, ValidationError, create_model, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gold_assets.checks.findings import Limits
-from gold_assets.declaring.project import Project
 from gold_assets.delta import storage
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.places import absolute, refuse_overlaps
-from gold_assets.gold.declaration import Table
-from gold_assets.gold.lake import Lake
+
+if TYPE_CHECKING:
+    # Imported where they are used: who only reads has no engine, with which they come.
+    from gold_assets.checks.findings import Limits
+    from gold_assets.declaring.project import Project
+    from gold_assets.gold.declaration import Table
+    from gold_assets.gold.lake import Lake
+
+_Kind = TypeVar("_Kind", bound="ReadingSettings")
 
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
 _BETWEEN_URLS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]+://)")
 """A comma within a URL, as in ``mailto://…?to=a,b``, is part of it."""
 
 
-class Settings(BaseSettings):
-    """The project's settings. A field ``x`` is read from the environment variable ``GOLD_X``.
-
-    Paths may be local or URIs (``s3://…``); a local one is made absolute. On Spark a table's may be its name in the catalog, such as
-    ``main.sales.transactions``, where nothing is at a path of that name. Dates are UTC. ``load_settings`` adds a field for the path of
-    each table.
-
-    Attributes:
-        examples: whether Dagster's records may hold rows of Silver and Gold. They stay there past every deletion in
-            Silver, so without it records, messages and logs hold dates, counts, totals and names of columns. Who asks a
-            command sees rows in any case.
-    """
-
-    project: ClassVar[Project]
+class ReadingSettings(BaseSettings):
+    """What readers need: where the publications are, and what their store asks for. They need no project and no engine."""
 
     model_config = SettingsConfigDict(env_prefix="GOLD_", frozen=True, env_ignore_empty=True)
 
     lake_root: str = "data"
-    source_path: str = "{lake_root}/silver"
-    checkpoint_path: str = "{lake_root}/checkpoints/write_to_gold"
     published_path: str = "{lake_root}/published"
-    partitions_start: dt.date = dt.date(2017, 1, 1)
-    partitions_end: dt.date | None = None
-    quarantined_share: float = Field(default=0.01, ge=0, le=1)
-    fresh_by_hour: int = Field(default=6, ge=0, le=23)
-    engine: Literal["sail", "spark"] = "sail"
-    spark_master: str | None = None
-    spark_remote: SecretStr | None = None
-    spark_conf: str | None = None
-    spark_jars: str | None = None
     storage_options: SecretStr | None = None
-    silver_columns: Json[dict[str, str]] | None = None
-    publish_within_minutes: int = Field(default=60, ge=1)
-    examples: bool = False
-    alert_urls: SecretStr = SecretStr("")
-    alert_lag_minutes: int = Field(default=60, ge=1)
-    ui_url: str = "http://localhost:3000"
 
     @model_validator(mode="before")
     @classmethod
@@ -78,6 +54,58 @@ class Settings(BaseSettings):
                 values[name] = given
         values["lake_root"] = root
         return values
+
+    def store_options(self) -> dict[str, str]:
+        """GOLD_STORAGE_OPTIONS as a store's environment variables by name. Raises ``UserError``, which shows none of them."""
+        if self.storage_options is None:
+            return {}
+        form = """a JSON object of a store's environment variables, such as {"AWS_ENDPOINT_URL": "https://…"}"""
+        try:
+            options = json.loads(self.storage_options.get_secret_value())
+        except ValueError:
+            options = None
+        if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
+            raise UserError(f"GOLD_STORAGE_OPTIONS is no such text as expected, {form}: correct it or unset it.")
+        if unknown := storage.unknown_options(options):
+            raise UserError(
+                f"GOLD_STORAGE_OPTIONS names {', '.join(unknown)}, expected {form}, with names that begin with AWS_, AZURE_ or "
+                "GOOGLE_: correct it or unset it."
+            )
+        return options
+
+
+class Settings(ReadingSettings):
+    """The project's settings. A field ``x`` is read from the environment variable ``GOLD_X``.
+
+    Paths may be local or URIs (``s3://…``); a local one is made absolute. On Spark a table's may be its name in the catalog, such as
+    ``main.sales.transactions``, where nothing is at a path of that name. Dates are UTC. ``load_settings`` adds a field for the path of
+    each table.
+
+    Attributes:
+        examples: whether Dagster's records may hold rows of Silver and Gold. They stay there past every deletion in
+            Silver, so without it records, messages and logs hold dates, counts, totals and names of columns. Who asks a
+            command sees rows in any case.
+    """
+
+    project: ClassVar["Project"]
+
+    source_path: str = "{lake_root}/silver"
+    checkpoint_path: str = "{lake_root}/checkpoints/write_to_gold"
+    partitions_start: dt.date = dt.date(2017, 1, 1)
+    partitions_end: dt.date | None = None
+    quarantined_share: float = Field(default=0.01, ge=0, le=1)
+    fresh_by_hour: int = Field(default=6, ge=0, le=23)
+    engine: Literal["sail", "spark"] = "sail"
+    spark_master: str | None = None
+    spark_remote: SecretStr | None = None
+    spark_conf: str | None = None
+    spark_jars: str | None = None
+    silver_columns: Json[dict[str, str]] | None = None
+    publish_within_minutes: int = Field(default=60, ge=1)
+    examples: bool = False
+    alert_urls: SecretStr = SecretStr("")
+    alert_lag_minutes: int = Field(default=60, ge=1)
+    ui_url: str = "http://localhost:3000"
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
@@ -113,36 +141,20 @@ class Settings(BaseSettings):
             )
         return urls
 
-    def store_options(self) -> dict[str, str]:
-        """GOLD_STORAGE_OPTIONS as a store's environment variables by name. Raises ``UserError``, which shows none of them."""
-        if self.storage_options is None:
-            return {}
-        form = """a JSON object of a store's environment variables, such as {"AWS_ENDPOINT_URL": "https://…"}"""
-        try:
-            options = json.loads(self.storage_options.get_secret_value())
-        except ValueError:
-            options = None
-        if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
-            raise UserError(f"GOLD_STORAGE_OPTIONS is no such text as expected, {form}: correct it or unset it.")
-        if unknown := storage.unknown_options(options):
-            raise UserError(
-                f"GOLD_STORAGE_OPTIONS names {', '.join(unknown)}, expected {form}, with names that begin with AWS_, AZURE_ or "
-                "GOOGLE_: correct it or unset it."
-            )
-        return options
-
     @property
-    def tables(self) -> tuple[Table, ...]:
+    def tables(self) -> "tuple[Table, ...]":
         """The project's tables."""
         return self.project.tables
 
     @cached_property
-    def lake(self) -> Lake:
+    def lake(self) -> "Lake":
         """Where Silver and the tables made from it are."""
+        from gold_assets.gold.lake import Lake
+
         places = {table.name: self._place(table) for table in self.tables}
         return Lake(self.project, self.source_path, places, self.silver_columns or {}, self.published_path)
 
-    def _place(self, table: Table) -> str:
+    def _place(self, table: "Table") -> str:
         return str(getattr(self, _field(table)))
 
     @property
@@ -151,8 +163,10 @@ class Settings(BaseSettings):
         return any(is_catalog_name(place) for place in (self.source_path, *self.lake.places.values()))
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> "Limits":
         """What the checks hold the tables to."""
+        from gold_assets.checks.findings import Limits
+
         return Limits(
             first_date=self.partitions_start,
             last_date=self.partitions_end,
@@ -161,13 +175,12 @@ class Settings(BaseSettings):
         )
 
 
-def default_project() -> Project:
+def default_project() -> "Project":
     """The project that commands and readers work for where nobody names another: the one of ``gold_assets.transactions``.
 
     It is loaded by its name, for the rest of the package knows no business.
     """
-    project = importlib.import_module("gold_assets.transactions").project
-    assert isinstance(project, Project)
+    project: Project = importlib.import_module("gold_assets.transactions").project
     return project
 
 
@@ -185,7 +198,12 @@ def read_env_file() -> None:
         ) from error
 
 
-def load_settings(project: Project) -> Settings:
+def load_reading_settings() -> ReadingSettings:
+    """Those of the settings of this process that readers need, loaded as ``load_settings`` loads all."""
+    return _loaded(ReadingSettings)
+
+
+def load_settings(project: "Project") -> Settings:
     """The settings of this process, for the project's lake. The environment gets what GOLD_STORAGE_OPTIONS says.
 
     Raises ``UserError`` with one sentence where a value makes no sense.
@@ -194,15 +212,7 @@ def load_settings(project: Project) -> Settings:
     paths["source_path"] = (str, f"{{lake_root}}/silver/{project.source.name}")
     with_paths = create_model("Settings", __base__=Settings, **paths)
     with_paths.project = project
-    try:
-        settings = with_paths()
-    except ValidationError as error:
-        first = error.errors()[0]
-        setting = "GOLD_" + str(first["loc"][0]).upper()
-        raise UserError(
-            f"{setting} is {first['input']!r}, expected {_expected(first, project)}: correct it or unset it."
-        ) from None
-    storage.use(settings.store_options())
+    settings = _loaded(with_paths, project.source.columns[0].name)
     storage.hide(*settings.alert_addresses())
     for address in settings.alert_addresses():
         storage.hide_address(address)
@@ -211,20 +221,32 @@ def load_settings(project: Project) -> Settings:
     return settings
 
 
+def _loaded(kind: type[_Kind], column: str = "") -> _Kind:
+    try:
+        settings = kind()
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = "GOLD_" + str(first["loc"][0]).upper()
+        raise UserError(
+            f"{setting} is {first['input']!r}, expected {_expected(first, column)}: correct it or unset it."
+        ) from None
+    storage.use(settings.store_options())
+    return settings
+
+
 def is_catalog_name(place: str) -> bool:
     """Whether the settings name a table so, and not by its path."""
     return _CATALOG_NAME.fullmatch(place) is not None
 
 
-def _field(table: Table) -> str:
+def _field(table: "Table") -> str:
     return table.path_setting.removeprefix("GOLD_").lower()
 
 
-def _expected(error: object, project: Project) -> str:
+def _expected(error: object, column: str) -> str:
     details = dict(error)  # type: ignore[call-overload]
     if details["loc"][0] == "silver_columns":
-        ours = project.source.columns[0].name
-        return f'a JSON object from our column to yours, such as {{"{ours}": "your_{ours}"}}'
+        return f'a JSON object from our column to yours, such as {{"{column}": "your_{column}"}}'
     if "date" in details["type"]:
         return "a date such as 2017-01-31"
     return str(details.get("ctx", {}).get("expected", details["msg"]))

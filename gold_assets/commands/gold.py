@@ -1,6 +1,7 @@
 """``gold``, the one command. A sub-command is the ``command`` of the module of its name, which is loaded when it is called."""
 
 import importlib
+import sys
 
 import click
 
@@ -14,8 +15,25 @@ class _LoadedWhenCalled(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in SUB_COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"gold_assets.commands.{cmd_name}").command
+        try:
+            command: click.Command = importlib.import_module(f"gold_assets.commands.{cmd_name}").command
+        except ModuleNotFoundError as error:
+            return _without_extra(cmd_name, error)
         return command
+
+
+def _without_extra(name: str, error: ModuleNotFoundError) -> click.Command:
+    """A command that says which extra it needs."""
+    from gold_assets.delta.errors import missing_extra
+
+    said = str(missing_extra(error))
+
+    def say(**_: object) -> None:
+        click.echo(said, err=True)
+        sys.exit(2)
+
+    options = {"ignore_unknown_options": True, "help_option_names": []}
+    return click.Command(name, options, say, [click.Argument(["given"], nargs=-1)], help=said)
 
 
 @click.command(cls=_LoadedWhenCalled, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from gold_assets.checks.findings import Limits
-from gold_assets.config import Settings, default_project, load_settings, read_env_file
+from gold_assets.config import Settings, default_project, load_reading_settings, load_settings, read_env_file
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError, reason
-from gold_assets.gold.lake import Lake
+
+if TYPE_CHECKING:
+    from gold_assets.checks.findings import Limits
+    from gold_assets.gold.lake import Lake
 
 _DATE = click.DateTime(["%Y-%m-%d"])
 _NOT_A_TERMINAL = 10_000
@@ -52,12 +54,15 @@ class Answer:
     exit_code: int = 0
 
 
-def sub_command(example: str, json_help: str = "") -> Callable[[Callable[..., Answer | None]], click.Command]:
+def sub_command(
+    example: str, json_help: str = "", *, only_reads: bool = False
+) -> Callable[[Callable[..., Answer | None]], click.Command]:
     """Make a function of the settings and the options a sub-command, whose help is the function's docstring.
 
     ``json_help`` gives it the option ``--json``, which writes the answer's JSON to a file, or in place of the text to stdout.
     It ends with the answer's exit code, and with 2 where the function raises: of a ``UserError`` the sentence is told. The
-    project is the one that ``gold`` was called with, ``gold(obj=project)``, by default the transactions.
+    project is the one that ``gold`` was called with, ``gold(obj=project)``, by default the transactions; one that ``only_reads``
+    what is published gets the settings that readers need, and no project.
     """
 
     def decorate(function: Callable[..., Answer | None]) -> click.Command:
@@ -66,8 +71,9 @@ def sub_command(example: str, json_help: str = "") -> Callable[[Callable[..., An
             code = 2
             try:
                 read_env_file()
-                project = click.get_current_context().obj or default_project()
-                answer = function(load_settings(project), **given) or Answer(None)
+                project = click.get_current_context().obj
+                settings = load_reading_settings() if only_reads else load_settings(project or default_project())
+                answer = function(settings, **given) or Answer(None)
                 if json_file and answer.json:
                     with opened(json_file, "--json") as stream:
                         stream.write(json.dumps(answer.json(), indent=1, allow_nan=False) + "\n")
@@ -95,7 +101,7 @@ def sub_command(example: str, json_help: str = "") -> Callable[[Callable[..., An
     return decorate
 
 
-def dates_from_to(first: dt.datetime | None, last: dt.datetime | None, limits: Limits) -> list[dt.date]:
+def dates_from_to(first: dt.datetime | None, last: dt.datetime | None, limits: "Limits") -> list[dt.date]:
     """The dates of the range, whose ends are the window's by default."""
     start, end = first.date() if first else limits.first_date, last.date() if last else limits.end
     if end < start:
@@ -105,7 +111,7 @@ def dates_from_to(first: dt.datetime | None, last: dt.datetime | None, limits: L
     return days(start, end)
 
 
-def lake_of(settings: Settings) -> Lake:
+def lake_of(settings: Settings) -> "Lake":
     """The lake of the settings. Where they name its tables as in Spark's catalog, Spark is started to find them."""
     if not settings.names_tables:
         return settings.lake

@@ -6,19 +6,19 @@ from typing import Any
 import click
 
 from gold_assets.commands.options import Answer, at_moment, sub_command
-from gold_assets.config import Settings
+from gold_assets.config import ReadingSettings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
 from gold_assets.gold.publication import Publication
-from gold_assets.reading.elsewhere import READERS
 from gold_assets.reading.published import publications_of, published, text_of
+from gold_assets.reading.snippets import READERS
 
 
-@sub_command("published --at 2026-01-31T08:00:00Z", json_help="Write the same as JSON")
+@sub_command("published --at 2026-01-31T08:00:00Z", json_help="Write the same as JSON", only_reads=True)
 @at_moment
 @click.option("--history", type=click.IntRange(min=1), metavar="N", help="Tell the last N publications, a line each.")
-def command(settings: Settings, at: str | None, history: int | None) -> Answer:
+def command(settings: ReadingSettings, at: str | None, history: int | None) -> Answer:
     """Say which versions of the tables are published, and how Spark, DuckDB and Polars read them.
 
     A publication names versions of all tables that were verified together. Where a later attempt to publish was held back, the

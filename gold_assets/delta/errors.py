@@ -11,6 +11,26 @@ class UserError(Exception):
     """A failure that the person who runs the project can cause and mend. Its text is the whole message."""
 
 
+_EXTRAS = {
+    "duckdb": ("DuckDB", "read"),
+    "pyspark": ("PySpark", "sail"),
+    "pysail": ("Sail", "sail"),
+    "filelock": ("filelock", "spark"),
+    "dagster": ("Dagster", "dagster"),
+}
+"""By module, the library and the extra that brings it."""
+
+
+def missing_extra(error: ModuleNotFoundError) -> UserError:
+    """That a library is not installed, and which extra brings it. Raises the error again where no extra does."""
+    if (found := _EXTRAS.get(str(error.name).partition(".")[0].partition("_")[0])) is None:
+        raise error
+    library, extra = found
+    return UserError(
+        f"{library} is not installed, which this needs: install the extra that brings it, pip install -e '.[{extra}]'."
+    )
+
+
 def reason(error: Exception) -> str:
     """What a library says of a failure, on one line, to stand inside a sentence."""
     text = storage.without_secrets(str(error))

@@ -14,6 +14,8 @@ from gold_assets.delta.storage import located
 _URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _ONE_STORE = {"s3a": "s3", "s3n": "s3", "abfs": "abfss", "gcs": "gs"}
 """Schemes by which Spark and delta-rs name the same store."""
+_HADOOPS = {"s3": "s3a"}
+"""By scheme, the one that Hadoop has for it."""
 
 
 def absolute(place: str) -> str:
@@ -29,6 +31,12 @@ def resolved(place: str) -> str:
     store, _, path = rest.partition("/")
     path = posixpath.normpath("/" + path.lstrip("/"))
     return f"{_ONE_STORE.get(scheme.lower(), scheme.lower())}://{store.lower()}{path}".rstrip("/")
+
+
+def spark_path(place: str) -> str:
+    """The place as Spark names it: unescaped, local ones with ``file:``, whatever the cluster's own file system."""
+    scheme, rest = located(place)
+    return f"{_HADOOPS.get(scheme, scheme)}://{rest}"
 
 
 def refuse_overlaps(places: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gold_assets.delta.commit_races import races_told
 from gold_assets.delta.dates import EVENT_DATE, RowsOn
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, missing_extra, reason
 from gold_assets.delta.file_dates import FileDates, has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import arrow_schema, datafusion
@@ -62,7 +62,10 @@ def _start_alone() -> tuple[Any, SparkSession]:
     # The tables are computed side by side. What parts a query's rows among more threads than are free costs more than it gains.
     os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", str(max(pa.cpu_count() // 2, 1)))
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-    from pysail.spark import SparkConnectServer
+    try:
+        from pysail.spark import SparkConnectServer
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
     from pyspark.sql.connect.client import DefaultChannelBuilder
     from pyspark.sql.connect.session import SparkSession as Client
 

@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.places import spark_path
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.storage import located, without_credentials, without_secrets
 from gold_assets.engines import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES, SliceBounds, spark_jars
@@ -80,9 +81,6 @@ _LAYOUT = {
     "parquet.block.row.count.limit": str(ROWS_A_ROW_GROUP),
     "spark.sql.parquet.compression.codec": "zstd",
 }
-
-_HADOOPS = {"s3": "s3a"}
-"""By scheme, the one that Hadoop has for it."""
 
 _CONFLICT = re.compile(r"\bDELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)\b")
 
@@ -268,12 +266,6 @@ class SparkEngine:
                 + "."
             )
         return session
-
-
-def spark_path(place: str) -> str:
-    """The place as Spark names it: unescaped, local ones with ``file:``, whatever the cluster's own file system."""
-    scheme, rest = located(place)
-    return f"{_HADOOPS.get(scheme, scheme)}://{rest}"
 
 
 def _joined(ours: Mapping[str, str], users: Mapping[str, str]) -> dict[str, str]:

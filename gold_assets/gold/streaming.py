@@ -31,10 +31,10 @@ from pyspark.sql.streaming import StreamingQuery
 
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError, reason, remedy
-from gold_assets.delta.places import refuse_overlaps
+from gold_assets.delta.places import refuse_overlaps, spark_path
 from gold_assets.delta.storage import without_credentials
 from gold_assets.engines.pyspark_internals import silence
-from gold_assets.engines.spark import SparkEngine, spark_path
+from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.refresh import Refreshed, refresh

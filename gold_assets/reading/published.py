@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from gold_assets.delta.dates import EVENT_DATE, as_date
 from gold_assets.delta.delta_rs_internals import files_of
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, missing_extra
 from gold_assets.delta.query import rows_of
 from gold_assets.gold.publication import Publication, Publications
 
@@ -73,8 +73,8 @@ class Published:
         """
         try:
             import duckdb
-        except ImportError as error:
-            raise missing("DuckDB", "read") from error
+        except ModuleNotFoundError as error:
+            raise missing_extra(error) from error
         from gold_assets.delta.dataset import dataset_of  # and pandas with it, by way of pyarrow.dataset
 
         connection = duckdb.connect()
@@ -85,7 +85,7 @@ class Published:
 
     def spark(self, session: "SparkSession | Engine", name: str) -> "DataFrame":
         """The rows as a DataFrame of a Spark session that knows Delta, or of an engine of ours, ``SailEngine`` or ``SparkEngine``."""
-        from gold_assets.engines.spark import spark_path
+        from gold_assets.delta.places import spark_path
 
         table = self.delta(name)
         if callable(session.read):
@@ -134,10 +134,10 @@ def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" 
 def publications_of(lake: "Lake | str | None") -> Publications:
     """The table of publications of a lake, at a place, or of the settings."""
     if lake is None:
-        from gold_assets.config import default_project, load_settings, read_env_file
+        from gold_assets.config import load_reading_settings, read_env_file
 
         read_env_file()
-        lake = load_settings(default_project()).published_path
+        lake = load_reading_settings().published_path
     if isinstance(lake, str):
         return Publications(lake)
     if lake.published is None:
@@ -166,13 +166,6 @@ def moment_of(given: dt.datetime | str) -> dt.datetime:
 def text_of(moment: dt.datetime) -> str:
     """A moment as it can be asked for again, to the microsecond: a publication is not there before it."""
     return moment.astimezone(dt.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def missing(library: str, extra: str) -> UserError:
-    """That a library is not installed, which an extra brings."""
-    return UserError(
-        f"{library} is not installed, which this needs: install the extra that brings it, pip install -e '.[{extra}]'."
-    )
 
 
 def _paths(table: DeltaTable) -> list[str]:

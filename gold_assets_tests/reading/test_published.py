@@ -1,7 +1,9 @@
 """``published()``: every way of reading answers from the publication, whatever the tables have become since."""
 
 import datetime as dt
+import re
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -194,9 +196,44 @@ def test_files_that_vacuum_took_are_one_sentence_and_the_newest_publication_is_w
     assert published(lake=lake).arrow(SPEND).num_rows == len(DATES) + 1
 
 
-def test_without_duckdb_it_is_one_sentence(
+_WITHOUT = """
+import sys
+for name in ("dagster", "dagster_pyspark", "delta", "duckdb", "filelock", "psutil", "pyspark", "pysail", "requests"):
+    sys.modules[name] = None
+"""
+
+
+def without_extras(script: str) -> subprocess.CompletedProcess[str]:
+    """What Python does where nothing is installed but what reading needs."""
+    return subprocess.run([sys.executable, "-c", _WITHOUT + script], capture_output=True, text=True)
+
+
+def test_reading_needs_none_of_what_makes_the_tables(
     lake: Lake, publication: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "duckdb", None)
-    with pytest.raises(UserError, match=r"DuckDB is not installed, .*'.\[read\]'"):
-        published(lake=lake).duckdb()
+    monkeypatch.setenv("GOLD_PUBLISHED_PATH", str(lake.published))
+    script = f"from gold_assets import published\nprint(published().arrow({SPEND!r}).num_rows)"
+    done = without_extras(f"{script}\nfrom gold_assets.commands.gold import gold\ngold(['published'])")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3\nPublished at ")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("from gold_assets import published; published().duckdb()", "DuckDB is not installed, .*\\.\\[read\\]'\\.$"),
+        ("from gold_assets import SailEngine", "PySpark is not installed, .*\\.\\[sail\\]'\\.$"),
+        (
+            "from gold_assets.commands.gold import gold; gold(['checks', '--from', '2026-01-01'])",
+            "^PySpark is not installed, .*\\.\\[sail\\]'\\.$",
+        ),
+    ],
+    ids=["read", "sail", "a command"],
+)
+def test_a_missing_extra_is_one_sentence(
+    lake: Lake, publication: Publication, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    monkeypatch.setenv("GOLD_PUBLISHED_PATH", str(lake.published))
+    done = without_extras(script)
+    assert done.returncode in (1, 2)
+    assert re.search(said, done.stderr.strip().splitlines()[-1].removeprefix("gold_assets.delta.errors.UserError: "))

@@ -1,6 +1,6 @@
 """How readers of Delta tables that are not ours are asked for a published version."""
 
-from gold_assets.engines.spark import spark_path
+from gold_assets.delta.places import spark_path
 from gold_assets.gold.publication import PublishedTable
 
 
