@@ -16,7 +16,7 @@ from gold_assets.checks.findings import Check, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.commands.checks import examine
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 
 _WINDOW = Limits(dt.date(2017, 1, 1), dt.date(2018, 1, 1))
 

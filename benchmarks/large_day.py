@@ -31,7 +31,7 @@ from gold_assets.engines.sail import SailEngine
 from gold_assets.explaining.explanation import explain
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 
 DAY = dt.date(2026, 1, 1)
 _LIMITS = Limits(DAY, DAY)

@@ -27,9 +27,9 @@ from deltalake import write_deltalake
 
 from gold_assets import transactions
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import TABLES
 from gold_assets.micro_batches.micro_batch import tick
 from gold_assets.transactions.sample.complete_journey import SCHEMA
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.instance.postgres_server import PostgresServer, on_postgres
 
 _LAST = dt.date(2024, 12, 31)

@@ -31,9 +31,9 @@ from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import PRODUCT_USAGE_METRICS, TABLES, USER_SPEND_SUMMARY
 from gold_assets.transactions.sample import complete_journey
 from gold_assets.transactions.sample.complete_journey import FIRST_DATE, write_silver
+from gold_assets.transactions.tables import PRODUCT_USAGE_METRICS, TABLES, USER_SPEND_SUMMARY
 
 _LOOK_UPS = {USER_SPEND_SUMMARY.name: "user_id", PRODUCT_USAGE_METRICS.name: "product_id"}
 _KEYS = 15

@@ -26,8 +26,8 @@ from gold_assets import transactions
 from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
 from gold_assets.transactions.sample.complete_journey import write_silver
+from gold_assets.transactions.tables import TABLES
 
 _FIRST = dt.date(2017, 3, 1)
 

@@ -16,8 +16,8 @@ from gold_assets.engines.spark import SparkEngine
 from gold_assets.engines.spark_jars import fetch_jars
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
 from gold_assets.transactions.sample.complete_journey import write_silver
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.engines.processes import connect_server
 
 _DATE = dt.date(2017, 3, 1)

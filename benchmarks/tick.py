@@ -21,10 +21,10 @@ from deltalake import DeltaTable, write_deltalake
 from benchmarks.places import place
 from gold_assets import transactions
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import TABLES
 from gold_assets.micro_batches.cursor import Cursor
 from gold_assets.micro_batches.micro_batch import tick
 from gold_assets.transactions.sample.complete_journey import SCHEMA
+from gold_assets.transactions.tables import TABLES
 
 _FIRST = dt.date(2015, 1, 1)
 _CHECKPOINT_EVERY = 100

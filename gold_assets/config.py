@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     # Imported where they are used: who only reads has no engine, with which they come.
     from gold_assets.checks.findings import Limits
     from gold_assets.declaring.project import Project
-    from gold_assets.gold.declaration import Table
+    from gold_assets.declaring.table import Table
     from gold_assets.gold.lake import Lake
 
 _Kind = TypeVar("_Kind", bound="ReadingSettings")

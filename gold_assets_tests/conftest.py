@@ -19,10 +19,10 @@ from pyspark.sql import SparkSession
 from xdist.scheduler import LoadFileScheduling
 
 from gold_assets import transactions
+from gold_assets.declaring.table import Table
 from gold_assets.engines import Engine
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import QUARANTINED_TXNS, TABLES, USER_SPEND_SUMMARY
+from gold_assets.transactions.tables import QUARANTINED_TXNS, TABLES, USER_SPEND_SUMMARY
 
 SMALL_TABLES = str(Path(__file__).parent / "engines" / "small_tables.conf")
 """Spark settings for tables of a few rows."""

@@ -12,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import rows_of
 

@@ -9,7 +9,7 @@ from gold_assets.commands.gold import gold
 from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 
 
 @pytest.fixture(autouse=True)

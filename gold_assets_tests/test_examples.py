@@ -16,7 +16,7 @@ from gold_assets.code_location import definitions
 from gold_assets.config import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.publication import Publications
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, with_type, write_silver
 

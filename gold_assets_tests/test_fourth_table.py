@@ -12,10 +12,11 @@ from pyspark.sql import functions as F
 from gold_assets import transactions
 from gold_assets.code_location import definitions
 from gold_assets.config import Settings, load_settings
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.gold.declaration import KeysTwin, Table, Value
-from gold_assets.gold.tables import TABLES
-from gold_assets.silver.contract import Column, valid_rows
+from gold_assets.transactions.source import source
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import rows_of
 
@@ -32,23 +33,22 @@ def risk_levels(transactions: DataFrame) -> DataFrame:
 
 
 RISK_LEVELS = Table(
-    name="risk_levels",
-    code_version="1",
+    "risk_levels",
+    source,
+    version="1",
     description="Transactions per risk level per day.",
-    rows=valid_rows,
+    reference="""
+        SELECT coalesce(risk_level, 'none') AS risk_level, count(*) AS transaction_count, event_date
+        FROM transactions GROUP BY 1, event_date""",
     transformation=risk_levels,
     columns=(
-        Column("risk_level", "string", "low, medium, high, or none.", made_from=("risk_level",)),
-        Column("transaction_count", "long", "How many transactions there were.", adds="count"),
-        Column(EVENT_DATE, "date", "UTC date of the transactions; the partition.", made_from=(EVENT_DATE,)),
+        Column("risk_level", "string", "low, medium, high, or none."),
+        Column("transaction_count", "long", "How many transactions there were."),
+        Column(EVENT_DATE, "date", "UTC date of the transactions; the partition."),
     ),
     key=("risk_level", EVENT_DATE),
     zorder_by=("risk_level",),
-    twin=KeysTwin(
-        keys={"risk_level": "coalesce(risk_level, 'none')"},
-        values={"transaction_count": Value("count(*)", "sum(transaction_count)")},
-        senses={"transaction_counts_below_one": "transaction_count >= 1"},
-    ),
+    invariants={"transaction_counts_below_one": "transaction_count >= 1"},
     numbers={"transactions": "sum(transaction_count)"},
 )
 

@@ -18,9 +18,9 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, publish
 from gold_assets.checks.rows import COMPARED_IN_FULL
 from gold_assets.config import Settings
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.instance.dagster_internals import AssetCheckEvaluationTargetMaterializationData, PartitionKeyFilter
@@ -187,7 +187,7 @@ def _patched_dates(instance: dg.DagsterInstance, lake: Lake, settings: Settings)
     """The dates of which a table was patched last, and not compared in full since, as far as Dagster knows."""
     patched: set[dt.date] = set()
     for table in lake.tables:
-        if table.twin is None or (gold := lake.open(table)) is None:
+        if (gold := lake.open(table)) is None:
             continue
         held = {
             date

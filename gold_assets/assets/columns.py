@@ -1,16 +1,18 @@
 """Declared columns as the UI's column schema and lineage."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import dagster as dg
 from deltalake import DeltaTable
 
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.source import Source
+from gold_assets.declaring.table import Table
 from gold_assets.delta.types import type_name
-from gold_assets.gold.declaration import Table
-from gold_assets.silver.contract import SILVER_COLUMNS, Column
 
-_TYPE_IN_SQL = {"long": "bigint"}
-"""Delta's names that people, and the UI's icons, know by another."""
+_TYPE_IN_SQL = {"long": "bigint", "key": Column("", "key", "").accepted}
+"""Names that people, and the UI's icons, know by another."""
 
 
 def table_schema(columns: Sequence[Column]) -> dg.TableSchema:
@@ -20,11 +22,16 @@ def table_schema(columns: Sequence[Column]) -> dg.TableSchema:
     )
 
 
+def columns_in_silver(source: Source) -> list[Column]:
+    """The source's columns with the types that Silver may have them in, in words."""
+    return [replace(column, type=column.accepted) for column in source.columns]
+
+
 def columns_of(table: Table) -> list[Column]:
-    """The table's columns, with those that Silver is known to lend it."""
+    """The table's columns, with those that it is known to keep of Silver's."""
     own = {column.name for column in table.columns}
-    lent = [column for column in SILVER_COLUMNS if column.name not in own] if table.keeps_silver_columns else []
-    return [*lent, *table.columns]
+    kept = columns_in_silver(table.source) if table.keeps_source_columns else []
+    return [*(column for column in kept if column.name not in own), *table.columns]
 
 
 def columns_in(gold: DeltaTable, table: Table) -> list[Column]:
@@ -37,14 +44,10 @@ def columns_in(gold: DeltaTable, table: Table) -> list[Column]:
 
 
 def column_lineage(gold: DeltaTable, table: Table, silver: dg.AssetKey) -> dg.TableColumnLineage:
-    """From which columns of ``silver`` each column of the table is made; one that Silver lends is its own."""
-    made_from = {column.name: column.made_from for column in table.columns}
+    """From which columns of ``silver`` each column of the table is made; one of Silver's is its own."""
     return dg.TableColumnLineage(
         {
-            field.name: [
-                dg.TableColumnDep(asset_key=silver, column_name=name)
-                for name in made_from.get(field.name, (field.name,))
-            ]
+            field.name: [dg.TableColumnDep(asset_key=silver, column_name=name) for name in table.made_from(field.name)]
             for field in gold.schema().fields
         }
     )

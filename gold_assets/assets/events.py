@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from gold_assets.assets.silver import SILVER
-from gold_assets.gold.declaration import Table
+from gold_assets.declaring.table import Table
 from gold_assets.gold.plan import Step
 from gold_assets.instance.dagster_internals import (
     CODE_VERSION_TAG,

@@ -10,9 +10,9 @@ from gold_assets.assets.events import materializations
 from gold_assets.assets.metadata import declared_metadata, metadata_by_date, refreshed_numbers
 from gold_assets.assets.silver import SILVER
 from gold_assets.config import Settings
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.plan import by_step
 from gold_assets.gold.refresh import refresh
 from gold_assets.instance.dagster_internals import report_materializations_oneself

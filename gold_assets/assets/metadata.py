@@ -14,12 +14,12 @@ from deltalake import DeltaTable
 
 from gold_assets.assets.columns import column_lineage, columns_in, columns_of, table_schema
 from gold_assets.assets.silver import SILVER
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
 from gold_assets.explaining.differences import differences
 from gold_assets.gold.commits import WrittenDate
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.refresh import Refreshed
 from gold_assets.gold.summaries import example_rows, numbers_by_date
 

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from gold_assets.assets.columns import table_schema
+from gold_assets.assets.columns import columns_in_silver, table_schema
 from gold_assets.config import Settings
 from gold_assets.instance.dagster_internals import DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
 from gold_assets.silver.changes import SilverChanges
-from gold_assets.silver.contract import SILVER_COLUMNS
 
 SILVER = dg.AssetKey("silver_transactions")
 
@@ -26,7 +25,10 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
         "Each row is one transaction. Observing it finds the dates that have changed.",
         group_name="silver",
         partitions_def=partitions,
-        metadata={"dagster/column_schema": table_schema(SILVER_COLUMNS), "dagster/uri": settings.source_path},
+        metadata={
+            "dagster/column_schema": table_schema(columns_in_silver(settings.project.source)),
+            "dagster/uri": settings.source_path,
+        },
         tags={"dagster/kind/deltalake": ""},
     )
     def silver_transactions(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:

@@ -10,7 +10,7 @@ from functools import partial
 from gold_assets.checks import freshness, rows, schemas
 from gold_assets.checks.findings import SILVER, Check, Finding
 from gold_assets.checks.inspection import Inspection
-from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table
+from gold_assets.declaring.table import Table
 
 RECONCILES = "reconciles"
 """The check that compares a date with Silver."""
@@ -27,25 +27,23 @@ def _checks_of(table: Table) -> Iterator[Check]:
         table.name,
         "schema",
         "The columns and their types are the declared ones, with Silver's where the table keeps them; partitioned by event_date."
-        if table.keeps_silver_columns
+        if table.keeps_source_columns
         else "The columns and their types are exactly the declared ones; partitioned by event_date.",
         by_date=False,
         evaluate=partial(schemas.schema, table),
         blocking=True,
     )
-    if table.twin is not None:
-        yield Check(
-            table.name,
-            RECONCILES,
-            {
-                True: "Silver's rows of the date are the valid ones and the quarantined ones, row by row.",
-                False: "Equal to Silver at the version that the date was made from, by a computation of its own: "
-                + ("every key, to the last digit." if table.key else "all the rows it must hold and no other."),
-            }[table.is_quarantine],
-            by_date=True,
-            evaluate=partial(rows.reconciles, table),
-            blocking=True,
-        )
+    compared = "every key, to the last digit." if table.key else "all the rows it must hold and no other."
+    yield Check(
+        table.name,
+        RECONCILES,
+        "Silver's rows of the date are the valid ones and the quarantined ones, row by row."
+        if table.is_quarantine
+        else f"Equal to Silver at the version that the date was made from, by a computation of its own: {compared}",
+        by_date=True,
+        evaluate=partial(rows.reconciles, table),
+        blocking=True,
+    )
     if table.is_quarantine:
         yield Check(
             table.name,
@@ -62,13 +60,13 @@ def _checks_of(table: Table) -> Iterator[Check]:
             evaluate=partial(rows.quarantined_share, table),
             severity="warning",
         )
-    if isinstance(table.twin, KeysTwin) or (isinstance(table.twin, RowsTwin) and table.twin.sense):
+    if table.has_invariants:
         yield Check(
             table.name,
             "sound_rows",
             "The key is unique and not NULL; counts, totals and averages make sense by themselves."
-            if isinstance(table.twin, KeysTwin)
-            else f"Every row meets the rule: {' and '.join(table.twin.conditions)}.",
+            if table.key
+            else f"Every row meets the rule: {' and '.join(table.select.conditions)}.",
             by_date=True,
             evaluate=partial(rows.sound_rows, table),
         )

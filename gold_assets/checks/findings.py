@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from gold_assets.checks.second_opinion import Number
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.gold.declaration import Table
 
 if TYPE_CHECKING:
     from gold_assets.checks.inspection import Inspection

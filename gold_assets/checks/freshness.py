@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from gold_assets.checks.findings import ROWS_SHOWN, Check, Finding, listed
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.second_opinion import Number
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.gold_log import GoldLog
 
 _DAY = dt.timedelta(days=1)

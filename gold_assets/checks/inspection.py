@@ -12,14 +12,14 @@ from deltalake import DeltaTable
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import Check, Finding, Limits
-from gold_assets.checks.pairs import Sides, adds_up, gold_view
+from gold_assets.checks.pairs import Sides, gold_view
 from gold_assets.checks.patches import Patch, patch_of
 from gold_assets.checks.second_opinion import Comparison, SilverCounts
+from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.query import Unreadable
 from gold_assets.engines import SliceBounds
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import MadeFrom
@@ -186,7 +186,7 @@ class Inspection:
         gold = self.gold(table)
         assert gold is not None
         reconciled: dict[dt.date | None, Reconciled] = {}
-        if self.patches and adds_up(table, self.silver):
+        if self.patches and table.combines:
             reconciled = self._reconcile_patches(table, gold, dates)
         by_basis: dict[Basis, list[dt.date | None]] = defaultdict(list)
         for date in dates:

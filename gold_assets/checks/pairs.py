@@ -6,23 +6,17 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from gold_assets.declaring.reference import all_of, rendered, rendered_as_double
+from gold_assets.declaring.source import VIOLATIONS, types_of
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.query import View
-from gold_assets.delta.sql import DATAFUSION
-from gold_assets.gold.averages import averaged_sql
-from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table
+from gold_assets.delta.sql import DATAFUSION, unpruned
+from gold_assets.gold.averages import averaged_sql, same_average_sql
 from gold_assets.gold.open_table import left_in_silver
-from gold_assets.silver.contract_sql import SilverSql, unpruned
 from gold_assets.silver.pin import Silver
 
 OF_ROW = "column "
-
-_AGREE_TO = "1e-12"
-"""Of averages, relative to the mean size of what is averaged: see ``gold.addition.MOST_PATCHES``."""
-
-_AGREE_TO_AT_LEAST = "CAST('1e-320' AS DOUBLE)"
-"""Numbers below 2^-1022 have fewer digits than that asks for."""
-
 
 _OF_TWO = {
     "sum": "coalesce({new} + {before}, {new}, {before})",
@@ -66,53 +60,60 @@ def gold_view(gold: DeltaTable, dates: Collection[Any], *, and_null: bool = Fals
 def pairs(table: Table, sides: Sides, broken_dates: Collection[Any], only: Collection[str] = ()) -> str:
     """SQL over ``Sides.views``: a row for each key or distinct row, both sides' values, and whether they agree.
 
-    Of Silver's rows those that meet all of ``only``, in SQL over its columns.
+    With a key, for example, ``user_id, event_date, silver_rows, gold_rows, silver_total_spend, gold_total_spend, …, agrees``;
+    else Silver's columns as ``of_row`` names them, ``silver_rows, gold_rows, agrees``. Of Silver's rows those that meet all of
+    ``only``, in SQL over its columns.
     """
-    sql = SilverSql.of(sides.silver)
-    rows = list(only)
-    if isinstance(table.twin, RowsTwin) and not table.twin.of_valid:
-        rows.append(unpruned(f"NOT {sql.is_valid}"))
+    is_valid, rows = table.source.is_valid_sql(sides.silver.types), list(only)
+    if table.is_quarantine:
+        rows.append(unpruned(f"NOT {is_valid}"))
     elif broken_dates:
-        rows.append(unpruned(f"NOT ({predicate(broken_dates)}) OR {sql.is_valid}"))
-    if isinstance(table.twin, RowsTwin) and table.twin.conditions:
-        rows.append(unpruned(table.twin.condition(sql)))
+        rows.append(unpruned(f"NOT ({predicate(broken_dates)}) OR {is_valid}"))
+    if table.select.conditions:
+        rows.append(unpruned(all_of(conditions(table, sides.silver.types).values())))
     of_silver = " AND ".join(rows) or "true"
-    if isinstance(table.twin, KeysTwin):
-        return _key_pairs(table, table.twin, sql, of_silver, sides)
-    assert table.twin is not None
-    return _row_pairs(table, of_silver, sides)
+    return _key_pairs(table, of_silver, sides) if table.key else _row_pairs(table, of_silver, sides)
 
 
-def adds_up(table: Table, silver: Silver) -> bool:
-    """Whether what a patch did can be told from what it added: by the SQL of each value, not by what the patch goes by."""
-    if not isinstance(table.twin, KeysTwin):
-        return True
-    functions = _functions(table.twin, SilverSql.of(silver))
-    return all(
-        function in _OF_TWO or (function == "avg" and table.twin.values[name].counted_by is not None)
-        for name, function in functions.items()
-    )
+def conditions(table: Table, types: dict[str, str]) -> dict[str, str]:
+    """By their text, the conditions of the table's reference, for columns of these types."""
+    parts = table.select.conditions.items()
+    return {name: rendered(part, table.source.by_name, types) for name, part in parts}
+
+
+def key_sql(table: Table, types: dict[str, str]) -> dict[str, str]:
+    """By column of the table's key, what it is of Silver's rows, for columns of these types."""
+    return {name: rendered(table.select.columns[name], table.source.by_name, types) for name in keys(table)}
+
+
+def values(table: Table, types: dict[str, str]) -> dict[str, str]:
+    """By column that is not of the key, what it is of a key's rows of Silver, for columns of these types."""
+    return {name: rendered(table.select.columns[name], table.source.by_name, types) for name in table.select.aggregates}
 
 
 def keys(table: Table) -> list[str]:
     return [*(key for key in table.key if key != EVENT_DATE), EVENT_DATE]
 
 
-def senses(twin: KeysTwin) -> str:
-    """How many rows of a key break each sense."""
+def broken_invariants(table: Table) -> str:
+    """How many rows of a key break each invariant."""
     return "".join(
-        f", count(*) FILTER (WHERE NOT coalesce({sense}, false)) AS gold_{name}" for name, sense in twin.senses.items()
+        f", count(*) FILTER (WHERE NOT coalesce({holds}, false)) AS gold_{name}"
+        for name, holds in table.invariants.items()
     )
 
 
 def fault(table: Table, gold: DeltaTable) -> str:
-    """1 for a row of Gold that makes no sense by itself, else 0, as SQL."""
-    if not isinstance(table.twin, RowsTwin) or table.twin.sense is None:
-        return "0"
-    own = {column.name for column in table.columns}
-    if own - types(gold).keys():
+    """1 for a row of Gold, one of Silver's, that its table's reference would not select so, else 0, as SQL."""
+    if table.select.columns.keys() - types(gold).keys():
         return "1"
-    return f"CASE WHEN {SilverSql.over(gold.schema().fields).text(table.twin.sense[1])} THEN 0 ELSE 1 END"
+    of_gold = types_of(gold.schema().fields)
+    holds = [*conditions(table, of_gold).values(), *table.invariants.values()]
+    for name, selected in table.select.columns.items():
+        if name != VIOLATIONS:
+            value = rendered(selected, table.source.by_name, of_gold)
+            holds.append(f"coalesce({name} = {value}, {name} IS NULL AND ({value}) IS NULL)")
+    return f"CASE WHEN {all_of(holds)} THEN 0 ELSE 1 END"
 
 
 def as_of_row(name: str) -> str:
@@ -128,61 +129,63 @@ def types(table: DeltaTable) -> dict[str, Any]:
     return {field.name: field.type for field in table.schema().fields}
 
 
-def _key_pairs(table: Table, twin: KeysTwin, sql: SilverSql, of_silver: str, sides: Sides) -> str:
+def _key_pairs(table: Table, of_silver: str, sides: Sides) -> str:
     """Both sides aggregated by key and joined: a key that one side lacks, or Gold has twice, does not agree."""
-    key = keys(table)
+    key, aggregates = keys(table), table.select.aggregates
     of_either = ", ".join(f"coalesce(s.{name}, g.{name}) AS {name}" for name in key)
-    both = ", ".join(f"s.{name} AS silver_{name}, g.{name} AS gold_{name}" for name in ("rows", *twin.values))
-    sensed = "".join(f", g.gold_{name}" for name in twin.senses)
-    functions = _functions(twin, sql)
-    agree = " AND ".join(_agrees(name, is_average=function == "avg") for name, function in functions.items())
-    silver = _silver_by_key(table, twin, sql, of_silver)
+    both = ", ".join(f"s.{name} AS silver_{name}, g.{name} AS gold_{name}" for name in ("rows", *aggregates))
+    broken = "".join(f", g.gold_{name}" for name in table.invariants)
+    agree = " AND ".join(
+        _is_same(name, is_average=found is not None and found.function == "avg") for name, found in aggregates.items()
+    )
+    silver = _silver_by_key(table, of_silver, sides.silver)
     if sides.before is not None:
-        silver = _and_before(table, twin, sql, silver)
-    gold = ", ".join(f"{value.gold} AS {name}" for name, value in twin.values.items())
-    numbers = _numbers(key)
+        silver = _and_before(table, silver)
     return f"""
-        SELECT {of_either}, {both}{sensed}, coalesce(s.rows > 0 AND g.rows = 1 AND {agree}, false) AS agrees
-        FROM ({silver}) AS s FULL JOIN (
-            SELECT {", ".join(key)}, count(*) AS rows, {gold}{senses(twin)} FROM gold GROUP BY {numbers}
-        ) AS g ON {_on("s", "g", key)}"""
+        SELECT {of_either}, {both}{broken}, coalesce(s.rows > 0 AND g.rows = 1 AND {agree}, false) AS agrees
+        FROM ({silver}) AS s FULL JOIN ({_gold_by_key(table, "gold", broken_invariants(table))}) AS g ON {_on("s", "g", key)}"""
 
 
-def _silver_by_key(table: Table, twin: KeysTwin, sql: SilverSql, of_silver: str) -> str:
-    averages, others = {}, {"rows": "count(*)"}
-    for name, value in twin.values.items():
-        aggregate = value.aggregate(sql)
-        if aggregate is not None and aggregate.function == "avg":
-            averages[name] = aggregate.of
-        else:
-            others[name] = sql.text(value.silver)
-    key = {name: twin.keys.get(name, name) for name in keys(table)}
-    return averaged_sql(f"SELECT * FROM silver WHERE {of_silver}", key, averages, others)
+def _is_same(name: str, *, is_average: bool) -> str:
+    if is_average:
+        return same_average_sql(f"s.{name}", f"g.{name}", f"s.size_of_{name}", f"s.leeway_of_{name}")
+    return f"(s.{name} = g.{name} OR (s.{name} IS NULL AND g.{name} IS NULL))"
 
 
-def _and_before(table: Table, twin: KeysTwin, sql: SilverSql, silver: str) -> str:
-    """What new rows of Silver make, added to Gold's before, as the aggregates over Silver add up."""
+def _silver_by_key(table: Table, of_silver: str, silver: Silver) -> str:
+    averages, others = {}, {"rows": "count(*)", **values(table, silver.types)}
+    for name, found in table.select.aggregates.items():
+        if found is not None and found.function == "avg":
+            averages[name] = rendered_as_double(found.of, table.source.by_name, silver.types)
+            del others[name]
+    return averaged_sql(f"SELECT * FROM silver WHERE {of_silver}", key_sql(table, silver.types), averages, others)
+
+
+def _gold_by_key(table: Table, view: str, more: str = "") -> str:
+    """A row for each key: how many there are, and of each column the value, or where it means something their sum."""
     key = keys(table)
-    gold = ", ".join(f"{value.gold} AS {name}" for name, value in twin.values.items())
-    values = []
-    for name, function in _functions(twin, sql).items():
-        new, before, counted_by = f"n.{name}", f"b.{name}", twin.values[name].counted_by
+    aggregates = ((name, "sum" if name in table.totals else "max") for name in table.select.aggregates)
+    values = ", ".join(f"{function}({name}) AS {name}" for name, function in aggregates)
+    return f"SELECT {', '.join(key)}, count(*) AS rows, {values}{more} FROM {view} GROUP BY {_numbers(key)}"
+
+
+def _and_before(table: Table, silver: str) -> str:
+    """What new rows of Silver make, combined with Gold's before, as the aggregates over Silver are."""
+    key, values = keys(table), []
+    for name, function in table.combined.items():
+        new, before, counted_by = f"n.{name}", f"b.{name}", table.select.counts(name)
         if function == "avg" and counted_by is not None:
             values += [
                 f"{_mean(before, new, counted_by)} AS {name}",
                 f"{_mean(f'abs({before})', f'n.size_of_{name}', counted_by)} AS size_of_{name}",
                 f"coalesce(n.leeway_of_{name}, 0) AS leeway_of_{name}",
             ]
-        elif function in _OF_TWO:
-            values.append(f"{_OF_TWO[function].format(new=new, before=before)} AS {name}")
         else:
-            raise ValueError(f"{table.name}.{name} does not add up: ask adds_up first")
+            values.append(f"{_OF_TWO[function].format(new=new, before=before)} AS {name}")
     return f"""
         SELECT {", ".join(f"coalesce(n.{name}, b.{name}) AS {name}" for name in key)},
             coalesce(n.rows, 0) + coalesce(b.rows, 0) AS rows, {", ".join(values)}
-        FROM ({silver}) AS n FULL JOIN (
-            SELECT {", ".join(key)}, count(*) AS rows, {gold} FROM before GROUP BY {_numbers(key)}
-        ) AS b ON {_on("n", "b", key)}"""
+        FROM ({silver}) AS n FULL JOIN ({_gold_by_key(table, "before")}) AS b ON {_on("n", "b", key)}"""
 
 
 def _mean(before: str, new: str, counted_by: str) -> str:
@@ -193,20 +196,6 @@ def _mean(before: str, new: str, counted_by: str) -> str:
     # It lies between the two, however it is rounded.
     return f"""CASE WHEN {count["b"]} = 0 THEN {new} WHEN {count["n"]} = 0 THEN {before}
         ELSE greatest(least({before}, {new}), least(greatest({before}, {new}), {mean})) END"""
-
-
-def _agrees(name: str, *, is_average: bool) -> str:
-    agree = f"s.{name} = g.{name} OR (s.{name} IS NULL AND g.{name} IS NULL)"
-    if is_average:
-        distance = f"{_AGREE_TO} * s.size_of_{name} + s.leeway_of_{name} + {_AGREE_TO_AT_LEAST}"
-        agree += f" OR abs(s.{name} - g.{name}) <= {distance}"
-    return f"({agree})"
-
-
-def _functions(twin: KeysTwin, sql: SilverSql) -> dict[str, str]:
-    """By value, the function that it aggregates by; empty where it is not one that is known."""
-    aggregates = {name: value.aggregate(sql) for name, value in twin.values.items()}
-    return {name: "" if found is None else found.function for name, found in aggregates.items()}
 
 
 def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:

@@ -11,9 +11,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.checks.inspection import Inspection
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import reason
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.gold_log import GoldLog, note_verified
 from gold_assets.gold.provenance import Made, MadeFrom
 from gold_assets.gold.publication import Publication

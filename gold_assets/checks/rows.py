@@ -8,9 +8,9 @@ from gold_assets.checks.findings import EXPLAINED_BY, ROWS_SHOWN, Check, Finding
 from gold_assets.checks.inspection import Inspection, Reconciled, not_there, split
 from gold_assets.checks.pairs import gold_view
 from gold_assets.checks.second_opinion import Number
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.plural import plural
-from gold_assets.gold.declaration import Table
 
 COMPARED_IN_FULL = "in full"
 COMPARED_PATCH = "the newest patch"
@@ -108,7 +108,9 @@ def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Ite
     quarantined = inspection.by_slices(lambda part: second_opinion.row_counts(gold_view(gold, part)))
     rows = inspection.silver_rows(table)
     rules = inspection.by_slices(
-        lambda part: second_opinion.broken_rules(gold, part) if any(quarantined.get(date) for date in part) else {}
+        lambda part: (
+            second_opinion.broken_rules(table, gold, part) if any(quarantined.get(date) for date in part) else {}
+        )
     )
     for date in inspection.dates:
         held, silver_rows = quarantined.get(date, 0), max(rows[date], quarantined.get(date, 0))

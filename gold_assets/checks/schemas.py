@@ -7,10 +7,10 @@ from deltalake import Field
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection, not_there
 from gold_assets.checks.second_opinion import Number
+from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
 from gold_assets.delta.types import type_name
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.open_table import declared_fields, fits, left_in_silver
 
 
@@ -22,7 +22,7 @@ def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Findi
     declared = declared_fields(table, inspection.silver.fields)
     expected = {field.name: type_name(field) for field in declared}
     own = {column.name for column in table.columns}
-    exact = {column.name for column in table.columns if not column.keeps_type}
+    exact = {column.name for column in table.columns if column.type != "key"}
     there = {field.name: field for field in gold.schema().fields}
     found = {name: type_name(field) for name, field in there.items()}
     left = left_in_silver(table, gold, declared)
@@ -39,7 +39,7 @@ def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Findi
         for field in declared
         if is_wrong(field)
     ]
-    if not table.keeps_silver_columns:
+    if not table.keeps_source_columns:
         wrong += [
             {"column": name, "expected": "nothing", "found": found[name]} for name in found if name not in expected
         ]
@@ -62,7 +62,8 @@ def silver_schema(inspection: Inspection, check: Check) -> Iterator[Finding]:
         yield Finding(check, None, False, str(error))
         return
     columns = [
-        {"column": lent.name, "type": type_name(lent.field), "in_silver": lent.source} for lent in silver.columns.lent
+        {"column": column.name, "type": type_name(column.field), "in_silver": column.source}
+        for column in silver.columns.mapped
     ]
     numbers: dict[str, Number | str] = {"columns": len(columns), "silver_version": silver.version}
     summary = f"Version {silver.version} has every column of the contract."

@@ -1,6 +1,6 @@
-"""A second opinion on Gold: the contract and the tables once more, as SQL, run by DataFusion, which made neither side.
+"""A second opinion on Gold: the rules and the tables once more, as SQL, run by DataFusion, which made neither side.
 
-What the SQL of a table is, its declaration says. It reads through delta-rs, deletion vectors included, and needs no JVM. Every
+What the SQL of a table is, its reference says. It reads through delta-rs, deletion vectors included, and needs no JVM. Every
 function takes a slice of dates that fits in memory and gives an answer for each of them.
 """
 
@@ -12,16 +12,29 @@ from typing import Any
 
 from deltalake import DeltaTable
 
-from gold_assets.checks.pairs import OF_ROW, Sides, as_of_row, fault, gold_view, keys, of_row, pairs, senses, types
+from gold_assets.checks.pairs import (
+    OF_ROW,
+    Sides,
+    as_of_row,
+    broken_invariants,
+    fault,
+    gold_view,
+    keys,
+    of_row,
+    pairs,
+    types,
+)
+from gold_assets.declaring.source import VIOLATIONS
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.query import View, query
 from gold_assets.delta.sql import DATAFUSION
-from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table
-from gold_assets.silver.contract import VIOLATIONS
-from gold_assets.silver.contract_sql import SilverSql
 from gold_assets.silver.pin import Silver
 
 Number = int | float | Decimal
+
+MISPLACED = "rows_that_do_not_belong"
+"""What is wrong with rows of Silver's that a table's reference would not select so."""
 
 _EXAMPLES_A_DATE = 3
 
@@ -36,9 +49,12 @@ class SilverCounts:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A date of a table beside what Silver says it must be: totals of both sides, and how many keys or rows differ.
+    """A date of a table beside what Silver says it must be.
 
-    ``soundness`` is what ``soundness`` finds, where the comparison comes by it, else empty.
+    Attributes:
+        totals: of both sides, by name.
+        differing: how many keys or rows differ.
+        soundness: by name, how many of the date's rows break an invariant, as the function ``soundness`` counts them.
     """
 
     totals: Mapping[str, Number]
@@ -48,7 +64,7 @@ class Comparison:
 
 def silver_counts(silver: Silver, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, SilverCounts]:
     """Rows and broken rows by date; where ``undated``, of the rows without a date, under None."""
-    valid = f"count(*) FILTER (WHERE {SilverSql.of(silver).rules_hold})"
+    valid = f"count(*) FILTER (WHERE {silver.source.rules_hold_sql(silver.types)})"
     rows = query(
         f"SELECT {EVENT_DATE}, count(*) AS n, {valid} AS valid FROM silver GROUP BY 1",
         silver=silver.view(dates, and_null=undated),
@@ -92,9 +108,9 @@ def examples(
 
 def soundness(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, int]]:
     """By date, the rows of Gold, and how many keys and rows make no sense by themselves, by the name of what is wrong."""
-    if isinstance(table.twin, KeysTwin):
-        of_keys, sensed = ", ".join(keys(table)), senses(table.twin)
-        gold_rows = f"SELECT {of_keys}, count(*) AS gold_rows{sensed} FROM gold GROUP BY {of_keys}"
+    if table.key:
+        of_keys = ", ".join(keys(table))
+        gold_rows = f"SELECT {of_keys}, count(*) AS gold_rows{broken_invariants(table)} FROM gold GROUP BY {of_keys}"
     else:
         gold_rows = f"SELECT {EVENT_DATE}, 1 AS gold_rows, {fault(table, gold)} AS gold_fault FROM gold"
     select = ", ".join(f"{expression} AS {name}" for name, expression in _soundness(table).items())
@@ -104,11 +120,11 @@ def soundness(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dic
 
 def totals_of(table: Table) -> dict[str, str]:
     """By name, what is added up of both sides of a comparison, in SQL over ``compare``'s keys or rows."""
-    if not isinstance(table.twin, KeysTwin):
+    if not table.key:
         return _both("rows")
     totals: dict[str, str] = {}
-    for name, value in table.twin.values.items():
-        totals |= _both(name) if value.column in table.totals else {}
+    for name in table.totals:
+        totals |= _both(name)
     counted = f"{table.what}s"
     return {**totals, f"silver_{counted}": "count(silver_rows)", f"gold_{counted}": "count(gold_rows)"}
 
@@ -120,24 +136,24 @@ def _both(name: str) -> dict[str, str]:
 def _soundness(table: Table) -> dict[str, str]:
     """Totals over the keys or rows of Gold: its rows, and by name what is wrong with how many."""
     rows = {"rows": "coalesce(sum(gold_rows), 0)"}
-    if isinstance(table.twin, KeysTwin):
-        without_value = " OR ".join(f"{key} IS NULL" for key in keys(table) if key != EVENT_DATE)
-        return {
-            **rows,
-            "keys_more_than_once": "count(*) FILTER (WHERE gold_rows > 1)",
-            "keys_with_null": f"count(*) FILTER (WHERE gold_rows > 0 AND ({without_value}))",
-            **{name: f"coalesce(sum(gold_{name}), 0)" for name in table.twin.senses},
-        }
-    if isinstance(table.twin, RowsTwin) and table.twin.sense is not None:
-        return {**rows, table.twin.sense[0]: "coalesce(sum(gold_fault), 0)"}
-    return {}
+    if not table.key:
+        return {**rows, MISPLACED: "coalesce(sum(gold_fault), 0)"} if table.has_invariants else {}
+    without_value = " OR ".join(f"{key} IS NULL" for key in keys(table) if key != EVENT_DATE)
+    return {
+        **rows,
+        "keys_more_than_once": "count(*) FILTER (WHERE gold_rows > 1)",
+        "keys_with_null": f"count(*) FILTER (WHERE gold_rows > 0 AND ({without_value or 'false'}))",
+        **{name: f"coalesce(sum(gold_{name}), 0)" for name in table.invariants},
+    }
 
 
-def broken_rules(quarantine: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, list[dict[str, Any]]]:
+def broken_rules(
+    table: Table, quarantine: DeltaTable, dates: Collection[dt.date]
+) -> dict[dt.date, list[dict[str, Any]]]:
     """By date, the rules that quarantined rows break, how many rows break each, and an example row of each."""
     columns = ", ".join(as_of_row(name) for name in types(quarantine) if name != VIOLATIONS)
     broken = f"SELECT unnest({VIOLATIONS}) AS rule, {columns} FROM quarantine"
-    first = f"{of_row('user_id')}, {of_row('product_id')}"
+    first = ", ".join(map(of_row, table.source.keys)) or EVENT_DATE
     number = f"row_number() OVER (PARTITION BY {EVENT_DATE}, rule ORDER BY {first})"
     count = f"count(*) OVER (PARTITION BY {EVENT_DATE}, rule)"
     rows = query(

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from gold_assets.declaring.source import Source
+from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
-from gold_assets.gold.declaration import Table
 
 
 @dataclass(frozen=True)

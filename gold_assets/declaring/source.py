@@ -1,8 +1,49 @@
-"""The one table that a project's tables are made from."""
+"""The one table that a project's tables are made from: what its columns and its rows must be."""
 
+import datetime as dt
+import functools
+import operator
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from gold_assets.silver.contract import Rule, SilverColumn
+from deltalake import Field
+from pyspark.sql import Column as Expression
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from gold_assets.declaring.column import Column, is_readable, readable_sql
+from gold_assets.declaring.reference import column_names, parsed
+from gold_assets.delta.dates import EVENT_DATE, predicate
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.types import type_name
+
+VIOLATIONS = "violations"
+"""The column of quarantined rows that names the rules they break, array<string>."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What every row of the source must be. Give it a condition, or the column that it reads.
+
+    Attributes:
+        description: what a row is that breaks it.
+        condition: in SQL that means the same on Spark, Sail and DataFusion; where it is NULL the rule is broken.
+        reads: the column whose value must be one of what it is read as.
+
+    Examples: ``Rule("amount_is_not_money", "amount is NULL or does not fit", reads="amount")``,
+    ``Rule("level_is_unknown", "level is neither low nor high", "level IN ('low', 'high')")``.
+    """
+
+    name: str
+    description: str
+    condition: str = ""
+    reads: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.condition) == bool(self.reads):
+            raise UserError(
+                f"The rule {self.name} has a condition and reads a column, or neither: give it one of the two."
+            )
 
 
 @dataclass(frozen=True)
@@ -11,11 +52,108 @@ class Source:
 
     Attributes:
         name: what it is called, in the SQL of the tables' references too; as an asset it is ``silver_`` and the name.
-        columns: the columns that it must have.
+        columns: the columns that it must have, ``event_date`` among them, by which the tables are partitioned.
         rules: what every row must be to count as valid.
+
+    Raises ``UserError`` where a name is there twice, a rule is on a column that is none, or none reads a column whose values
+    may be none of what it is read as.
     """
 
     name: str
-    columns: tuple[SilverColumn, ...]
+    columns: tuple[Column, ...]
     rules: tuple[Rule, ...]
     description: str = ""
+
+    def __post_init__(self) -> None:
+        refuse_twice(f"The source {self.name}", "column", [column.name for column in self.columns])
+        refuse_twice(f"The source {self.name}", "rule", [rule.name for rule in self.rules])
+        if (date := self.by_name.get(EVENT_DATE)) is None or date.kind != "date":
+            raise UserError(
+                f"The source {self.name} has no column {EVENT_DATE} of type date: declare it, by it dates are told."
+            )
+        for rule in self.rules:
+            read = [rule.reads] if rule.reads else column_names(parsed(rule.condition, f"The rule {rule.name}"))
+            if unknown := [name for name in read if name not in self.by_name]:
+                raise UserError(
+                    f"The rule {rule.name} is on {unknown[0]}, expected one of the columns {', '.join(self.by_name)} of the source "
+                    f"{self.name}: correct it."
+                )
+        unread = {column.name for column in self.columns if column.may_be_unreadable} - {
+            rule.reads for rule in self.rules
+        }
+        if unread:
+            name = min(unread)
+            raise UserError(
+                f"No rule says what a row breaks whose {name} is not what the source {self.name} reads it as, "
+                f'{self.by_name[name].type}: add Rule("{name}_is_missing", "{name} is …", reads="{name}").'
+            )
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, Column]:
+        """The columns by their names."""
+        return {column.name: column for column in self.columns}
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that are read as keys: what people tell its rows by."""
+        return [column.name for column in self.columns if column.kind == "key"]
+
+    def valid_rows(self, rows: DataFrame, broken_dates: Collection[dt.date | None] | None = None) -> DataFrame:
+        """Those of the source's rows that break no rule.
+
+        Where ``broken_dates`` is given, it names every date that has a broken row: the others are spared the test.
+        """
+        if broken_dates is None:
+            return rows.filter(self._all_rules_hold(rows))
+        whole_date = F.col(EVENT_DATE).isNotNull()
+        if not (broken := predicate(filter(None, broken_dates))):
+            return rows.filter(whole_date)
+        return rows.filter((whole_date & ~F.expr(broken)) | self._all_rules_hold(rows))
+
+    def quarantined_rows(self, rows: DataFrame, broken_dates: Collection[dt.date | None] | None = None) -> DataFrame:
+        """The source's other rows, with ``violations`` array<string>, the names of the broken rules.
+
+        Where ``broken_dates`` is given, it names every date that has a broken row, None where rows without a date are there;
+        where it names none, nothing is read.
+        """
+        broken = [F.when(~F.coalesce(_holds(self, rule, rows), F.lit(False)), F.lit(rule.name)) for rule in self.rules]
+        is_broken = ~F.coalesce(self._all_rules_hold(rows), F.lit(False))
+        if broken_dates is not None:
+            rows = rows.filter(predicate(filter(None, broken_dates), and_null=None in broken_dates) or "false")
+        return rows.filter(is_broken).withColumn(VIOLATIONS, F.array_compact(F.array(*broken)))
+
+    def broken_dates(self, rows: DataFrame) -> set[dt.date | None]:
+        """The dates that have a row that breaks a rule, None where a row has no date. Reads the rules' columns, once."""
+        holds = F.coalesce(self._all_rules_hold(rows), F.lit(False))
+        dates = rows.groupBy(EVENT_DATE).agg(F.bool_and(holds).alias("is_whole"))
+        return {row[EVENT_DATE] for row in dates.filter("NOT is_whole").collect()}
+
+    def rules_hold_sql(self, types: Mapping[str, str]) -> str:
+        """That a row breaks no rule, in DataFusion's SQL for columns of these types; NULL where a rule is NULL."""
+        return " AND ".join(
+            readable_sql(self.by_name[rule.reads], types[rule.reads]) if rule.reads else f"({rule.condition})"
+            for rule in self.rules
+        )
+
+    def is_valid_sql(self, types: Mapping[str, str]) -> str:
+        """The same, never NULL."""
+        return f"coalesce({self.rules_hold_sql(types)}, false)"
+
+    def _all_rules_hold(self, rows: DataFrame) -> Expression:
+        # NULL where a rule evaluates to NULL. A filter drops such a row, and quarantined_rows takes it.
+        return functools.reduce(operator.and_, (_holds(self, rule, rows) for rule in self.rules))
+
+
+def _holds(source: Source, rule: Rule, rows: DataFrame) -> Expression:
+    return is_readable(source.by_name[rule.reads], rows) if rule.reads else F.expr(rule.condition)
+
+
+def types_of(fields: Iterable[Field]) -> dict[str, str]:
+    """The types of columns by name, as Delta names them."""
+    return {field.name: type_name(field) for field in fields}
+
+
+def refuse_twice(what: str, kind: str, names: Collection[str]) -> None:
+    """Raise ``UserError`` where a name is there twice."""
+    if twice := [name for name in names if list(names).count(name) > 1]:
+        raise UserError(f"{what} has the {kind} {twice[0]} twice: give each {kind} a name of its own.")

@@ -6,17 +6,14 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import query
-from gold_assets.delta.sql import DATAFUSION
 from gold_assets.explaining.history import History
 from gold_assets.explaining.origin import Origin
 from gold_assets.explaining.question import Question, quoted
-from gold_assets.gold.declaration import KeysTwin, RowsTwin
 from gold_assets.silver.pin import Silver
 
 
 def why_absent(question: Question, origin: Origin, history: History) -> str:
     """Why the table has no such row."""
-    twin = question.table.twin
     broken = origin.count - origin.valid
     rows = plural(origin.count, "row")
     at = f"Silver's version {origin.version}"
@@ -24,7 +21,7 @@ def why_absent(question: Question, origin: Origin, history: History) -> str:
         why = f"{plural(origin.used, 'row')} of {at} should be in it: materialize the date again"
     elif not origin.count:
         why = f"{at} has no row of it"
-    elif isinstance(twin, RowsTwin) and not twin.of_valid:
+    elif question.table.is_quarantine:
         why = f"its {rows} in {at} break no rule"
     elif not origin.valid:
         why = f"its {rows} in {at} break a rule and {'is' if origin.count == 1 else 'are'} in the quarantine"
@@ -50,9 +47,8 @@ def not_there(question: Question, gold: DeltaTable, silver: Silver) -> UserError
                 f"Neither Silver nor {question.table.name} has rows on {question.date}; {found}: ask for another."
             )
     view = question.silver_rows(silver)
-    made = question.table.twin.keys if isinstance(question.table.twin, KeysTwin) else {}
     for name, condition in question.in_silver.items():
-        value, column = question.values[name], f"CAST({made.get(name, DATAFUSION.name(name))} AS VARCHAR)"
+        value, column = question.values[name], f"CAST({question.source_sql(name)} AS VARCHAR)"
         [counted] = query(f"SELECT count(*) AS n FROM silver WHERE {condition}", silver=view)
         if not counted["n"]:
             distance = f"levenshtein({column}, {quoted(value)})"

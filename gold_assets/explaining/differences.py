@@ -10,12 +10,12 @@ from typing import Any
 from deltalake import DeltaTable
 
 from gold_assets.checks.pairs import as_of_row, keys, of_row, types
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import View, query
 from gold_assets.delta.sql import DATAFUSION
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.gold_log import GoldLog
 
 Number = int | float | Decimal
@@ -174,7 +174,7 @@ def _differing_keys(table: Table, columns: Mapping[str, Any]) -> str:
         f'old.{DATAFUSION.name(name)} AS "before {name}", new.{DATAFUSION.name(name)} AS "after {name}"'
         for name in values
     )
-    averages = [column.name for column in table.columns if column.adds == "average"]
+    averages = [name for name, how in table.combined.items() if how == "avg"]
     differ = " OR ".join(
         _differ(f"old.{DATAFUSION.name(name)}", f"new.{DATAFUSION.name(name)}", is_average=name in averages)
         for name in values

@@ -10,6 +10,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from gold_assets.checks.pairs import OF_ROW, Sides, pairs
+from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import Unreadable, query
@@ -20,7 +21,6 @@ from gold_assets.explaining.history import History, history_of
 from gold_assets.explaining.origin import Origin, origin_of
 from gold_assets.explaining.question import ROWS_SHOWN, Question, question_of
 from gold_assets.explaining.rows import Rows
-from gold_assets.gold.declaration import KeysTwin, Table
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import MadeFrom
@@ -163,12 +163,10 @@ def _basis(lake: Lake, silver: Silver, made: Made | None) -> tuple[Silver, str]:
 
 def _second_opinion(question: Question, silver: Silver, gold: DeltaTable) -> SecondOpinion | None:
     table, asked = question.table, question.in_silver
-    if table.twin is None:
-        return None
     sides = Sides(silver, gold)
     views = sides.views(question.dates, undated=question.date is None)
     in_gold = asked
-    if isinstance(table.twin, KeysTwin):
+    if table.key:
         in_gold = {name: meets(DATAFUSION.name(name)) for name, meets in question.conditions.items()}
     views["gold"] = dataclasses.replace(views["gold"], where=" AND ".join([question.on_date, *in_gold.values()]))
     compared = pairs(table, sides, question.dates, list(asked.values()))
@@ -177,8 +175,7 @@ def _second_opinion(question: Question, silver: Silver, gold: DeltaTable) -> Sec
     plain = [
         {name.removeprefix(OF_ROW): value for name, value in row.items() if name not in ("gold_fault",)} for row in rows
     ]
-    values = table.twin.values if isinstance(table.twin, KeysTwin) else ()
-    is_exact = all(row[f"silver_{name}"] == row[f"gold_{name}"] for row in plain for name in values)
+    is_exact = all(row[f"silver_{name}"] == row[f"gold_{name}"] for row in plain for name in table.select.aggregates)
     return SecondOpinion(counted["n"] == 0, counted["n"] == 0 and is_exact, plain)
 
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gold_assets.checks.pairs import conditions, values
+from gold_assets.declaring.reference import all_of
+from gold_assets.declaring.source import VIOLATIONS
 from gold_assets.delta.query import View, query
-from gold_assets.delta.sql import DATAFUSION
+from gold_assets.delta.sql import DATAFUSION, unpruned
 from gold_assets.explaining.question import ROWS_SHOWN, Question
 from gold_assets.explaining.rows import Rows
-from gold_assets.gold.declaration import KeysTwin, RowsTwin, Table
 from gold_assets.gold.lake import Lake
-from gold_assets.silver.contract import VIOLATIONS
-from gold_assets.silver.contract_sql import SilverSql, unpruned
 from gold_assets.silver.pin import Silver
 
 
@@ -43,23 +43,17 @@ class Origin:
 
 def origin_of(lake: Lake, question: Question, silver: Silver, doubt: str) -> Origin:
     """What ``silver`` has of the rows asked about; ``doubt`` as ``Origin`` has it."""
-    sql, twin = SilverSql.of(silver), question.table.twin
-    asked = " AND ".join(question.in_silver.values()) or "true"
-    is_used = sql.is_valid
-    conditions: Mapping[str, str] = {}
-    if isinstance(twin, RowsTwin):
-        conditions = {name: sql.text(condition) for name, condition in twin.conditions.items()}
-        is_used = f"NOT {sql.is_valid}"
-        if twin.of_valid:
-            is_used = f"{sql.is_valid} AND coalesce({twin.condition(sql)}, false)"
-    numbers = _numbers(question.table, sql)
+    table, asked = question.table, " AND ".join(question.in_silver.values()) or "true"
+    is_valid, unmet = table.source.is_valid_sql(silver.types), conditions(table, silver.types)
+    is_used = f"NOT {is_valid}" if table.is_quarantine else f"{is_valid} AND coalesce({all_of(unmet.values())}, false)"
+    numbers = values(table, silver.types) if table.key else table.numbers
     aggregates = {
         "count": "count(*)",
-        "valid": f"count(*) FILTER (WHERE {sql.is_valid})",
+        "valid": f"count(*) FILTER (WHERE {is_valid})",
         "used": f"count(*) FILTER (WHERE {is_used})",
         **{
-            f"unmet {name}": f"count(*) FILTER (WHERE {sql.is_valid} AND NOT coalesce({condition}, false))"
-            for name, condition in conditions.items()
+            f"unmet {name}": f"count(*) FILTER (WHERE {is_valid} AND NOT coalesce({condition}, false))"
+            for name, condition in unmet.items()
         },
     }
     view = question.silver_rows(silver)
@@ -78,18 +72,11 @@ def origin_of(lake: Lake, question: Question, silver: Silver, doubt: str) -> Ori
         counted["count"],
         counted["valid"],
         counted["used"],
-        {name: counted[f"unmet {name}"] for name in conditions},
+        {name: counted[f"unmet {name}"] for name in unmet},
         added,
         sample,
         _quarantined(lake, question, broken),
     )
-
-
-def _numbers(table: Table, sql: SilverSql) -> Mapping[str, str]:
-    """By name, what is added up of Silver's rows of a key."""
-    if isinstance(table.twin, KeysTwin):
-        return {name: sql.text(value.silver) for name, value in table.twin.values.items()}
-    return table.numbers
 
 
 def _quarantined(lake: Lake, question: Question, broken: int) -> Rows:

@@ -10,12 +10,11 @@ from decimal import Decimal
 from deltalake import DeltaTable
 from deltalake.schema import ArrayType, PrimitiveType
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.query import View
-from gold_assets.delta.sql import DATAFUSION
-from gold_assets.gold.declaration import KeysTwin, Table
-from gold_assets.silver.contract_sql import unpruned
+from gold_assets.delta.sql import DATAFUSION, unpruned
 from gold_assets.silver.pin import Silver
 
 ROWS_SHOWN = 5
@@ -25,7 +24,6 @@ WITHOUT_DATE = "none"
 """What is given for the date of rows that have none."""
 
 _NULL = "NULL"
-_EXAMPLE = {"user_id": "1609", "product_id": "1029743"}
 
 Condition = Callable[[str], str]
 """From a column, as SQL, to what it must meet, as SQL."""
@@ -75,11 +73,12 @@ class Question:
 
         What is asked of columns that Silver does not have is left out.
         """
-        twin = self.table.twin
-        if isinstance(twin, KeysTwin):
-            return {name: meets(twin.keys.get(name, DATAFUSION.name(name))) for name, meets in self.conditions.items()}
-        own = {column.name for column in self.table.columns}
-        return {name: meets(DATAFUSION.name(name)) for name, meets in self.conditions.items() if name not in own}
+        own = set() if self.table.key else {column.name for column in self.table.columns}
+        return {name: meets(self.source_sql(name)) for name, meets in self.conditions.items() if name not in own}
+
+    def source_sql(self, name: str) -> str:
+        """What a column that is asked by is of Silver's rows, in SQL."""
+        return self.table.select.text(name) if self.table.key else DATAFUSION.name(name)
 
     def silver_rows(self, silver: Silver) -> View:
         """Silver's rows of the date."""
@@ -129,8 +128,8 @@ def _date_of(text: str) -> dt.date | None:
 
 
 def _example(table: Table) -> str:
-    key = [name for name in table.key if name != EVENT_DATE] or ["user_id"]
-    return " ".join(f"{name}={_EXAMPLE.get(name, 'x')}" for name in key)
+    key = [name for name in table.key if name != EVENT_DATE] or table.source.keys[:1] or [table.columns[0].name]
+    return " ".join(f"{name}=1609" for name in key)
 
 
 def _nearest_of(name: str, names: Sequence[str]) -> str:

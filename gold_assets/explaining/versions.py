@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError, reason
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.reading.published import moment_of, published, text_of
 

@@ -30,6 +30,9 @@ _LANES = 4
 _MOST_ROWS = 2**31
 _UNIT = 2**32
 _UNIT_OF_REST = 2.0 ** (32 * _LANES)
+_AGREE_TO = "1e-12"
+_AGREE_TO_AT_LEAST = "CAST('1e-320' AS DOUBLE)"
+"""Numbers below 2^-1022 have fewer digits than that asks for."""
 
 
 def averaged(rows: DataFrame, key: Sequence[str], averages: Mapping[str, Column], *aggregates: Column) -> DataFrame:
@@ -99,6 +102,16 @@ def averaged_sql(rows: str, key: Mapping[str, str], averages: Mapping[str, str],
         for name in averages
     )
     return f"SELECT {', '.join([*key, *aggregates])}{found} FROM ({by_key})"
+
+
+def same_average_sql(one: str, other: str, size: str, leeway: str = "0") -> str:
+    """That two averages are the same, NULL counting as one: that they agree to 1e-12 of ``size``, the mean size of their values.
+
+    See ``gold.combine.MOST_PATCHES``. ``leeway`` is by how much the order of the rows may change them besides. Where the values
+    are not known, the larger of the averages' sizes is the least that ``size`` can be.
+    """
+    near = f"abs({one} - {other}) <= {_AGREE_TO} * {size} + {leeway} + {_AGREE_TO_AT_LEAST}"
+    return f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL) OR {near})"
 
 
 def _held_sql(name: str) -> str:

@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason, remedy
@@ -25,8 +26,7 @@ from gold_assets.delta.places import absolute
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine
-from gold_assets.gold.addition import MOST_APPENDED, added
-from gold_assets.gold.declaration import Table
+from gold_assets.gold.combine import MOST_APPENDED, combined
 from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.open_table import declared_fields, left_in_silver
 from gold_assets.gold.plan import Planner, Step
@@ -138,14 +138,14 @@ class Target:
         new = new_rows.of([file for step in steps.values() for file in step.files])
         new = self._in_order(self.table.of(new.filter(where)))
         appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
-        if self.table.appends and appended <= MOST_APPENDED:
+        if not self.table.key and appended <= MOST_APPENDED:
             stamp = self._stamp(steps, holds_null, appended)
             rows_before = FileDates(self.delta).rows()
             self.engine.append(self.delta, new, where, self._user_metadata(stamp))
             return _Attempt(steps, stamp, rows_before)
         before = self.engine.read(self.delta, RowsOn(_dated(steps), None in steps))
         stamp = self._stamp(steps, holds_null)
-        self.engine.replace(self.delta, added(self.table, before, new), where, self._user_metadata(stamp))
+        self.engine.replace(self.delta, combined(self.table, before, new), where, self._user_metadata(stamp))
         return _Attempt(steps, stamp)
 
     def _stamp(self, steps: Steps, holds_null: bool, appended: int = 0) -> Stamp:

@@ -11,11 +11,11 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gold_assets.declaring.project import Project
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.places import refuse_overlaps, resolved
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.open_table import check_partitioning
 from gold_assets.gold.publication import Publications
@@ -73,10 +73,10 @@ class Lake:
 
     def pin(self, version: int | None = None) -> Silver:
         """Silver at ``version``, by default its newest. Raises ``UserError`` where it is not what it must be."""
-        reserved = {column.name for table in self.tables if table.keeps_silver_columns for column in table.columns} - {
+        reserved = {column.name for table in self.tables if table.keeps_source_columns for column in table.columns} - {
             EVENT_DATE
         }
-        return pin_silver(self.silver, version, self.silver_columns, reserved, self._dates_kept_at)
+        return pin_silver(self.silver, self.project.source, version, self.silver_columns, reserved, self._dates_kept_at)
 
     @property
     def _dates_kept_at(self) -> str | None:

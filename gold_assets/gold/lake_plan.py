@@ -9,11 +9,11 @@ from typing import Any, Literal
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import contiguous, dates_text, days
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.plan import Planner, Step
 from gold_assets.silver.pin import Silver

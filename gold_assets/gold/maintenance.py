@@ -17,13 +17,13 @@ from dataclasses import dataclass
 
 from deltalake import DeltaTable
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import EVENT_DATE, contiguous, days
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
 from gold_assets.engines import CannotOrder, Engine
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import RETENTION_HOURS, keep_log

@@ -11,14 +11,14 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.schema import ArrayType, PrimitiveType
 
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import CommitConflict, races_told, until_committed
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.query import datafusion
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.delta.types import can_become, plain, type_name
-from gold_assets.gold.declaration import Table
-from gold_assets.silver.contract import SILVER_COLUMNS, Column
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +65,12 @@ def declared_fields(table: Table, silver_fields: Sequence[Field]) -> list[Field]
     """The table's columns in order: Silver's first where it keeps them, then its own, the partition last."""
     silver_types = {field.name: field.type for field in silver_fields}
     own = [
-        Field(column.name, silver_types[column.made_from[0]] if column.keeps_type else _delta_type(column))
+        Field(
+            column.name, silver_types[table.made_from(column.name)[0]] if column.type == "key" else _delta_type(column)
+        )
         for column in table.columns
     ]
-    if not table.keeps_silver_columns:
+    if not table.keeps_source_columns:
         return own
     return [field for field in silver_fields if field.name != EVENT_DATE] + own
 
@@ -79,7 +81,7 @@ def left_in_silver(table: Table, delta_table: DeltaTable, fields: Sequence[Field
     Args:
         fields: the table's, as ``declared_fields`` has them.
     """
-    needed = {column.name for column in (*SILVER_COLUMNS, *table.columns)}
+    needed = {column.name for column in (*table.source.columns, *table.columns)}
     there = {field.name: field for field in delta_table.schema().fields}
     return {
         field.name: f"it is {type_name(field)} in Silver now and {type_name(there[field.name])} in the table"
@@ -285,7 +287,7 @@ def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields:
             )
     own = [column.name for column in table.columns]
     missing = [name for name in own if name not in found]
-    surplus = [] if table.keeps_silver_columns else [name for name in found if name not in own]
+    surplus = [] if table.keeps_source_columns else [name for name in found if name not in own]
     if missing or surplus:
         raise UserError(
             f"The Delta table at {uri} has the columns {', '.join(found)}, "

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.log import FileChange
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
-from gold_assets.gold.addition import MOST_PATCHES
-from gold_assets.gold.declaration import Table
+from gold_assets.gold.combine import MOST_PATCHES
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.provenance import MadeFrom
 from gold_assets.silver.changes import SilverChanges
@@ -88,7 +88,7 @@ class Planner:
             return Step("recomputed", "the log tells of no refresh of it", made)
         if reason := self._not_only_added(files, made.silver_version):
             return Step("recomputed", reason, made)
-        if not table.adds_up:
+        if not table.combines:
             return Step("recomputed", f"{table.name} does not say how its columns add up", made)
         if made.patches >= MOST_PATCHES:
             return Step("recomputed", f"patched {made.patches} times in a row", made)

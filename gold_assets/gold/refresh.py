@@ -11,16 +11,15 @@ from typing import Any, Literal
 
 from pyspark.sql import DataFrame
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import as_date, dates_text
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine, SliceBounds
 from gold_assets.gold.commits import FAILURES, NewRows, Steps, Target, Written, WrittenDate
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import open_or_create
 from gold_assets.gold.plan import ASKED_FOR, Planner, by_step
 from gold_assets.gold.waiting import wait_and_hear_signals
-from gold_assets.silver import contract
 from gold_assets.silver.pin import Silver
 
 logger = logging.getLogger(__name__)
@@ -213,7 +212,7 @@ class _Slice:
 def _read_slice(silver: Silver, engine: Engine, dates: list[dt.date], *, and_null: bool) -> _Slice:
     try:
         rows = silver.read(engine, dates, and_null=and_null)
-        return _Slice(and_null, rows, contract.broken_dates(rows) if dates else {None})
+        return _Slice(and_null, rows, silver.source.broken_dates(rows) if dates else {None})
     except FAILURES as error:
         asked = [*dates, *([None] if and_null else [])]
         raise silver.cannot_be_read(error, asked) from error

@@ -38,12 +38,6 @@ from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.refresh import Refreshed, refresh
-from gold_assets.gold.tables import (
-    HIGH_RISK_TXNS,
-    PRODUCT_USAGE_METRICS,
-    QUARANTINED_TXNS,
-    USER_SPEND_SUMMARY,
-)
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
@@ -114,10 +108,10 @@ def write_to_gold(
         transactions.project,
         source_path,
         {
-            USER_SPEND_SUMMARY.name: write_path_spend_summary,
-            PRODUCT_USAGE_METRICS.name: write_path_product_usage_metrics,
-            HIGH_RISK_TXNS.name: write_path_high_risk_txns,
-            QUARANTINED_TXNS.name: bad_records_path,
+            "user_spend_summary": write_path_spend_summary,
+            "product_usage_metrics": write_path_product_usage_metrics,
+            "high_risk_txns": write_path_high_risk_txns,
+            "quarantined_txns": bad_records_path,
         },
     )
     return follow(

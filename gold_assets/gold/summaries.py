@@ -7,10 +7,10 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.query import query
-from gold_assets.gold.declaration import Table
 
 _ROWS_SHOWN = 5
 

@@ -18,9 +18,9 @@ from deltalake import DeltaTable
 from gold_assets.assets.events import newest_version_told
 from gold_assets.assets.silver import SILVER, new_data_versions
 from gold_assets.config import Settings
+from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import CommitFile, DeltaLog, end_after, ends_at
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.lake_plan import dates_behind
 from gold_assets.instance.dagster_internals import DATA_VERSION_TAG

@@ -1,4 +1,4 @@
-"""Silver's columns as the project knows them: under which names, and with which of the types that the contract takes."""
+"""Silver's columns as the project knows them: under which names, and with which types."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -8,17 +8,18 @@ from typing import Any
 from deltalake import Field
 from deltalake.schema import PrimitiveType
 
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.source import Source
 from gold_assets.delta.dates import EVENT_DATE, DateColumn
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.types import CHAR_TYPE, parts, plain, type_name
-from gold_assets.silver.contract import SILVER_COLUMNS, SilverColumn
 
-_LENT_AS = "silver_{}"
+_MAPPED_TO = "silver_{}"
 """The name of a column of Silver whose own name means something else here."""
 
 
 @dataclass(frozen=True)
-class Lent:
+class MappedColumn:
     """A column as the project knows it, and the column of Silver that it is.
 
     Attributes:
@@ -43,24 +44,24 @@ class SilverColumns:
         left: by Silver's name, why a column is not among them.
     """
 
-    lent: tuple[Lent, ...]
+    mapped: tuple[MappedColumn, ...]
     date: DateColumn
     left: Mapping[str, str]
 
     @property
     def renamed(self) -> Mapping[str, str]:
         """By Silver's own name, the name of each column that has another here."""
-        return {column.source: column.name for column in self.lent if column.name != column.source}
+        return {column.source: column.name for column in self.mapped if column.name != column.source}
 
     @property
     def as_they_are(self) -> bool:
         """Whether Silver has them all by the same names and as they are read, and dates its rows by a date."""
-        is_char = any(column.is_char for column in self.lent)
+        is_char = any(column.is_char for column in self.mapped)
         return not self.renamed and not self.left and not is_char and self.date.type == "date"
 
 
 def known_columns(
-    uri: str, fields: Sequence[Field], given: Mapping[str, str], reserved: Collection[str]
+    uri: str, source: Source, fields: Sequence[Field], given: Mapping[str, str], reserved: Collection[str]
 ) -> SilverColumns:
     """The columns ``fields`` of the Silver at ``uri`` as the project knows them.
 
@@ -68,18 +69,18 @@ def known_columns(
         given: by our name of a column, Silver's, where it has another. Case does not matter, as Delta has it.
         reserved: names that the tables need for columns of their own.
 
-    Raises ``UserError`` where a required column is missing or has a type that the contract does not take, and where there
+    Raises ``UserError`` where a required column is missing or has a type that the source does not accept, and where there
     is no name left for one.
     """
-    sources = {column.name: _source(uri, fields, column, given.get(column.name)) for column in SILVER_COLUMNS}
+    sources = {column.name: _source(uri, fields, column, given.get(column.name)) for column in source.columns}
     date = DateColumn(sources[EVENT_DATE].name, type_name(sources[EVENT_DATE]))
     taken = {*sources, *(name.lower() for name in reserved)}
     theirs = {field.name.lower() for field in fields}
-    lent: list[Lent] = []
+    mapped: list[MappedColumn] = []
     left: dict[str, str] = {}
     for field in fields:
         names = [name for name, source in sources.items() if source.name == field.name]
-        lent += [_required(name, field) for name in names]
+        mapped += [_required(name, field) for name in names]
         if names and not (EVENT_DATE in names and date.type != "date"):
             continue
         if why := _cannot_travel(field):
@@ -87,24 +88,24 @@ def known_columns(
             continue
         name = field.name
         if name.lower() in taken:
-            name = _LENT_AS.format(field.name)
+            name = _MAPPED_TO.format(field.name)
             if name.lower() in {*taken, *theirs}:
                 raise UserError(
                     f"Silver at {uri} has the columns {field.name} and {name}, of which the first would have to travel under "
                     f"the second's name, since the tables need {field.name} for their own: rename one of them in Silver."
                 )
-        lent.append(_as_it_is(name, field))
-    return SilverColumns(tuple(lent), date, left)
+        mapped.append(_as_it_is(name, field))
+    return SilverColumns(tuple(mapped), date, left)
 
 
-def _required(name: str, field: Field) -> Lent:
+def _required(name: str, field: Field) -> MappedColumn:
     if name == EVENT_DATE and type_name(field) != "date":
-        return Lent(name, field.name, PrimitiveType("date"))
+        return MappedColumn(name, field.name, PrimitiveType("date"))
     return _as_it_is(name, field)
 
 
-def _as_it_is(name: str, field: Field) -> Lent:
-    return Lent(name, field.name, plain(field.type), str(field.metadata.get(CHAR_TYPE, "")).startswith("char("))
+def _as_it_is(name: str, field: Field) -> MappedColumn:
+    return MappedColumn(name, field.name, plain(field.type), str(field.metadata.get(CHAR_TYPE, "")).startswith("char("))
 
 
 def _cannot_travel(field: Field) -> str:
@@ -116,7 +117,7 @@ def _cannot_travel(field: Field) -> str:
     return ""
 
 
-def _source(uri: str, fields: Sequence[Field], column: SilverColumn, given: str | None) -> Field:
+def _source(uri: str, fields: Sequence[Field], column: Column, given: str | None) -> Field:
     wanted = given or column.name
     found = {field.name.lower(): field for field in fields}.get(wanted.lower())
     if found is None:
@@ -127,12 +128,12 @@ def _source(uri: str, fields: Sequence[Field], column: SilverColumn, given: str 
                 f"(found: {names})."
             )
         raise UserError(
-            f"Silver at {uri} has no column {column.name}, expected {column.type}: add it, name the one that it is in "
+            f"Silver at {uri} has no column {column.name}, expected {column.accepted}: add it, name the one that it is in "
             f"GOLD_SILVER_COLUMNS, or point GOLD_SOURCE_PATH at a table that has it (found: {names})."
         )
-    if type_name(found).split("(")[0] not in column.types:
+    if not column.accepts(type_name(found)):
         raise UserError(
-            f"Silver's column {found.name} is {type_name(found)}, expected {column.type}: "
-            f"write Silver at {uri} with {found.name} as {column.type}."
+            f"Silver's column {found.name} is {type_name(found)}, expected {column.accepted}: "
+            f"write Silver at {uri} with {found.name} as {column.accepted}."
         )
     return found

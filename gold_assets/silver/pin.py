@@ -1,4 +1,4 @@
-"""Silver, pinned at one version and held against the contract before anything is read."""
+"""Silver, pinned at one version and held against what its source declares before anything is read."""
 
 import datetime as dt
 import re
@@ -12,6 +12,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from gold_assets.declaring.source import Source, types_of
 from gold_assets.delta.dates import EVENT_DATE, FIRST_DAY, LAST_DAY, RowsOn, dates_text
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates, UnknownDate
@@ -32,12 +33,14 @@ class Silver:
     Whatever is read of it has the names that ``columns`` gives, and an event_date that is a date that Python knows.
 
     Attributes:
+        source: what is declared of it.
         commit: the fingerprint of the commit that made this version, taken before anything else was read of it; empty
             where log clean-up has taken that.
         dates_kept_at: a place for what is read of the dates in its files, where it is to outlast the process.
     """
 
     uri: str
+    source: Source
     table: DeltaTable
     version: int
     table_id: str
@@ -48,7 +51,12 @@ class Silver:
     @property
     def fields(self) -> list[Field]:
         """Silver's columns, without the metadata that Delta features keep on them."""
-        return [column.field for column in self.columns.lent]
+        return [column.field for column in self.columns.mapped]
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """Their types by name, as Delta names them."""
+        return types_of(self.fields)
 
     @cached_property
     def file_dates(self) -> FileDates:
@@ -131,7 +139,7 @@ class Silver:
         if self.columns.as_they_are and not beyond:
             return rows
         selected = []
-        for column in self.columns.lent:
+        for column in self.columns.mapped:
             value = F.col(SPARK.name(column.source))
             if column.name == EVENT_DATE:
                 value = value.cast("date")
@@ -147,7 +155,7 @@ class Silver:
     def view(self, dates: Collection[dt.date], *, and_null: bool = False) -> View:
         """The same rows for ``query``."""
         selected = []
-        for column in self.columns.lent:
+        for column in self.columns.mapped:
             value = DATAFUSION.name(column.source)
             if column.name == EVENT_DATE:
                 value = f"CAST({value} AS DATE)"
@@ -165,6 +173,7 @@ class Silver:
 
 def pin_silver(
     uri: str,
+    source: Source,
     version: int | None = None,
     given: Mapping[str, str] | None = None,
     reserved: Collection[str] = (),
@@ -173,7 +182,7 @@ def pin_silver(
     """Silver at ``version``, by default its newest, with the columns ``known_columns`` finds by ``given`` and ``reserved``.
 
     Raises ``UserError`` where there is no Delta table, no such version, or a required column is missing or has a type
-    that the contract does not take.
+    that the source does not accept.
     """
     try:
         table = DeltaTable(uri, version=version)
@@ -195,5 +204,5 @@ def pin_silver(
         raise UserError(
             f"Silver at {uri} cannot be read at {asked} ({reason(error)}): {remedy(error, otherwise)}."
         ) from error
-    columns = known_columns(uri, table.schema().fields, given or {}, reserved)
-    return Silver(uri, table, table.version(), str(table.metadata().id), commit, columns, dates_kept_at)
+    columns = known_columns(uri, source, table.schema().fields, given or {}, reserved)
+    return Silver(uri, source, table, table.version(), str(table.metadata().id), commit, columns, dates_kept_at)

@@ -28,7 +28,7 @@ from gold_assets.config import load_settings
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.engines.processes import free_port
 from gold_assets_tests.micro_batches.test_micro_batch_runs import Project
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver

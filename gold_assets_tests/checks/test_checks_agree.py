@@ -19,7 +19,7 @@ from gold_assets.engines import Engine
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver
 from gold_assets_tests.truth import differences, rows_of

@@ -12,13 +12,14 @@ from pyspark.sql import functions as F
 from gold_assets.checks.catalogue import gold_checks, run
 from gold_assets.checks.findings import Finding, Limits
 from gold_assets.checks.inspection import Inspection
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.table import Table
 from gold_assets.engines import Engine
 from gold_assets.gold import commits
-from gold_assets.gold.declaration import KeysTwin, Table, Value
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import QUARANTINED_TXNS
-from gold_assets.silver.contract import Column, valid_rows
+from gold_assets.transactions.source import source
+from gold_assets.transactions.tables import QUARANTINED_TXNS
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import rows_of
@@ -96,14 +97,16 @@ def test_a_patch_after_a_patch_is_compared_by_itself(gold: Lake, engine: Engine)
 
 
 def test_a_key_that_is_added_twice_is_found(gold: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    added = commits.added
-    monkeypatch.setattr(commits, "added", lambda table, before, new: added(table, added(table, before, new), new))
+    combined = commits.combined
+    monkeypatch.setattr(
+        commits, "combined", lambda table, before, new: combined(table, combined(table, before, new), new)
+    )
     patch(gold, engine)
     assert {f"{name}:reconciles" for name in KEYED} <= failed(gold)
 
 
 def test_new_keys_that_are_forgotten_are_found(gold: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commits, "added", lambda table, before, new: before)
+    monkeypatch.setattr(commits, "combined", lambda table, before, new: before)
     patch(gold, engine)
     assert {f"{name}:reconciles" for name in KEYED} <= failed(gold)
 
@@ -129,8 +132,8 @@ def test_a_patch_of_all_rows_is_compared_with_the_rows_before(
     monkeypatch.setattr(commits, "MOST_APPENDED", 0)
     patch(gold, engine)
     assert failed(gold) == set()
-    added = commits.added
-    monkeypatch.setattr(commits, "added", lambda table, before, new: added(table, before, new).unionByName(new))
+    combined = commits.combined
+    monkeypatch.setattr(commits, "combined", lambda table, before, new: combined(table, before, new).unionByName(new))
     patch(gold, engine)
     assert {f"{name}:reconciles" for name in (*KEYED, *ROWS)} <= failed(gold)
 
@@ -161,10 +164,13 @@ def test_rows_of_the_date_are_counted_by_the_log(gold: Lake, engine: Engine) -> 
 # How the columns of a table add up.
 
 EXTREMES = Table(
-    name="extremes",
-    code_version="1",
+    "extremes",
+    source,
+    version="1",
     description="The largest amount and the least ratio of each user.",
-    rows=valid_rows,
+    reference="""
+        SELECT user_id, max(amount) AS largest, min(usage_cost_ratio) AS least, event_date
+        FROM transactions GROUP BY user_id, event_date""",
     transformation=lambda rows: (
         rows.groupBy("user_id", "event_date")
         .agg(F.max("amount").alias("largest"), F.min("usage_cost_ratio").alias("least"))
@@ -172,23 +178,14 @@ EXTREMES = Table(
     ),
     columns=(
         Column("user_id", "string", "Who."),
-        Column("largest", "double", "The largest amount.", adds="max"),
-        Column("least", "double", "The least ratio; NULL where no row has one.", adds="min"),
+        Column("largest", "double", "The largest amount."),
+        Column("least", "double", "The least ratio; NULL where no row has one."),
         Column("event_date", "date", "When."),
     ),
     key=("user_id", "event_date"),
     zorder_by=("user_id",),
-    twin=KeysTwin(
-        {
-            "largest": Value("max(amount)", "max(largest)"),
-            "least": Value("min(usage_cost_ratio)", "max(least)"),
-        }
-    ),
 )
-SILENT = dataclasses.replace(
-    EXTREMES,
-    columns=tuple(dataclasses.replace(column, adds=None) for column in EXTREMES.columns),
-)
+SILENT = dataclasses.replace(EXTREMES, reference=EXTREMES.reference.replace("max(amount)", "coalesce(max(amount), 0)"))
 BEFORE = [
     row(amount=999.99, usage_cost_ratio=None),
     row(user_id="bob", amount=1.0, usage_cost_ratio=0.5),
@@ -243,20 +240,9 @@ def test_a_table_with_a_column_that_does_not_say_how_it_adds_up_is_recomputed(tm
 def test_a_patch_that_adds_up_otherwise_than_the_sql_is_found(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    added = commits.added
-    summed = dataclasses.replace(
-        EXTREMES, twin=None, columns=tuple(dataclasses.replace(column, adds="sum") for column in EXTREMES.columns)
-    )
-    monkeypatch.setattr(commits, "added", lambda table, before, new: added(summed, before, new))
+    combined = commits.combined
+    summed = dataclasses.replace(EXTREMES, reference=EXTREMES.reference.replace("max(amount)", "sum(amount)"))
+    monkeypatch.setattr(commits, "combined", lambda table, before, new: combined(summed, before, new))
     lake, how = refreshed_extremes(tmp_path, engine, EXTREMES)
     assert (how, held_extremes(lake)["ann"]) == ("patched", (1005.49, 0.25))
     assert failed(lake) == {"extremes:reconciles"}
-
-
-@pytest.mark.sail
-def test_a_patch_of_what_the_sql_does_not_say_how_to_add_up_is_compared_in_full(tmp_path: Path, engine: Engine) -> None:
-    twin = KeysTwin({"largest": Value("coalesce(max(amount), 0)", "max(largest)")})
-    lake, how = refreshed_extremes(tmp_path, engine, dataclasses.replace(EXTREMES, twin=twin))
-    assert how == "patched"
-    assert compared(lake)["extremes"] == "in full"
-    assert failed(lake) == set()

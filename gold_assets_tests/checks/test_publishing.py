@@ -15,11 +15,11 @@ from gold_assets.checks.catalogue import all_checks, gold_checks, run
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, Outcome, publish
+from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import CommitConflict
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.kept_dates import kept_dates
 from gold_assets.engines import Engine
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.publication import GAINED, SCHEMA, Publications

@@ -19,7 +19,7 @@ from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import PRODUCT_USAGE_METRICS
+from gold_assets.transactions.tables import PRODUCT_USAGE_METRICS
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, high_risk_row, row, with_type, write_silver
 from gold_assets_tests.truth import rows_of

@@ -17,7 +17,7 @@ from gold_assets.commands.gold import gold
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SILVER, SPEND, Corruption, good_lake
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver

@@ -20,7 +20,7 @@ from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.corruptions import DATES, HIGH_RISK, QUARANTINE, SPEND, USAGE
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, WEDNESDAY, commit, row, with_type, write_silver

@@ -20,7 +20,7 @@ from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.publication import Publications
 from gold_assets.gold.streaming import Batch, write_to_gold
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.conftest import SMALL_TABLES
 from gold_assets_tests.engines.processes import clean_environment
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver

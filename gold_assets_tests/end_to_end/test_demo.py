@@ -10,8 +10,8 @@ from deltalake import DeltaTable
 
 from gold_assets import transactions
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import TABLES
 from gold_assets.transactions.sample import complete_journey
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.end_to_end.command_line import environment, run
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
 

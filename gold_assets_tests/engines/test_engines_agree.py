@@ -14,8 +14,8 @@ from gold_assets.engines import Engine
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
 from gold_assets.silver.changes import SilverChanges
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.engines.processes import OtherProcess, engine_process
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, row, write_silver

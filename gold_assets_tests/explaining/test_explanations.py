@@ -71,7 +71,7 @@ def test_the_command_says_what_a_number_is_made_from_when_it_changed_and_who_cha
     assert text.index("Now, in version 2") < now < text.index("As published at") < published
     assert "Made from Silver's version 3, patched, the 1 patch since it was recomputed, in version 2" in text
     assert "by run 88b020ab" in text
-    assert "3 rows, 3 valid and 0 quarantined; made from 3, transaction_count 3, total_spend 6.2500" in text
+    assert "3 rows, 3 valid and 0 quarantined; made from 3, total_spend 6.2500, transaction_count 3" in text
     assert "finds the same in version 3, to the last digit" in text
     history = text[text.index("History") :]
     assert "total_spend 5.0000 -> 6.2500" in history
@@ -112,7 +112,7 @@ def test_the_last_change_of_an_average_names_the_rows_that_moved_it(lake: Lake, 
 @pytest.mark.parametrize(
     ("rows", "table", "conditions", "why"),
     [
-        ([row(user_id="bob")], HIGH_RISK, ["user_id=bob"], "risk_level is high is not true of 1"),
+        ([row(user_id="bob")], HIGH_RISK, ["user_id=bob"], "risk_level = 'high' is not true of 1"),
         (
             [high_risk_row(user_id="bob", usage_cost_ratio=0.3)],
             HIGH_RISK,

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from gold_assets.declaring.table import Table
 from gold_assets.engines import Engine
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES, Table
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import rows_of
@@ -38,8 +39,7 @@ def values(folder: Path, engine: Engine, rows: list[dict[str, Any]]) -> dict[tup
 
 
 def made_from(table: Table, column: str) -> tuple[str, ...]:
-    declared = {declared.name: declared.made_from for declared in table.columns}
-    return declared.get(column, (column,))
+    return table.made_from(column)
 
 
 @pytest.fixture(scope="module")

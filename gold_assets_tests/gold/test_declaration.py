@@ -1,101 +1,146 @@
-"""A table's declaration is held against the SQL that it is compared with, when the project loads."""
+"""A declaration that contradicts itself is one sentence, when it is made; what it says of patches and versions is derived from it."""
 
 import dataclasses
 from typing import Any
 
 import pytest
 
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.source import Rule, Source
+from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
-from gold_assets.gold.declaration import Aggregate, KeysTwin, Table, Value
-from gold_assets.gold.tables import HIGH_RISK_TXNS, PRODUCT_USAGE_METRICS, USER_SPEND_SUMMARY
-from gold_assets.silver.contract import Column
+from gold_assets.transactions.source import source
+from gold_assets.transactions.tables import HIGH_RISK_TXNS, PRODUCT_USAGE_METRICS, TABLES, USER_SPEND_SUMMARY
 
 pytestmark = pytest.mark.sail
 
 
-def with_value(sql: str, **column: Any) -> Table:
+def with_value(sql: str, type: str = "double") -> Table:
     """The table of users with one value more, ``found``."""
-    twin = USER_SPEND_SUMMARY.twin
-    assert isinstance(twin, KeysTwin)
-    return dataclasses.replace(
-        USER_SPEND_SUMMARY,
-        columns=(*USER_SPEND_SUMMARY.columns, Column("found", "double", "What was found.", **column)),
-        twin=KeysTwin({**twin.values, "found": Value(sql, "max(found)", counted_by="transaction_count")}),
+    reference = USER_SPEND_SUMMARY.reference.replace("event_date\n", f"event_date, {sql} AS found\n")
+    columns = (*USER_SPEND_SUMMARY.columns, Column("found", type, "What was found."))
+    return dataclasses.replace(USER_SPEND_SUMMARY, reference=reference, columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("sql", "combined"),
+    [
+        ("max(amount)", "max"),
+        ("MIN (usage_cost_ratio)", "min"),
+        ("sum((amount))", "sum"),
+        ("count(*) FILTER (WHERE risk_level = ')')", "count"),
+        ("sum(amount) FILTER (WHERE risk_level = 'high')", "sum"),
+        ("max(DISTINCT amount)", "max"),
+        ("count(DISTINCT product_id)", None),
+        ("sum(DISTINCT amount)", None),
+        ("sum(usage_cost_ratio)", None),  # of doubles it depends on their order
+        ("max(usage_cost_ratio / amount)", None),  # may be NaN
+        ("max(amount) - min(amount)", None),
+        ("sum(amount) / 2", None),
+        ("coalesce(sum(amount), 0)", None),
+        ("median(amount)", None),
+    ],
+)
+def test_a_patch_combines_what_is_one_aggregate_of_two_values(sql: str, combined: str | None) -> None:
+    table = with_value(sql)
+    assert (table.combined.get("found"), table.combines) == (combined, combined is not None)
+
+
+def test_an_average_is_combined_by_the_column_that_counts_its_values() -> None:
+    assert PRODUCT_USAGE_METRICS.combined["avg_usage_cost_ratio"] == "avg"
+    assert PRODUCT_USAGE_METRICS.select.counts("avg_usage_cost_ratio") == "rated_count"
+    with pytest.raises(UserError, match=r"found is an average whose values no column counts.*add count\(amount\) to"):
+        with_value("avg(amount)")
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "sentence"),
+    [
+        (
+            USER_SPEND_SUMMARY,
+            {"key": ("user", "event_date")},
+            "The key of user_spend_summary has user, expected some of",
+        ),
+        (USER_SPEND_SUMMARY, {"columns": USER_SPEND_SUMMARY.columns * 2}, "has the column user_id twice"),
+        (USER_SPEND_SUMMARY, {"columns": USER_SPEND_SUMMARY.columns[::-1]}, "expected those declared, event_date, tr"),
+        (USER_SPEND_SUMMARY, {"key": ("user_id",)}, "groups by user_id, event_date, expected a GROUP BY of the key"),
+        (USER_SPEND_SUMMARY, {"key": ()}, "groups by user_id, event_date, expected a GROUP BY of the key"),
+        (
+            HIGH_RISK_TXNS,
+            {"key": ("is_high_risk", "event_date")},
+            "does not group its rows, expected a GROUP BY of the k",
+        ),
+        (
+            HIGH_RISK_TXNS,
+            {"reference": "SELECT *, true AS is_high_risk FROM sales"},
+            "reads sales, expected transactions",
+        ),
+        (
+            HIGH_RISK_TXNS,
+            {"reference": "SELECT *, risk = 1 AS is_high_risk FROM transactions"},
+            "reads the column risk, ",
+        ),
+        (HIGH_RISK_TXNS, {"reference": "SELECT *, (true FROM transactions"}, r"is no SQL \(Expecting \)"),
+        (
+            HIGH_RISK_TXNS,
+            {"reference": "SELECT * FROM transactions LIMIT 1"},
+            "is not of the form expected, SELECT … FROM",
+        ),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_one_sentence(table: Table, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence) as refused:
+        dataclasses.replace(table, **changes)
+    assert "\n" not in str(refused.value)
+
+
+DATE, KEY = Column("event_date", "date", "When."), Column("shop", "key", "Where.")
+HAS_DATE, HAS_SHOP = Rule("no_date", "no date", reads="event_date"), Rule("no_shop", "no shop", reads="shop")
+
+
+@pytest.mark.parametrize(
+    ("columns", "rules", "sentence"),
+    [
+        ((DATE, DATE), (HAS_DATE,), "The source sales has the column event_date twice"),
+        ((DATE,), (HAS_DATE, HAS_DATE), "The source sales has the rule no_date twice"),
+        ((KEY,), (HAS_SHOP,), "has no column event_date of type date: declare it"),
+        ((DATE,), (HAS_DATE, HAS_SHOP), "The rule no_shop is on shop, expected one of the columns event_date"),
+        ((DATE,), (HAS_DATE, Rule("odd", "odd", "price > 0")), "The rule odd is on price, expected one of the columns"),
+        ((DATE,), (HAS_DATE, Rule("odd", "odd", "(event_date > ")), "The rule odd is no SQL"),
+        (
+            (DATE, KEY),
+            (HAS_DATE,),
+            'No rule says .* whose shop is not .* reads it as, key: add Rule\\("shop_is_missing"',
+        ),
+    ],
+)
+def test_a_source_that_contradicts_itself_is_one_sentence(columns: Any, rules: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        Source("sales", columns, rules)
+
+
+def test_a_rule_has_a_condition_or_reads_a_column() -> None:
+    for given in ({}, {"condition": "shop > 1", "reads": "shop"}):
+        with pytest.raises(UserError, match="The rule odd has a condition and reads a column, or neither"):
+            Rule("odd", "odd", **given)
+
+
+def test_the_version_that_is_stamped_follows_the_declaration() -> None:
+    # Dates that were stamped so before there were digests stay current.
+    assert [table.code_version for table in TABLES] == ["1", "2", "1", "1"]
+    changed = [
+        dataclasses.replace(USER_SPEND_SUMMARY, source=dataclasses.replace(source, **parts))
+        for parts in (
+            {"rules": (*source.rules, Rule("too_much", "too much", "amount < 100"))},
+            {"columns": (*source.columns, Column("shop", "string", "Where."))},
+        )
+    ]
+    changed.append(
+        dataclasses.replace(USER_SPEND_SUMMARY, reference=USER_SPEND_SUMMARY.reference.replace("(*)", "(1)"))
     )
-
-
-@pytest.mark.parametrize(
-    ("sql", "adds"),
-    [
-        ("max(amount)", "sum"),
-        ("MAX (amount)", "min"),
-        ("sum(amount)", "max"),
-        ("avg(amount)", "sum"),
-        ("count(DISTINCT product_id)", "count"),
-        ("sum(DISTINCT amount)", "sum"),
-        ("count(*) FILTER (WHERE risk_level = 'high')", "max"),
-    ],
-)
-def test_a_column_that_adds_up_otherwise_than_its_sql_is_refused(sql: str, adds: Any) -> None:
-    with pytest.raises(UserError, match=r'^user_spend_summary.found is declared with adds="') as refused:
-        with_value(sql, adds=adds)
-    assert sql in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("sql", "column"),
-    [
-        ("max(amount)", {"adds": "max"}),
-        ("min(amount)", {"adds": "min"}),
-        ("count(*) FILTER (WHERE risk_level = ')')", {"adds": "sum"}),
-        ("avg(amount)", {"adds": "average", "counted_by": "transaction_count"}),
-        ("max(amount) - min(amount)", {}),
-        ("max(amount)", {}),
-    ],
-)
-def test_a_column_that_says_what_its_sql_says_or_nothing_is_taken(sql: str, column: Any) -> None:
-    assert with_value(sql, **column).adds_up is bool(column)
-
-
-@pytest.mark.parametrize("counted_by", ["", "total_spend", "nothing"])
-def test_an_average_names_the_column_that_counts_it(counted_by: str) -> None:
-    with pytest.raises(UserError, match='the columns with adds="count" are transaction_count'):
-        with_value("avg(amount)", adds="average", counted_by=counted_by)
-
-
-def test_an_average_that_its_sql_counts_otherwise_is_refused() -> None:
-    columns = tuple(
-        dataclasses.replace(column, counted_by="transaction_count") if column.adds == "average" else column
-        for column in PRODUCT_USAGE_METRICS.columns
+    assert {table.code_version.split("-")[0] for table in changed} == {"1"}
+    assert len({table.code_version for table in (*changed, USER_SPEND_SUMMARY)}) == 4
+    described = dataclasses.replace(
+        USER_SPEND_SUMMARY, description="Other words.", reference=USER_SPEND_SUMMARY.reference.replace("\n", "  ")
     )
-    with pytest.raises(UserError, match="counted by transaction_count, and the SQL it is compared with by rated_count"):
-        dataclasses.replace(PRODUCT_USAGE_METRICS, columns=columns)
-
-
-def test_a_table_with_a_key_does_not_append() -> None:
-    with pytest.raises(UserError, match="has a key and appends"):
-        dataclasses.replace(HIGH_RISK_TXNS, key=("user_id", "event_date"))
-
-
-@pytest.mark.parametrize(
-    ("sql", "found"),
-    [
-        ("sum(a)", ("sum", "a")),
-        (" Count( * ) ", ("count", " * ")),
-        ("sum(coalesce(a, (b)))", ("sum", "coalesce(a, (b))")),
-        ("max(')')", ("max", "')'")),
-        ("max(DISTINCT a)", ("max", "DISTINCT a")),
-        ("count(distinct a)", ("count distinct", "distinct a")),
-        ("avg(a) FILTER (WHERE b = ')')", ("avg", "CASE WHEN  b = ')' THEN a END")),
-        ("sum(a) * CAST('0.0001' AS DECIMAL(4, 4))", ("sum", "a")),
-        ("sum(a) / 2", None),
-        ("avg(a) * CAST('0.0001' AS DECIMAL(4, 4))", None),
-        ("sum(a) + sum(b)", None),
-        ("sum(a) OVER (PARTITION BY b)", None),
-        ("median(a)", None),
-        ("coalesce(sum(a), 0)", None),
-    ],
-)
-def test_sql_is_one_aggregate_or_it_is_not_known_how_it_adds_up(sql: str, found: Any) -> None:
-    aggregate = Aggregate.in_sql(sql)
-    assert (None if aggregate is None else (aggregate.function, aggregate.of)) == found
+    assert described.code_version == "1"

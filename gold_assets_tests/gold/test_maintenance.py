@@ -24,7 +24,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, dates_out_of_order, maintain
 from gold_assets.gold.publication import Publication, Publications
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import USER_SPEND_SUMMARY
+from gold_assets.transactions.tables import USER_SPEND_SUMMARY
 from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.small_silver import (
     MONDAY,

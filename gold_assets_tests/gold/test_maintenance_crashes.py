@@ -19,7 +19,7 @@ from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import Maintained, dates_out_of_order, maintain
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import USER_SPEND_SUMMARY
+from gold_assets.transactions.tables import USER_SPEND_SUMMARY
 from gold_assets_tests.small_silver import MONDAY, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
@@ -31,7 +31,7 @@ _PROGRAM = """
 import json, pathlib, sys
 
 from gold_assets.gold import maintenance
-from gold_assets.gold.tables import USER_SPEND_SUMMARY
+from gold_assets.transactions.tables import USER_SPEND_SUMMARY
 from gold_assets_tests.conftest import lake_in, new_engine
 
 asked = json.loads(sys.argv[1])

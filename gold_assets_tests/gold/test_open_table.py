@@ -21,7 +21,7 @@ from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, high_risk_row, row, with_type, write_silver
 from gold_assets_tests.truth import GOLD, QUARANTINE, assert_gold_is_true, rows_of

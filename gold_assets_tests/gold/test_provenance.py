@@ -29,7 +29,7 @@ from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.open_table import LOG_CLEANUP
 from gold_assets.gold.provenance import COMMITS_A_SUMMARY, MadeFrom
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import USER_SPEND_SUMMARY
+from gold_assets.transactions.tables import USER_SPEND_SUMMARY
 from gold_assets_tests.micro_batches.daemon import Daemon
 from gold_assets_tests.silver_changes import swap_two_columns
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, with_type, write_silver

@@ -8,8 +8,8 @@ import pytest
 from pyspark.sql import DataFrame
 
 from gold_assets.engines import Engine
-from gold_assets.gold import transformations as t
 from gold_assets.gold.lake import Lake
+from gold_assets.transactions import transformations as t
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, row, write_silver
 
 

@@ -22,8 +22,8 @@ from gold_assets.checks.catalogue import gold_checks
 from gold_assets.code_location import definitions
 from gold_assets.config import load_settings
 from gold_assets.delta.dates import days
-from gold_assets.gold.tables import TABLES
 from gold_assets.resources import GOLD_WRITERS_POOL
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.end_to_end.command_line import environment, instance_of
 from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.instance.postgres_server import PostgresServer, programs

@@ -10,7 +10,7 @@ from dagster import DagsterEventType
 
 from gold_assets.engines import Engine
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.end_to_end.command_line import BIN, REPOSITORY, environment, instance_of
 from gold_assets_tests.project import lake_at
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver

@@ -12,8 +12,8 @@ from gold_assets.code_location import definitions
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
 from gold_assets.jobs.maintenance import maintenance_schedule
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import SETTINGS, resources_on
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true

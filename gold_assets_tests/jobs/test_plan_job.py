@@ -13,7 +13,7 @@ from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import SETTINGS, resources_on
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, row, write_silver
 

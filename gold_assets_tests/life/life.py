@@ -27,17 +27,17 @@ from gold_assets.checks.catalogue import all_checks, gold_checks, run
 from gold_assets.checks.findings import Finding, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, publish
+from gold_assets.declaring.table import Table
 from gold_assets.delta import kept_dates
 from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
-from gold_assets.gold.declaration import Table
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.publication import Publications
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
 from gold_assets.partitions import range_of, touched_dates
 from gold_assets.reading.published import published
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests import mapped_silver, silver_changes
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.life.passing_time import in_cursor, let_time_pass

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES, Table
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests import silver_changes
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.micro_batches.daemon import Daemon, dates_of

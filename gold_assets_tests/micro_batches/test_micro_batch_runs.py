@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from gold_assets.assets.silver import SILVER
 from gold_assets.definitions import defs
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import resources_on
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true

@@ -12,10 +12,10 @@ from deltalake import DeltaTable
 
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES
 from gold_assets.instance.dagster_internals import AssetCheckExecutionRecordStatus, PartitionKeyFilter
 from gold_assets.micro_batches.asked_runs import VERSIONS_TAG
 from gold_assets.partitions import touched_dates
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.micro_batches.test_micro_batch_runs import QUIET, Project, follow
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true

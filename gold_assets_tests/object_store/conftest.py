@@ -8,7 +8,7 @@ import pytest
 from gold_assets import transactions
 from gold_assets.delta import storage
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.tables import TABLES
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.object_store.s3_server import S3Server, executable
 
 ODD_KEY = "my 100% lake é+ü"

@@ -24,7 +24,7 @@ from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.tables import TABLES, USER_SPEND_SUMMARY
+from gold_assets.transactions.tables import TABLES, USER_SPEND_SUMMARY
 from gold_assets_tests.corruptions import good_lake
 from gold_assets_tests.micro_batches.daemon import Daemon
 from gold_assets_tests.object_store.conftest import ODD_KEY, new_lake

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from gold_assets.declaring.source import VIOLATIONS
 from gold_assets.gold.lake import Lake
 from gold_assets.silver.changes import SilverChanges
-from gold_assets.silver.contract import VIOLATIONS
 from gold_assets.silver.pin import pin_silver
 from gold_assets.transactions.sample.complete_journey import SCHEMA
 from gold_assets.transactions.sample.live import LiveSilver, main
+from gold_assets.transactions.source import source
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, row, write_silver
 from gold_assets_tests.truth import rows_of
 
@@ -33,7 +34,7 @@ def test_every_commit_changes_dates_and_says_how(live: LiveSilver) -> None:
     assert [line.split(":")[0] for line in said] == [f"Silver version {n}" for n in range(1, 41)]
     for kind in (f"rows for {TODAY}", "late rows for", "corrected", "deleted"):
         assert any(kind in line for line in said)
-    assert {TODAY, MONDAY, TUESDAY} <= SilverChanges(pin_silver(live.uri)).dates_after(0)
+    assert {TODAY, MONDAY, TUESDAY} <= SilverChanges(pin_silver(live.uri, source)).dates_after(0)
 
 
 def test_what_it_appends_has_silvers_columns_and_keeps_the_contract(live: LiveSilver) -> None:

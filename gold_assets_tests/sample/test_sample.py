@@ -7,9 +7,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.engines import Engine
-from gold_assets.silver import contract
 from gold_assets.transactions.sample import complete_journey
 from gold_assets.transactions.sample.bad_rows import bad_rows
+from gold_assets.transactions.source import source
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_bad_rows_break_every_rule_and_none_is_valid(year: pa.Table, tmp_pat
     bad = bad_rows(year)
     write_deltalake(tmp_path / "silver", bad, partition_by=["event_date"])
     silver = engine.read(DeltaTable(tmp_path / "silver", version=0))
-    quarantined = contract.quarantined_rows(silver).collect()
+    quarantined = source.quarantined_rows(silver).collect()
     assert len(quarantined) == bad.num_rows == 42
-    assert {rule for row in quarantined for rule in row["violations"]} == {rule.name for rule in contract.RULES}
-    assert contract.valid_rows(silver).count() == 0
+    assert {rule for row in quarantined for rule in row["violations"]} == {rule.name for rule in source.rules}
+    assert source.valid_rows(silver).count() == 0

@@ -13,12 +13,14 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from gold_assets.checks.pairs import conditions
+from gold_assets.declaring.column import decimal_sum, double, double_sql, is_below
 from gold_assets.delta.query import query
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.transformations import HIGH_RISK_RATIO
-from gold_assets.silver import contract
-from gold_assets.silver.contract_sql import SilverSql
+from gold_assets.transactions.source import AMOUNT, RATIO, source
+from gold_assets.transactions.tables import HIGH_RISK_TXNS
+from gold_assets.transactions.transformations import HIGH_RISK_RATIO
 from gold_assets_tests.small_silver import MONDAY, SCHEMA, TUESDAY, WEDNESDAY, row, with_type, write_silver
 
 NAN, INF = math.nan, math.inf
@@ -34,8 +36,8 @@ def judged(
     """Of a row with each of these changes, whether it is valid, and which violations the quarantine tells of it."""
     numbered = [row(**changes, case=number) for number, changes in enumerate(cases)]
     silver = silver_of(lake, engine, numbered, with_type("case", pa.int64(), schema))
-    valid = {found["case"] for found in contract.valid_rows(silver).collect()}
-    quarantined = {found["case"]: found["violations"] for found in contract.quarantined_rows(silver).collect()}
+    valid = {found["case"] for found in source.valid_rows(silver).collect()}
+    quarantined = {found["case"]: found["violations"] for found in source.quarantined_rows(silver).collect()}
     return [(number in valid, quarantined.get(number)) for number in range(len(cases))]
 
 
@@ -69,9 +71,9 @@ def test_a_row_that_breaks_one_rule_is_quarantined_under_its_name(lake: Lake, en
 def test_a_row_that_breaks_every_rule_names_them_all_in_order(lake: Lake, engine: Engine) -> None:
     nothing = row(user_id=None, product_id=" ", amount=NAN, usage_cost_ratio=INF, risk_level="?", event_date=None)
     silver = silver_of(lake, engine, [nothing])
-    (quarantined,) = contract.quarantined_rows(silver).collect()
-    assert quarantined["violations"] == [rule.name for rule in contract.RULES]
-    assert len(contract.RULES) == 6
+    (quarantined,) = source.quarantined_rows(silver).collect()
+    assert quarantined["violations"] == [rule.name for rule in source.rules]
+    assert len(source.rules) == 6
 
 
 def test_an_odd_row_that_breaks_no_rule_is_valid(lake: Lake, engine: Engine) -> None:
@@ -133,8 +135,8 @@ def test_each_date_has_its_silver_rows_once_valid_or_quarantined(lake: Lake, eng
         ],
     )
     every_date = Counter(row["event_date"] for row in silver.collect())
-    valid = Counter(row["event_date"] for row in contract.valid_rows(silver).collect())
-    quarantined = Counter(row["event_date"] for row in contract.quarantined_rows(silver).collect())
+    valid = Counter(row["event_date"] for row in source.valid_rows(silver).collect())
+    quarantined = Counter(row["event_date"] for row in source.quarantined_rows(silver).collect())
     assert valid + quarantined == every_date
     assert valid == {MONDAY: 4, TUESDAY: 1, WEDNESDAY: 1}
 
@@ -143,9 +145,9 @@ def test_the_split_is_the_same_where_the_broken_dates_are_known(lake: Lake, engi
     silver = silver_of(
         lake, engine, [row(), row(amount=None), row(event_date=TUESDAY), row(event_date=None), row(user_id="\t")]
     )
-    broken = contract.broken_dates(silver)
+    broken = source.broken_dates(silver)
     assert broken == {MONDAY, None}
-    for split in (contract.valid_rows, contract.quarantined_rows):
+    for split in (source.valid_rows, source.quarantined_rows):
         assert Counter(map(str, split(silver, broken).collect())) == Counter(map(str, split(silver).collect()))
 
 
@@ -153,24 +155,24 @@ def test_where_every_row_is_valid_no_date_is_broken_and_the_quarantine_reads_not
     lake: Lake, engine: Engine
 ) -> None:
     silver = silver_of(lake, engine, [row(), row(event_date=TUESDAY)])
-    assert contract.broken_dates(silver) == set()
-    assert contract.valid_rows(silver, set()).count() == 2
+    assert source.broken_dates(silver) == set()
+    assert source.valid_rows(silver, set()).count() == 2
     for file in Path(lake.silver).rglob("*.parquet"):
         file.unlink()
-    assert contract.quarantined_rows(silver, set()).count() == 0
+    assert source.quarantined_rows(silver, set()).count() == 0
 
 
 def test_a_row_without_a_date_is_never_valid_though_no_date_is_broken(lake: Lake, engine: Engine) -> None:
     silver = silver_of(lake, engine, [row(event_date=None)])
-    assert contract.broken_dates(silver) == {None}
-    assert contract.valid_rows(silver, {None}).count() == 0
-    assert contract.quarantined_rows(silver, {None}).count() == 1
+    assert source.broken_dates(silver) == {None}
+    assert source.valid_rows(silver, {None}).count() == 0
+    assert source.quarantined_rows(silver, {None}).count() == 1
 
 
 def sums(lake: Lake, engine: Engine, amounts: list[Any], schema: pa.Schema = SCHEMA) -> dict[Any, Decimal]:
     """The sum of each amount alone."""
     silver = silver_of(lake, engine, [row(amount=amount, user_id=repr(amount)) for amount in amounts], schema)
-    found = silver.groupBy("user_id").agg(contract.money_sum(silver).alias("money")).collect()
+    found = silver.groupBy("user_id").agg(decimal_sum(AMOUNT, silver).alias("money")).collect()
     by_name = {one["user_id"]: one["money"] for one in found}
     return {amount: by_name[repr(amount)] for amount in amounts}
 
@@ -206,7 +208,7 @@ def test_the_largest_amounts_add_up_to_the_last_digit(lake: Lake, engine: Engine
     largest = 99_999_999_999_999.98
     amounts = [largest] * 300 + [-largest] * 100 + [0.0001] * 7
     silver = silver_of(lake, engine, [row(amount=amount) for amount in amounts])
-    (only,) = silver.agg(contract.money_sum(silver).alias("money")).collect()
+    (only,) = silver.agg(decimal_sum(AMOUNT, silver).alias("money")).collect()
     assert only["money"] == 200 * Decimal("99999999999999.9872") + Decimal("0.0007")
 
 
@@ -245,7 +247,7 @@ def test_a_decimal_ratio_is_compared_as_a_decimal_and_becomes_the_nearest_double
     made = [F.col("number")]
     for scale in SCALES:
         silver = rows.select(F.col(f"scale_{scale}").alias("usage_cost_ratio"))
-        of_scale = (contract.ratio(silver), F.coalesce(contract.ratio_is_below(HIGH_RISK_RATIO, silver), F.lit(False)))
+        of_scale = (double(RATIO, silver), F.coalesce(is_below(RATIO, HIGH_RISK_RATIO, silver), F.lit(False)))
         rows = rows.withColumn("usage_cost_ratio", F.col(f"scale_{scale}"))
         rows = rows.withColumns({f"ratio_{scale}": of_scale[0], f"below_{scale}": of_scale[1]})
         made += [F.col(f"ratio_{scale}"), F.col(f"below_{scale}")]
@@ -257,9 +259,12 @@ def test_a_decimal_ratio_is_compared_as_a_decimal_and_becomes_the_nearest_double
 @pytest.mark.sail
 def test_the_second_opinion_on_decimal_ratios_is_exact(ratios: DeltaTable) -> None:
     for scale in SCALES:
-        sql = SilverSql({"usage_cost_ratio": f"decimal(38,{scale})"})
+        type = f"decimal(38,{scale})"
+        is_below_sql = conditions(HIGH_RISK_TXNS, {"usage_cost_ratio": type, "risk_level": "string"})[
+            f"usage_cost_ratio < {HIGH_RISK_RATIO}"
+        ]
         found = query(
-            f"SELECT {sql.ratio} AS ratio, coalesce({sql.ratio_is_below('0.2')}, false) AS below "
+            f"SELECT {double_sql(RATIO, type)} AS ratio, coalesce({is_below_sql}, false) AS below "
             f"FROM (SELECT number, scale_{scale} AS usage_cost_ratio FROM ratios) ORDER BY number",
             ratios=ratios,
         )

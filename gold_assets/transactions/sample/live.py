@@ -19,6 +19,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.silver.pin import pin_silver
 from gold_assets.transactions.sample.complete_journey import is_sample
+from gold_assets.transactions.source import source
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +62,7 @@ class LiveSilver:
         self.uri = uri
         self.today = today
         self.choice = choice
-        pin_silver(uri)  # says in one sentence what is wrong with it
+        pin_silver(uri, source)  # says in one sentence what is wrong with it
 
     def commit(self) -> str:
         """Make one commit, and say what it was."""

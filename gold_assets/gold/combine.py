@@ -1,12 +1,9 @@
-"""What "+" is: how the rows of a table that were there and those that new rows of Silver make become one table."""
-
-from typing import TYPE_CHECKING
+"""How the rows of a table that were there and those that new rows of Silver make become one table."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-if TYPE_CHECKING:
-    from gold_assets.gold.declaration import Table
+from gold_assets.declaring.table import Table
 
 MOST_PATCHES = 500
 """After this many patches in a row a date is computed from all its rows again.
@@ -24,20 +21,19 @@ MOST_APPENDED = 48
 _IS_NEW = "is_new"
 
 
-def added(table: "Table", before: DataFrame, new: DataFrame) -> DataFrame:
-    """The rows of both, which have the same columns: of a table with a key the rows of a key become one, by its columns' ``adds``."""
+def combined(table: Table, before: DataFrame, new: DataFrame) -> DataFrame:
+    """The rows of both, which have the same columns: of a table with a key, those of a key as one, as its reference says."""
     if not table.key:
         return before.unionByName(new)
     both = before.withColumn(_IS_NEW, F.lit(False)).unionByName(new.withColumn(_IS_NEW, F.lit(True)))
-    adds = {column.name: column.adds for column in table.columns}
-    counted_by = {column.name: column.counted_by for column in table.columns if column.adds == "average"}
+    averages = {name: table.select.counts(name) or "" for name, how in table.combined.items() if how == "avg"}
     # Of each key there is one row on either side, or none: the largest value of a side is its value.
     aggregates = []
     for name in before.columns:
         if name in table.key:
             continue
-        if name in counted_by:
-            counted = counted_by[name]
+        if name in averages:
+            counted = averages[name]
             for is_new, side in ((False, "before"), (True, "new")):
                 on_side = F.col(_IS_NEW) == F.lit(is_new)
                 aggregates += [
@@ -46,14 +42,11 @@ def added(table: "Table", before: DataFrame, new: DataFrame) -> DataFrame:
                 ]
         else:
             # A column that somebody added to the table by hand is kept as it is.
-            aggregate = {"sum": F.sum, "count": F.sum, "min": F.min}.get(adds.get(name) or "", F.max)
+            aggregate = {"sum": F.sum, "count": F.sum, "min": F.min}.get(table.combined.get(name, ""), F.max)
             aggregates.append(aggregate(name).cast(before.schema[name].dataType).alias(name))
-    summed = both.groupBy(*table.key).agg(*aggregates)
-    return summed.select(
-        *(
-            _average(name, counted_by[name]).alias(name) if name in counted_by else F.col(name)
-            for name in before.columns
-        )
+    by_key = both.groupBy(*table.key).agg(*aggregates)
+    return by_key.select(
+        *(_average(name, averages[name]).alias(name) if name in averages else F.col(name) for name in before.columns)
     )
 
 

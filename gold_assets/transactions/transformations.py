@@ -1,13 +1,13 @@
-"""The Gold tables as pure functions of Silver's valid rows, DataFrame to DataFrame."""
+"""The tables as pure functions of the valid transactions, DataFrame to DataFrame."""
 
 from decimal import Decimal
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.declaring.column import decimal_sum, double, is_below
 from gold_assets.gold.averages import averaged
-from gold_assets.silver.contract import money_sum, ratio, ratio_is_below
+from gold_assets.transactions.source import AMOUNT, RATIO
 
 HIGH_RISK_RATIO = Decimal("0.2")
 """A high-risk transaction pays for less than this share of what it uses."""
@@ -20,9 +20,9 @@ def user_spend_summary(transactions: DataFrame) -> DataFrame:
     DECIMAL, so the total does not depend on the order of the rows.
     """
     return (
-        transactions.groupBy("user_id", EVENT_DATE)
-        .agg(money_sum(transactions).alias("total_spend"), F.count("*").alias("transaction_count"))
-        .select("user_id", "total_spend", "transaction_count", EVENT_DATE)
+        transactions.groupBy("user_id", "event_date")
+        .agg(decimal_sum(AMOUNT, transactions).alias("total_spend"), F.count("*").alias("transaction_count"))
+        .select("user_id", "total_spend", "transaction_count", "event_date")
     )
 
 
@@ -35,17 +35,17 @@ def product_usage_metrics(transactions: DataFrame) -> DataFrame:
     """
     return averaged(
         transactions,
-        ["product_id", EVENT_DATE],
-        {"avg_usage_cost_ratio": ratio(transactions)},
+        ["product_id", "event_date"],
+        {"avg_usage_cost_ratio": double(RATIO, transactions)},
         F.count("usage_cost_ratio").alias("rated_count"),
         F.count("*").alias("transaction_count"),
-    ).select("product_id", "avg_usage_cost_ratio", "rated_count", "transaction_count", EVENT_DATE)
+    ).select("product_id", "avg_usage_cost_ratio", "rated_count", "transaction_count", "event_date")
 
 
 def flag_high_risk_txns(transactions: DataFrame) -> DataFrame:
     """Every transaction, with ``is_high_risk`` boolean: risk_level is high and usage_cost_ratio < 0.2; never NULL."""
     rated_high = F.col("risk_level") == F.lit("high")
-    pays_little = ratio_is_below(HIGH_RISK_RATIO, transactions)
+    pays_little = is_below(RATIO, HIGH_RISK_RATIO, transactions)
     return transactions.withColumn("is_high_risk", F.coalesce(rated_high & pays_little, F.lit(False)))
 
 

@@ -1,0 +1,268 @@
+"""A declared column, and how its values are read: in PySpark for the tables, in SQL on DataFusion for their checks.
+
+What a column is read as, whatever Delta type the source has it in:
+
+==================  ====================================  ==========================================================
+declared            may be                                read as
+==================  ====================================  ==========================================================
+``key``             string, integer                       it is; not NULL, no blank text
+``decimal(p,s)``    decimal, double, float, integer       a decimal, not NULL; rounded half away from zero
+``number``          double, float, decimal                a double, or the decimal that it is; finite, or NULL
+``date``            date, timestamp                       the date, in UTC; not NULL
+a type of Delta's   that type                             it is
+==================  ====================================  ==========================================================
+
+The two engines' sides stand beside each other and share no code, for the one is to find the other's mistakes.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+from pyspark.sql import Column as Expression
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, DecimalType, IntegralType
+
+_INTEGERS = ("byte", "short", "integer", "long")
+_READ = {
+    "key": ("string or integer", ("string", *_INTEGERS)),
+    "decimal": ("decimal, double, float or integer", ("decimal", "double", "float", *_INTEGERS)),
+    "number": ("double, float or decimal", ("double", "float", "decimal")),
+    "date": ("date or timestamp", ("date", "timestamp", "timestamp_ntz")),
+}
+"""By what a column is read as: the types that it may have, in words and by Delta's names without their digits."""
+
+_DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
+_MOST_DIGITS = 18
+"""Of a decimal that a double is read as: so many units fit in 64 bits."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the source or of a table: ``Column("amount", "decimal(18,4)", "Money spent.")``.
+
+    Attributes:
+        type: of the source, what it is read as; of a table, its type by Delta's name, or ``key`` for the type of the source's.
+        description: what it means to a reader.
+    """
+
+    name: str
+    type: str
+    description: str
+
+    @property
+    def kind(self) -> str:
+        """The type without its digits."""
+        return self.type.split("(")[0]
+
+    @property
+    def accepted(self) -> str:
+        """The types that it may have in Silver, in words."""
+        return _READ[self.kind][0] if self.kind in _READ else self.type
+
+    def accepts(self, type: str) -> bool:
+        """Whether it can be read from a column of Silver's of this type, by Delta's name."""
+        return type.split("(")[0] in _READ[self.kind][1] if self.kind in _READ else type == self.type
+
+    @property
+    def may_be_unreadable(self) -> bool:
+        """Whether there are values, of a type that it accepts, that are none of what it is read as."""
+        return self.kind in _READ
+
+    @property
+    def digits(self) -> tuple[int, int]:
+        """Of a decimal, its digits and how many of them are behind the point."""
+        found = digits_of(self.type)
+        assert found is not None
+        return found
+
+
+def digits_of(type: str) -> tuple[int, int] | None:
+    """Of a decimal, by Delta's name, its digits and how many of them are behind the point."""
+    found = _DECIMAL.fullmatch(type)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+# In PySpark
+
+
+def is_readable(column: Column, rows: DataFrame) -> Expression:
+    """Whether a value is one of what the column is read as; a NULL says no."""
+    if column.kind == "key":
+        return _is_present(column, rows)
+    if column.kind == "decimal":
+        return _fits(column, rows)
+    if column.kind == "number":
+        return _is_finite_or_null(column, rows)
+    return F.col(column.name).isNotNull()
+
+
+def decimal_sum(column: Column, rows: DataFrame) -> Expression:
+    """The sum of a ``decimal(p,s)`` over valid rows, exact, as decimal(p+10,s). An aggregate.
+
+    A double is rounded half away from zero, a float as the double that it is. The rounding is IEEE arithmetic on whole units,
+    not a cast from double to decimal, because engines disagree on that cast: Spark goes through the shortest decimal text.
+    """
+    (precision, scale), sum_type = column.digits, f"decimal({column.digits[0] + 10},{column.digits[1]})"
+    value, decimal = _as_decimal_or_double(column, rows)
+    if decimal is not None:
+        return F.sum(value.cast(f"decimal({precision},{scale})")).cast(sum_type)
+    value = _units(column, value)
+    whole = value.cast("bigint")
+    # What the cast cut off is exact, and from a half on its double is a whole unit.
+    units = whole + ((value - whole) * F.lit(2.0)).cast("bigint")
+    # In two halves of 32 bits, whose sums fit into a bigint: Spark takes many times as long to add decimals.
+    high, low = F.sum(F.shiftright(units, 32)), F.sum(units.bitwiseAND(F.lit(2**32 - 1)))
+    sum_of_units = high.cast("decimal(20,0)") * F.lit(2**32).cast("decimal(10,0)") + low.cast("decimal(20,0)")
+    return (sum_of_units * F.lit(_unit(scale)).cast(f"decimal({scale + 1},{scale})")).cast(sum_type)
+
+
+def double(column: Column, rows: DataFrame) -> Expression:
+    """A ``number`` as a double; of a decimal the nearest one."""
+    value = F.col(column.name)
+    if isinstance(_type_of(column, rows), DecimalType):
+        value = value.cast("string")  # Sail rounds a decimal twice: in a double it divides another by a power of ten
+    return value.cast("double")
+
+
+def is_below(column: Column, limit: Decimal, rows: DataFrame) -> Expression:
+    """Whether a ``number`` is less than ``limit``: a decimal as the decimal that it is. NULL is not below, or NULL."""
+    type = _type_of(column, rows)
+    if not isinstance(type, DecimalType):
+        return double(column, rows) < F.lit(float(limit))
+    # In the column's own scale: what is below a limit between two of its numbers is below the larger one.
+    least_above = F.lit(_in_scale(limit, type.scale, ROUND_CEILING)).cast(DecimalType(38, type.scale))
+    # Not the bare column, by which Spark would skip files: the statistics of decimals in a Delta log may be rounded.
+    return F.coalesce(F.col(column.name), least_above) < least_above
+
+
+def _type_of(column: Column, rows: DataFrame) -> DataType:
+    return rows.schema[column.name].dataType
+
+
+def _as_decimal_or_double(column: Column, rows: DataFrame) -> tuple[Expression, DecimalType | None]:
+    """The value as a decimal of this type, or else as a double."""
+    value, type = F.col(column.name), _type_of(column, rows)
+    if isinstance(type, DecimalType):
+        return value, type
+    if isinstance(type, IntegralType):
+        whole = DecimalType(20, 0)
+        return value.cast(whole), whole
+    return value.cast("double"), None
+
+
+def _units(column: Column, value: Expression) -> Expression:
+    return value * F.lit(10.0 ** column.digits[1])
+
+
+def _is_present(column: Column, rows: DataFrame) -> Expression:
+    value = F.col(column.name)
+    if isinstance(_type_of(column, rows), IntegralType):
+        return value.isNotNull()
+    # Text that begins with a character after the blanks is not blank: that spares nearly every row the slower test.
+    return (value >= F.lit("!")) | (F.trim(F.translate(value, "\t\r\n", "   ")) != F.lit(""))
+
+
+def _fits(column: Column, rows: DataFrame) -> Expression:
+    precision, scale = column.digits
+    value, decimal = _as_decimal_or_double(column, rows)
+    if decimal is None:
+        # NaN is larger than every number on every engine. From 16 digits on a double has no fraction left to round.
+        return F.abs(_units(column, value)) < F.lit(10.0**precision - 0.5)
+    if decimal.precision - decimal.scale < precision - scale:
+        return value.isNotNull()
+    # In the column's own scale, since Sail fails to rescale a decimal that is too wide, and without abs, which Spark
+    # fails to take of one. What follows the last decimal must not round up to the limit.
+    decimals = ("9" * scale + "4" + "9" * decimal.scale)[: decimal.scale]
+    limit = f"{'9' * (precision - scale)}.{decimals}".rstrip(".")
+    least, most = (F.lit(text).cast(f"decimal(38,{decimal.scale})") for text in (f"-{limit}", limit))
+    # Not the bare column, by which Spark would skip files: the statistics of decimals in a Delta log may be rounded.
+    known = F.coalesce(value, F.lit(0).cast(decimal))
+    return value.isNotNull() & (known >= least) & (known <= most)
+
+
+def _is_finite_or_null(column: Column, rows: DataFrame) -> Expression:
+    if isinstance(_type_of(column, rows), DecimalType):
+        return F.lit(True)
+    value = double(column, rows)
+    return value.isNull() | (value - value == F.lit(0.0))
+
+
+# In SQL on DataFusion, for a column that has this type by Delta's name
+
+
+def readable_sql(column: Column, type: str) -> str:
+    """``is_readable``; NULL says no too."""
+    name, kind = column.name, column.kind
+    if kind == "key" and type == "string":
+        # Every blank sorts before '!': most rows are spared the trim, which is what costs.
+        return f"({name} >= '!' OR btrim({name}, e' \\t\\r\\n') <> '')"
+    if kind == "decimal":
+        precision, scale = column.digits
+        if _is_floating(type):
+            return f"abs({_units_sql(column)}) < {10.0**precision - 0.5!r}"  # NaN is larger than every number
+        return f"abs(TRY_CAST({name} AS DECIMAL(38, {scale}))) < {10 ** (precision - scale)}"
+    if kind == "number":
+        return f"({name} IS NULL OR abs(CAST({name} AS DOUBLE)) < CAST('Infinity' AS DOUBLE))"
+    return f"{name} IS NOT NULL"
+
+
+def value_sql(column: Column, type: str) -> str:
+    """A value, as what it is read as."""
+    if column.kind == "decimal":
+        precision, scale = column.digits
+        exact = f"{_whole_units_sql(column)} * {_unit_sql(scale)}" if _is_floating(type) else column.name
+        return f"CAST({exact} AS DECIMAL({precision}, {scale}))"
+    return f"CAST({column.name} AS DOUBLE)" if column.kind == "number" and digits_of(type) is None else column.name
+
+
+def sum_sql(column: Column, type: str) -> str:
+    """``decimal_sum``."""
+    scale = column.digits[1]
+    if _is_floating(type):
+        return f"sum({_whole_units_sql(column)}) * {_unit_sql(scale)}"
+    return f"sum(TRY_CAST({column.name} AS DECIMAL(38, {scale})))"
+
+
+def double_sql(column: Column, type: str) -> str:
+    """A value as a double; of a decimal the nearest one: DataFusion rounds a decimal twice, and its text once."""
+    value = value_sql(column, type)
+    return f"CAST(CAST({value} AS VARCHAR) AS DOUBLE)" if digits_of(type) or column.kind == "decimal" else value
+
+
+def bound_sql(type: str, operator: str, bound: str) -> str:
+    """The number that a ``number`` is compared with by an operator such as ``<``, in the column's own scale where it is a decimal.
+
+    DataFusion fails to rescale a decimal that is too wide, and what is below a limit between two of its numbers is below the
+    larger one.
+    """
+    digits = digits_of(type)
+    if digits is None:
+        return bound
+    rounding = ROUND_CEILING if operator in ("<", ">=") else ROUND_FLOOR
+    return f"CAST('{_in_scale(Decimal(bound), digits[1], rounding)}' AS DECIMAL(38, {digits[1]}))"
+
+
+def _is_floating(type: str) -> bool:
+    return type in ("double", "float")
+
+
+def _units_sql(column: Column) -> str:
+    return f"CAST({column.name} AS DOUBLE) * 1e{column.digits[1]}"
+
+
+def _whole_units_sql(column: Column) -> str:
+    return f"CAST(TRY_CAST(round({_units_sql(column)}) AS BIGINT) AS DECIMAL(20, 0))"
+
+
+def _unit_sql(scale: int) -> str:
+    return f"CAST('{_unit(scale)}' AS DECIMAL({max(scale, 1)}, {scale}))"
+
+
+def _unit(scale: int) -> str:
+    return f"{Decimal(1).scaleb(-scale):f}"
+
+
+def _in_scale(number: Decimal, scale: int, rounding: str) -> str:
+    return str(number.quantize(Decimal(1).scaleb(-scale), rounding, Context(38)))

@@ -1,0 +1,177 @@
+"""A table that is made from the source: what it holds, by a PySpark function and by the SELECT that it is compared with."""
+
+import datetime as dt
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame
+
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.reference import Reference, one_line
+from gold_assets.declaring.source import VIOLATIONS, Source, refuse_twice
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.errors import UserError
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is a function of the source, partitioned by event_date.
+
+    Attributes:
+        name: the table's and the asset's name.
+        version: raise it when the transformation changes what it computes.
+        description: what a row means, for an analyst.
+        reference: the same once more as one SELECT in DataFusion's SQL over the source's valid rows, by which the table is
+            compared: with a ``GROUP BY`` of the key, or ``SELECT *`` where each row is one of the source's. A table with the
+            column ``violations`` is the quarantine, over the other rows. Of it and the key derives what a patch does: a row of
+            a key that was there and a new one are combined where each column is a sum, a count, a least or largest value,
+            or an average of values that another column counts.
+        transformation: from the source's valid rows, or of the quarantine its broken ones, to the table's.
+        columns: the columns, in order. After ``*`` those that it adds, and event_date.
+        key: the columns whose values are unique and not NULL, event_date among them; empty where rows are the source's.
+        zorder_by: the columns OPTIMIZE clusters by.
+        invariants: by name of what is wrong, what each row must meet by itself, in SQL over the table's columns.
+        numbers: by name, an aggregate over a date's rows, as it is plotted beside their count.
+        measure: the column by which a change of the table is told; without it, by rows.
+        path_setting: the setting that holds the table's path, by default ``GOLD_WRITE_PATH_`` and the name.
+        default_path: the table's path below the lake's root, by default ``gold/`` and the name.
+        stands_for: the digest of the declaration that ``version`` alone is stamped for. Of any other it is stamped too.
+
+    Raises ``UserError`` where parts of it contradict each other or the source.
+    """
+
+    name: str
+    source: Source
+    version: str
+    description: str
+    reference: str
+    transformation: Callable[[DataFrame], DataFrame]
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    zorder_by: tuple[str, ...] = ()
+    invariants: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    measure: str = ""
+    path_setting: str = ""
+    default_path: str = ""
+    stands_for: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.path_setting:
+            object.__setattr__(self, "path_setting", f"GOLD_WRITE_PATH_{self.name.upper()}")
+        if not self.default_path:
+            object.__setattr__(self, "default_path", f"gold/{self.name}")
+        refuse_twice(f"The table {self.name}", "column", self._names)
+        if unknown := [name for name in self.key if name not in self._names]:
+            raise UserError(
+                f"The key of {self.name} has {unknown[0]}, expected some of its columns, {', '.join(self._names)}: correct it."
+            )
+        self._refuse_another_select()
+        for name, found in self.select.aggregates.items():
+            if self.key and found and found.function == "avg" and self.select.counts(name) is None:
+                raise UserError(
+                    f"{self.name}.{name} is an average whose values no column counts, so that no patch could add to it: add "
+                    f"count({found.of.sql()}) to the SELECT."
+                )
+
+    def _refuse_another_select(self) -> None:
+        select, named = (
+            self.select,
+            [name for name in self._names if not self.keeps_source_columns or name != EVENT_DATE],
+        )
+        known = self.source.by_name.keys() | ({VIOLATIONS} if self.is_quarantine else set())
+        wrong = ""
+        if select.source != self.source.name:
+            wrong = f"reads {select.source}, expected {self.source.name}"
+        elif unknown := list(select.unknown(known)):
+            wrong = f"reads the column {unknown[0]}, expected some of {', '.join(known)}"
+        elif list(select.columns) != named:
+            wrong = f"makes the columns {', '.join(select.columns) or 'none'}, expected those declared, {', '.join(named)}, in this order"
+        elif self.keeps_source_columns == bool(self.key) or sorted(select.groups_by) != sorted(self.key):
+            grouped = f"groups by {', '.join(select.groups_by)}" if select.groups_by else "does not group its rows"
+            wrong = f"{grouped}, expected a GROUP BY of the key, or SELECT * and no key"
+        elif EVENT_DATE not in (self.key or self._names):
+            wrong = f"has no {EVENT_DATE}, by which tables are partitioned"
+        if wrong:
+            raise UserError(f"The reference of {self.name} {wrong}: correct {one_line(self.reference)}")
+
+    @functools.cached_property
+    def select(self) -> Reference:
+        """What the reference says."""
+        return Reference(self.name, self.reference)
+
+    @property
+    def _names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @functools.cached_property
+    def code_version(self) -> str:
+        """What is stamped on what is made: it changes with the version, the source's columns and rules, and the reference."""
+        return self.version if self.stands_for == self.digest else f"{self.version}-{self.digest}"
+
+    @property
+    def digest(self) -> str:
+        """Of everything declared that the table's content depends on."""
+        source = self.source
+        declared = [
+            [source.name, [[column.name, column.type] for column in source.columns]],
+            [[rule.name, rule.condition, rule.reads] for rule in source.rules],
+            [self.key, one_line(self.reference), [[column.name, column.type] for column in self.columns]],
+        ]
+        return hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:12]
+
+    @property
+    def keeps_source_columns(self) -> bool:
+        """Whether its rows are the source's, with its columns before the table's own."""
+        return self.select.keeps_source_columns
+
+    @functools.cached_property
+    def combined(self) -> Mapping[str, str]:
+        """By column, how the values of two rows of a key become one; no column is there of which that cannot be told."""
+        return self.select.combined(self.source.by_name)
+
+    @property
+    def combines(self) -> bool:
+        """Whether what new rows of the source make can be added to the rows of a date."""
+        return self.combined.keys() == self.select.aggregates.keys()
+
+    @property
+    def totals(self) -> Collection[str]:
+        """The columns of which the sum over several keys means something."""
+        return [name for name, found in self.select.aggregates.items() if found and found.function in ("sum", "count")]
+
+    @property
+    def row_order(self) -> str:
+        """The order in which rows are shown, as SQL's ORDER BY has it: by key, else by what OPTIMIZE clusters by."""
+        return ", ".join(self.key or self.zorder_by) or "1"
+
+    @property
+    def what(self) -> str:
+        """What a row stands for, in a word."""
+        return self.key[0].removesuffix("_id") if self.key else "row"
+
+    @property
+    def is_quarantine(self) -> bool:
+        """Whether the table holds the source's broken rows, those without a date among them."""
+        return VIOLATIONS in self._names
+
+    @property
+    def has_invariants(self) -> bool:
+        """Whether there is something that each of its rows must meet by itself."""
+        return bool(self.key or self.invariants or self.select.conditions or self.select.columns.keys() - {VIOLATIONS})
+
+    def made_from(self, column: str) -> tuple[str, ...]:
+        """The source's columns that the values of a column come from."""
+        return tuple(self.source.by_name) if column == VIOLATIONS else self.select.made_from(column)
+
+    @property
+    def rows(self) -> Callable[[DataFrame, Collection[dt.date | None] | None], DataFrame]:
+        """Which of the source's rows feed the table."""
+        return self.source.quarantined_rows if self.is_quarantine else self.source.valid_rows
+
+    def of(self, silver: DataFrame, broken_dates: Collection[dt.date | None] | None = None) -> DataFrame:
+        """The table's content as the function of Silver that it is; ``broken_dates`` as in ``Source.valid_rows``."""
+        return self.transformation(self.rows(silver, broken_dates))
