@@ -64,10 +64,11 @@ chaos: .venv/.test ## kill what keeps Gold true, at random and for long, and see
 life: .venv/.test ## let anything happen to lakes, in any order, and see each come true: make life MINUTES=60 SEED=7
 	@$(BIN)/python -W ignore -m gold_assets_tests.life --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-lint: .venv/.test ## check style and types
+lint: .venv/.test ## check style, types and which package imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 screenshots: .venv/.test ## make the pictures of docs/ afresh, in a real browser
 	$(BIN)/python -W ignore -m gold_assets_tests.end_to_end.screenshots

@@ -1,4 +1,4 @@
-"""The house: floors that import from below alone, one door to each library's private rooms, and a public one of our own."""
+"""The house: packages that import from below alone, one door to each library's private rooms, and a public one of our own."""
 
 import ast
 import importlib
@@ -12,25 +12,6 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gold_assets"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-
-FLOORS = (
-    ("delta",),
-    ("engines",),
-    ("silver",),
-    ("gold",),
-    ("checks",),
-    ("config",),
-    ("reading",),
-    ("explaining",),
-    ("instance", "partitions", "resources"),
-    ("assets",),
-    ("micro_batches", "jobs", "alerts", "commands"),
-    ("code_location",),
-    ("definitions",),
-)
-"""From below. Rooms on one floor do not import each other."""
-DECLARED = ("declaring", "transactions")
-WITHOUT_DAGSTER = FLOORS[:8]
 
 ONE_SUBJECT = {"gold/streaming.py": "the stream", "micro_batches/micro_batch.py": "the sensor"}
 """Modules that may be long."""
@@ -46,48 +27,15 @@ def name_of(module: Path) -> str:
     return str(module.relative_to(PACKAGE))
 
 
-def room_of(module: str) -> str:
-    """The package or the module at the top that ``gold_assets.…`` is in."""
-    return module.split(".")[1]
+def test_every_import_goes_down_and_the_kernel_knows_no_business() -> None:
+    """The contracts are in ``pyproject.toml``."""
+    lint_imports = Path(sys.executable).with_name("lint-imports")
+    subprocess.run([lint_imports, "--no-logo", "--no-cache"], cwd=PACKAGE.parent, check=True)
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports name their module in full"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def edges() -> Iterator[tuple[str, str, str]]:
-    """Every import of one of our modules from another room: the module, its room, and the room it imports from."""
-    for module in MODULES:
-        room = name_of(module).split("/")[0].removesuffix(".py")
-        for name in imported(ast.parse(module.read_text())):
-            to = room_of(name) if name.startswith("gold_assets.") else room
-            if to not in (room, *DECLARED) and room not in ("__init__", *DECLARED):
-                yield name_of(module), room, to
-
-
-def floor_of(room: str) -> int:
-    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
-
-
-def test_every_import_goes_down() -> None:
-    upwards = {(module, to) for module, room, to in edges() if floor_of(to) >= floor_of(room)}
-    assert upwards == set()
-
-
-def test_the_lower_floors_know_nothing_of_dagster() -> None:
-    below = {room for rooms in WITHOUT_DAGSTER for room in rooms}
-    found = {
-        name_of(module)
-        for module in MODULES
-        if name_of(module).split("/")[0].removesuffix(".py") in below
-        and any(name.split(".")[0] == "dagster" for name in imported(ast.parse(module.read_text())))
-    }
-    assert found == set()
+def test_no_module_of_the_kernel_names_the_transactions_but_the_one_that_loads_the_default_project() -> None:
+    naming = {name_of(module) for module in MODULES if "gold_assets.transactions" in module.read_text()}
+    assert {name for name in naming if not name.startswith("transactions/")} == {"config.py"}
 
 
 def test_a_long_module_has_one_subject() -> None:
