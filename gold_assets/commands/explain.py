@@ -5,7 +5,7 @@ import click
 from gold_assets.commands.options import Answer, lake_of, sub_command, terminal_width
 from gold_assets.config import Settings
 from gold_assets.explaining.explanation import explain
-from gold_assets.explaining.telling import as_json, as_text
+from gold_assets.explaining.rendering import as_json, as_text
 
 
 @sub_command("explain user_spend_summary --date 2026-11-25 user_id=1609", json_help="Write the same as JSON")

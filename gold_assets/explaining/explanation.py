@@ -16,8 +16,7 @@ from gold_assets.delta.plural import plural
 from gold_assets.delta.query import Unreadable, query
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.explaining.absence import not_there, why_absent
-from gold_assets.explaining.commits import CommitInfo
-from gold_assets.explaining.history import History, history_of
+from gold_assets.explaining.history import CommitInfo, History, history_of
 from gold_assets.explaining.origin import Origin, origin_of
 from gold_assets.explaining.question import ROWS_SHOWN, Question, question_of
 from gold_assets.explaining.rows import Rows

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,52 @@ from deltalake import DeltaTable
 from gold_assets.delta.file_dates import FileDates, UnknownDate
 from gold_assets.delta.log import DeltaLog, FileChange, side_by_side
 from gold_assets.delta.query import View
-from gold_assets.explaining.commits import CommitInfo
 from gold_assets.explaining.question import Question
 from gold_assets.explaining.rows import MOST_ROWS, Rows, TooManyRows, came_and_went, rows_in_files
-from gold_assets.gold.gold_log import GoldCommit
+from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.provenance import Stamp
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 _MOST_COMMITS = 2_000
 """How far back the table's log is read."""
+
+_PERSONS = ("userName", "userEmail", "userId")
+_JOBS = {"job": ("jobName", "jobId", "runId", "jobRunId"), "notebook": ("notebookPath", "notebookId")}
+_PROGRAMS = ("engineInfo", "clientVersion")
+
+
+@dataclass(frozen=True)
+class CommitInfo:
+    """What the commit of a version says: when, which operation, and by whom, as far as it says so.
+
+    Attributes:
+        at: UTC, None where it does not say.
+        by: a person, a job or a notebook, and else the program that wrote it; empty where it names none.
+    """
+
+    version: int
+    at: dt.datetime | None
+    operation: str
+    by: str
+
+    @classmethod
+    def of(cls, version: int, info: Mapping[str, Any]) -> "CommitInfo":
+        """From the action ``commitInfo`` of a log, which is empty where there is none."""
+        milliseconds = info.get("timestamp", info.get("inCommitTimestamp"))
+        at = None if milliseconds is None else dt.datetime.fromtimestamp(milliseconds / 1000, dt.timezone.utc)
+        return cls(version, at, str(info.get("operation") or "unknown operation"), _by(info))
+
+
+def _by(info: Mapping[str, Any]) -> str:
+    who = [str(info[name]) for name in _PERSONS if info.get(name)][:1]
+    for kind, names in _JOBS.items():
+        said = info.get(kind) or {}
+        if told := [f"{name} {said[name]}" for name in names if isinstance(said, Mapping) and said.get(name)]:
+            who.append(f"{kind} {', '.join(told)}")
+    if not who:
+        who = [str(info[name]) for name in _PROGRAMS if info.get(name)][:1]
+    return ", ".join(who)
 
 
 @dataclass(frozen=True)
@@ -81,12 +117,11 @@ class History:
 
 @dataclass(frozen=True)
 class _Written:
-    """A commit of the table that changed files of the date, or was a refresh of it."""
+    """A commit of the table that changed ``files`` of the date, or was a refresh of it."""
 
-    info: CommitInfo
+    commit: GoldCommit
     stamp: Stamp | None
-    added: Sequence[Mapping[str, Any]]
-    removed: Sequence[Mapping[str, Any]]
+    files: Sequence[FileChange]
 
 
 def history_of(question: Question, gold: DeltaTable, silver: Silver) -> History:
@@ -96,8 +131,8 @@ def history_of(question: Question, gold: DeltaTable, silver: Silver) -> History:
         changes = list(_changes(question, gold, silver.table_id, commits, complete=not ends))
     except TooManyRows:
         return History(ends=f"more than {MOST_ROWS} rows were ever asked about, which are too many to follow")
-    stamps = [commit.stamp for commit in commits if commit.stamp is not None]
-    made_from = stamps[0].silver_version if stamps and stamps[0].silver_table_id == silver.table_id else silver.version
+    newest = next((commit.stamp for commit in commits if commit.stamp is not None), None)
+    made_from = newest.silver_version if newest and newest.silver_table_id == silver.table_id else silver.version
     known = [change.since for change in changes if change.since is not None]
     told, silver_ends = _silver_commits(question, silver, min([made_from, *known]))
     changes = [dataclasses.replace(change, silver=list(_between(told, change))) for change in changes]
@@ -125,10 +160,7 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
 
     where = " AND ".join([question.on_date, *question.in_silver.values()])
     try:
-        rows = dict(
-            zip(map(id, files), rows_in_files(silver.table, [file.action for file in files], view, where), strict=True)
-        )
-        unknown = "files of the commit are gone"
+        rows, unknown = _rows_of(silver.table, files, view, where), "files of the commit are gone"
     except TooManyRows:
         rows, unknown = {}, f"in all commits they are more than {MOST_ROWS}"
     log = DeltaLog(silver.table)
@@ -138,8 +170,8 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
     return [
         SilverCommit(
             CommitInfo.of(version, log.info(version)),
-            counted.of([file for file in of_version if file.is_add]),
-            counted.of([file for file in of_version if not file.is_add]),
+            counted.of(file for file in of_version if file.is_add),
+            counted.of(file for file in of_version if not file.is_add),
             *(_moved(of_version, rows) if version not in everywhere else (None, None)),
             everywhere.get(version, unknown),
         )
@@ -147,11 +179,18 @@ def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[lis
     ], changes.gap_after(after)
 
 
+def _rows_of(
+    table: DeltaTable, files: Sequence[FileChange], view: Callable[[DeltaTable], View], where: str
+) -> dict[int, Rows | None]:
+    """By the identity of a file, what ``rows_in_files`` finds in it. Raises ``TooManyRows``."""
+    return dict(zip(map(id, files), rows_in_files(table, [file.action for file in files], view, where), strict=True))
+
+
 def _moved(files: Sequence[FileChange], rows: Mapping[int, Rows | None]) -> tuple[Rows | None, Rows | None]:
+    """Which of the ``rows`` the files of a commit brought, and which they took away; None where one of them is gone."""
     sides: tuple[Rows, Rows] = ([], [])
     for file in files:
-        found = rows.get(id(file))
-        if found is None:
+        if (found := rows.get(id(file))) is None:
             return None, None
         sides[0 if file.is_add else 1].extend(found)
     return came_and_went(*sides)
@@ -165,7 +204,7 @@ class _Counts:
     date: dt.date | None
     told: Mapping[str, int | None]
 
-    def of(self, files: Sequence[FileChange]) -> int | None:
+    def of(self, files: Iterable[FileChange]) -> int | None:
         total = 0
         for file in files:
             try:
@@ -185,27 +224,21 @@ class _Counts:
 def _changes(
     question: Question, gold: DeltaTable, silver_table_id: str, commits: Sequence[_Written], *, complete: bool
 ) -> Iterator[Change]:
-    files = [file for commit in commits for file in (*commit.added, *commit.removed)]
-    rows = iter(rows_in_files(gold, files, lambda table: View(table, "*", "true"), question.in_table))
-    for number, commit in enumerate(commits):
-        added, removed = _all(rows, len(commit.added)), _all(rows, len(commit.removed))
-        after, before = (None, None) if added is None or removed is None else came_and_went(added, removed)
+    files = [file for written in commits for file in written.files]
+    rows = _rows_of(gold, files, lambda table: View(table, "*", "true"), question.in_table)
+    for number, written in enumerate(commits):
+        after, before = _moved(written.files, rows)
         if after == [] and before == []:
             continue
-        stamp = commit.stamp
-        earlier = next((each.stamp for each in commits[number + 1 :] if each.stamp is not None), None)
-        since = None
-        if stamp is not None and stamp.silver_table_id == silver_table_id:
+        info, stamp, since = CommitInfo.of(written.commit.version, written.commit.info), written.stamp, None
+        if stamp is None:
+            yield Change(info, "written by somebody else", info.by, None, None, before, after)
+            continue
+        if stamp.silver_table_id == silver_table_id:
+            earlier = next((each.stamp for each in commits[number + 1 :] if each.stamp is not None), None)
             since = stamp.since if stamp.since is not None else _made_from(earlier, silver_table_id, complete=complete)
-        yield Change(
-            commit.info,
-            "written by somebody else" if stamp is None else "patched" if stamp.since is not None else "recomputed",
-            (stamp.by if stamp is not None else "") or commit.info.by,
-            None if stamp is None else stamp.silver_version,
-            since,
-            before,
-            after,
-        )
+        how = "recomputed" if stamp.since is None else "patched"
+        yield Change(info, how, stamp.by or info.by, stamp.silver_version, since, before, after)
 
 
 def _made_from(earlier: Stamp | None, silver_table_id: str, *, complete: bool) -> int | None:
@@ -215,44 +248,23 @@ def _made_from(earlier: Stamp | None, silver_table_id: str, *, complete: bool) -
     return earlier.silver_version if earlier.silver_table_id == silver_table_id else -1
 
 
-def _all(rows: Iterator[Rows | None], files: int) -> Rows | None:
-    """The rows of so many files, None where one is gone."""
-    found = [next(rows) for _ in range(files)]
-    return None if any(each is None for each in found) else [row for each in found for row in each or ()]
-
-
 def _commits_of(gold: DeltaTable, date: dt.date | None) -> tuple[list[_Written], str]:
     """The commits of the table that touched the date, newest first; and why they go back no further, where they do not."""
-    log, dates = DeltaLog(gold), FileDates(gold)
+    log = GoldLog(gold)
     commits: list[_Written] = []
     oldest = max(gold.version() - _MOST_COMMITS, -1)
 
-    def read(version: int) -> _Written | FileNotFoundError | None:
+    def read(version: int) -> GoldCommit | None:
         try:
-            return _read(log, dates, version, date)
-        except FileNotFoundError as gone:
-            return gone
+            return log.commit(version)
+        except FileNotFoundError:
+            return None
 
     for version, commit in side_by_side(read, gold.version(), oldest):
-        if isinstance(commit, FileNotFoundError):
+        if commit is None:
             return commits, f"the table's log no longer has version {version}"
-        if commit is not None:
-            commits.append(commit)
+        stamp = commit.stamp if commit.stamp is not None and date in commit.stamp.covers else None
+        files = [file for file in commit.files if file.data_change and file.date == date]
+        if stamp is not None or files:
+            commits.append(_Written(commit, stamp, files))
     return commits, f"only the table's newest {_MOST_COMMITS} commits are looked at" if oldest >= 0 else ""
-
-
-def _read(log: DeltaLog, dates: FileDates, version: int, date: dt.date | None) -> _Written | None:
-    info: Mapping[str, Any] = {}
-    sides: dict[str, list[Mapping[str, Any]]] = {"add": [], "remove": []}
-    for action in log.actions(version):
-        info = action.get("commitInfo", info)
-        for side, files in sides.items():
-            file = action.get(side)
-            if file is not None and file.get("dataChange", True) and date in dates.of_action(file):
-                files.append(file)
-    stamp = GoldCommit(version, info).stamp
-    if stamp is not None and date not in stamp.covers:
-        stamp = None
-    if stamp is None and not sides["add"] and not sides["remove"]:
-        return None
-    return _Written(CommitInfo.of(version, info), stamp, sides["add"], sides["remove"])

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gold_assets.config import Settings
 from gold_assets.explaining.explanation import Explanation, explain
-from gold_assets.explaining.telling import as_markdown, as_text
+from gold_assets.explaining.rendering import as_markdown, as_text
 from gold_assets.resources import Lakehouse, one_sentence_failures
 
 _WIDTH = 120

@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -26,33 +26,31 @@ class _Part:
 
     said: str
     depth: int = 0
-    rows: Rows = field(default_factory=list)
+    rows: Rows = dataclasses.field(default_factory=list)
 
 
 def as_text(found: Explanation, width: int) -> str:
     """For a terminal of ``width`` characters."""
     lines: list[str] = []
     for part in _parts(found):
-        indent = _INDENT * part.depth
+        first, rest = _INDENT * part.depth, _INDENT * (part.depth + 1)
         if not part.depth and lines:
             lines.append("")
         lines.append(
-            textwrap.fill(
-                part.said, width, initial_indent=indent, subsequent_indent=indent + _INDENT, break_long_words=False
-            )
+            textwrap.fill(part.said, width, initial_indent=first, subsequent_indent=rest, break_long_words=False)
         )
         if part.rows:
-            columns, rows = list(part.rows[0]), [list(row.values()) for row in part.rows]
-            lines.append(textwrap.indent(table_of(columns, rows, width - len(_INDENT)), _INDENT))
+            rows = [list(row.values()) for row in part.rows]
+            lines.append(textwrap.indent(table_of(list(part.rows[0]), rows, width - len(_INDENT)), _INDENT))
     return "\n".join(lines)
 
 
 def as_markdown(found: Explanation) -> str:
-    """For the UI, without the heading."""
+    """For the UI."""
     lines: list[str] = []
     for part in _parts(found):
         said = escape(part.said, quote=False)
-        lines += ["  " * (part.depth - 1) + f"- {said}"] if part.depth else ["", said]
+        lines += [_INDENT * (part.depth - 1) + f"- {said}"] if part.depth else ["", said]
         if part.rows:
             cells = [
                 [escape(shown(value), quote=False).replace("|", "\\|") for value in row.values()] for row in part.rows
@@ -63,14 +61,14 @@ def as_markdown(found: Explanation) -> str:
 
 def as_json(found: Explanation) -> dict[str, Any]:
     """The same. Numbers that need every digit are text, as are dates, times, NaN and the infinities."""
-    made = found.made
+    made, origin, opinion, history = found.made, found.origin, found.second_opinion, found.history
     whole = {
         "table": found.question.table.name,
         "date": found.question.date,
         "key": dict(found.question.values),
-        "now": _held_as_json(found.now),
+        "now": dataclasses.asdict(found.now),
         "absent_because": found.absent or None,
-        "published": found.published and {**_held_as_json(found.published), "at": found.published_at},
+        "published": found.published and {**dataclasses.asdict(found.published), "at": found.published_at},
         "unpublished_because": found.unpublished or None,
         "made": made
         and {
@@ -83,51 +81,35 @@ def as_json(found: Explanation) -> dict[str, Any]:
             "overwritten_in": made.source.overwritten_in,
         },
         "silver": {
-            "version": found.origin.version,
-            "doubt": found.origin.doubt or None,
-            "rows": found.origin.count,
-            "valid_rows": found.origin.valid,
-            "used_rows": found.origin.used,
-            "valid_rows_that_miss": dict(found.origin.unmet),
-            "numbers": dict(found.origin.numbers),
-            "sample": found.origin.sample,
-            "quarantined": found.origin.quarantined,
+            "version": origin.version,
+            "doubt": origin.doubt or None,
+            "rows": origin.count,
+            "valid_rows": origin.valid,
+            "used_rows": origin.used,
+            "valid_rows_that_miss": dict(origin.unmet),
+            "numbers": dict(origin.numbers),
+            "sample": origin.sample,
+            "quarantined": origin.quarantined,
         },
-        "second_opinion": found.second_opinion
-        and {
-            "agrees": found.second_opinion.agrees,
-            "exact": found.second_opinion.is_exact,
-            "pairs": found.second_opinion.pairs,
-        },
+        "second_opinion": opinion and {"agrees": opinion.agrees, "exact": opinion.is_exact, "pairs": opinion.pairs},
         "history": {
-            "changes": [
-                {
-                    "table_version": change.info.version,
-                    "at": change.info.at,
-                    "operation": change.info.operation,
-                    "how": change.how,
-                    "by": change.by,
-                    "silver_version": change.silver_version,
-                    "since_silver_version": change.since,
-                    "before": change.before,
-                    "after": change.after,
-                    "silver_commits": list(map(_commit_as_json, change.silver)),
-                }
-                for change in found.history.changes
-            ],
-            "not_in_the_table_yet": list(map(_commit_as_json, found.history.waiting)),
-            "ends_because": found.history.ends or None,
-            "silver_ends_because": found.history.silver_ends or None,
+            "changes": list(map(_change_as_json, history.changes)),
+            "not_in_the_table_yet": list(map(_commit_as_json, history.waiting)),
+            "ends_because": history.ends or None,
+            "silver_ends_because": history.silver_ends or None,
         },
     }
     return {name: plain(value) for name, value in whole.items()}
 
 
-def _held_as_json(held: Held) -> dict[str, Any]:
-    return {"table_version": held.table_version, "count": held.count, "rows": held.rows}
+def _change_as_json(change: Change) -> dict[str, Any]:
+    said = _commit_as_json(change)
+    said["table_version"], said["since_silver_version"] = said.pop("version"), said.pop("since")
+    del said["silver"]
+    return {**said, "silver_commits": list(map(_commit_as_json, change.silver))}
 
 
-def _commit_as_json(commit: SilverCommit) -> dict[str, Any]:
+def _commit_as_json(commit: Change | SilverCommit) -> dict[str, Any]:
     said = dataclasses.asdict(commit)
     return {**said.pop("info"), **said}
 
@@ -140,10 +122,8 @@ def _parts(found: Explanation) -> Iterator[_Part]:
         yield _Part(f"As published: {found.unpublished}")
     else:
         published = f"As published at {_time(found.published_at)}, in version {before.table_version}"
-        if (before.count, before.rows) == (now.count, now.rows):
-            yield _Part(f"{published}: the same")
-        else:
-            yield _held(before, "no such row", published)
+        is_same = (before.count, before.rows) == (now.count, now.rows)
+        yield _Part(f"{published}: the same") if is_same else _held(before, "no such row", published)
     yield from _made(found)
     yield from _origin(found.origin)
     yield from _second_opinion(found)
@@ -172,14 +152,13 @@ def _made(found: Explanation) -> Iterator[_Part]:
 
 
 def _origin(origin: Origin) -> Iterator[_Part]:
-    broken = origin.count - origin.valid
     doubt = f", Silver's newest, for {origin.doubt}" if origin.doubt else ""
     numbers = "".join(f", {name} {shown(value)}" for name, value in origin.numbers.items())
     whole = origin.used or origin.count
     more = f"; the first {len(origin.sample)} of {whole:,}" if whole > len(origin.sample) else ""
     yield _Part(
-        f"In version {origin.version} of Silver{doubt}: {plural(origin.count, 'row')}, {origin.valid} valid and {broken} quarantined; "
-        f"made from {origin.used}{numbers}{more}",
+        f"In version {origin.version} of Silver{doubt}: {plural(origin.count, 'row')}, {origin.valid} valid and "
+        f"{origin.count - origin.valid} quarantined; made from {origin.used}{numbers}{more}",
         rows=origin.sample,
     )
     if origin.quarantined:
@@ -187,16 +166,12 @@ def _origin(origin: Origin) -> Iterator[_Part]:
 
 
 def _second_opinion(found: Explanation) -> Iterator[_Part]:
-    if found.second_opinion is None:
-        return
-    if found.second_opinion.agrees:
-        digits = "to the last digit" if found.second_opinion.is_exact else "but for the last digits of an average"
-        yield _Part(f"An independent computation in SQL finds the same in version {found.origin.version}, {digits}")
-    else:
-        yield _Part(
-            f"An independent computation in SQL finds something else in version {found.origin.version}:",
-            rows=found.second_opinion.pairs,
-        )
+    opinion, version = found.second_opinion, found.origin.version
+    if opinion is not None and opinion.agrees:
+        digits = "to the last digit" if opinion.is_exact else "but for the last digits of an average"
+        yield _Part(f"An independent computation in SQL finds the same in version {version}, {digits}")
+    elif opinion is not None:
+        yield _Part(f"An independent computation in SQL finds something else in version {version}:", rows=opinion.pairs)
 
 
 def _history(history: History) -> Iterator[_Part]:
@@ -214,10 +189,8 @@ def _history(history: History) -> Iterator[_Part]:
 
 
 def _change(change: Change) -> Iterator[_Part]:
-    yield _Part(
-        f"Version {change.info.version}, {_time(change.info.at)}, {change.how}{_by(change.by)} ({change.info.operation})",
-        1,
-    )
+    info = change.info
+    yield _Part(f"Version {info.version}, {_time(info.at)}, {change.how}{_by(change.by)} ({info.operation})", 1)
     if change.before is None or change.after is None:
         yield _Part("whether it changed is not known: files of before or after are gone, as VACUUM takes them", 2)
     else:
@@ -231,7 +204,10 @@ def _change(change: Change) -> Iterator[_Part]:
 
 def _silver_commit(commit: SilverCommit) -> Iterator[_Part]:
     said = f"Silver {commit.info.version}, {_time(commit.info.at)}, {commit.info.operation}{_by(commit.info.by)}"
-    yield _Part(f"{said}: {_number(commit.added)} rows of the date added, {_number(commit.removed)} removed", 3)
+    added, removed = (
+        "an unknown number of" if count is None else f"{count:,}" for count in (commit.added, commit.removed)
+    )
+    yield _Part(f"{said}: {added} rows of the date added, {removed} removed", 3)
     if commit.came is None or commit.went is None:
         yield _Part(f"which of them are meant here is not known: {commit.unknown}", 4)
     elif not commit.came and not commit.went:
@@ -262,7 +238,3 @@ def _time(moment: dt.datetime | None) -> str:
     if moment is None:
         return "an unknown time"
     return moment.astimezone(dt.timezone.utc).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
-
-
-def _number(count: int | None) -> str:
-    return "an unknown number of" if count is None else f"{count:,}"
