@@ -3,18 +3,13 @@
 import dagster as dg
 
 from gold_assets.alerts.alerts import alert_sensor
-from gold_assets.assets.checks import (
-    compare_patched_dates,
-    daily_metadata_checks,
-    gold_asset_checks,
-    run_checks,
-    silver_asset_checks,
-)
+from gold_assets.assets.checks import gold_asset_checks, silver_asset_checks
 from gold_assets.assets.gold import gold_assets
 from gold_assets.assets.published import published_asset
 from gold_assets.assets.silver import silver_asset
 from gold_assets.config import Settings, load_settings
 from gold_assets.declaring.project import Project
+from gold_assets.jobs.checks import compare_patched_dates, daily_metadata_checks, run_checks
 from gold_assets.jobs.explain import explain_job
 from gold_assets.jobs.maintenance import maintenance_schedule
 from gold_assets.jobs.plan import plan_job

@@ -1,5 +1,7 @@
 """What a refresh of Gold and the quarantine would do now, as a job for those who have the UI and no shell."""
 
+from typing import Any
+
 import dagster as dg
 from pydantic import Field
 
@@ -13,27 +15,23 @@ from gold_assets.resources import Lakehouse, one_sentence_failures
 _LINES_SHOWN = 1_000
 
 
-class PlanConfig(dg.Config):
-    """What the launchpad asks for."""
-
-    tables: list[str] = Field(description="The tables to plan, by default all.")
-    dates: list[str] = Field(
-        default=[],
-        description="Look at these dates only, such as 2017-01-31; by default at all in the window of partitions. Of them, "
-        "those are planned that Silver or a table has.",
-    )
-
-
 def plan_job(settings: Settings) -> dg.JobDefinition:
     """The job ``plan``: one op that says what there is to do, and writes nothing."""
 
-    class AllTables(PlanConfig):
+    class PlanConfig(dg.Config):
+        """What the launchpad asks for."""
+
         tables: list[str] = Field(
             default=[table.name for table in settings.tables], description="The tables to plan, by default all."
         )
+        dates: list[str] = Field(
+            default=[],
+            description="Look at these dates only, such as 2017-01-31; by default at all in the window of partitions. Of them, "
+            "those are planned that Silver or a table has.",
+        )
 
     @dg.op
-    def plan_gold(context: dg.OpExecutionContext, config: AllTables, lakehouse: Lakehouse) -> None:
+    def plan_gold(context: dg.OpExecutionContext, config: PlanConfig, lakehouse: Lakehouse) -> None:
         """Say by the logs which dates would be patched or recomputed, how many of Silver's rows that reads, and why."""
         with one_sentence_failures():
             lake, limits = lakehouse.lake(settings.project), settings.limits
@@ -51,16 +49,14 @@ def plan_job(settings: Settings) -> dg.JobDefinition:
     return plan
 
 
-def _metadata(planned: LakePlan) -> dict[str, dg.MetadataValue]:
-    metadata: dict[str, dg.MetadataValue] = {
-        "summary": dg.MetadataValue.text(planned.summary),
-        "silver_version": dg.MetadataValue.int(planned.silver.version),
-        "dates_to_patch": dg.MetadataValue.int(planned.dates("patched")),
-        "dates_to_recompute": dg.MetadataValue.int(planned.dates("recomputed")),
-        "dates_current": dg.MetadataValue.int(planned.dates("current")),
+def _metadata(planned: LakePlan) -> dict[str, Any]:
+    records = planned.records()[:_LINES_SHOWN]
+    return {
+        "summary": planned.summary,
+        "silver_version": planned.silver.version,
+        "dates_to_patch": planned.dates("patched"),
+        "dates_to_recompute": planned.dates("recomputed"),
+        "dates_current": planned.dates("current"),
+        **({} if planned.rows is None else {"rows_to_read": planned.rows}),
+        **({"plan": table_of(records)} if records else {}),
     }
-    if planned.rows is not None:
-        metadata["rows_to_read"] = dg.MetadataValue.int(planned.rows)
-    if records := planned.records():
-        metadata["plan"] = table_of(records[:_LINES_SHOWN])
-    return metadata

@@ -9,11 +9,12 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from deltalake import DeltaTable
 
-from gold_assets.assets.checks import NO_FAILED_DATES, daily_metadata_checks, run_checks
+from gold_assets.assets.failed_dates import NO_FAILED_DATES
 from gold_assets.checks.publishing import publish
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
+from gold_assets.jobs.checks import daily_metadata_checks, run_checks
 from gold_assets.resources import Lakehouse
 from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.corruptions import CORRUPTIONS, DATES, QUARANTINE, SPEND, Corruption, good_lake
