@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from gold_assets.gold.lake import Lake
     from gold_assets.gold.maintenance import maintain
     from gold_assets.gold.refresh import refresh
-    from gold_assets.gold.streaming import write_to_gold
     from gold_assets.reading.published import published
+    from gold_assets.transactions.stream import write_to_gold
 
 __all__ = ["Lake", "SailEngine", "SparkEngine", "maintain", "published", "refresh", "write_to_gold"]
 
@@ -25,7 +25,7 @@ _MODULES = {
     "maintain": "gold_assets.gold.maintenance",
     "published": "gold_assets.reading.published",
     "refresh": "gold_assets.gold.refresh",
-    "write_to_gold": "gold_assets.gold.streaming",
+    "write_to_gold": "gold_assets.transactions.stream",
 }
 
 

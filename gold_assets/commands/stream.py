@@ -1,4 +1,4 @@
-"""``gold stream``: follow Silver as a stream, on Spark, and report each refreshed partition to Dagster."""
+"""``gold stream``: follow Silver as a stream, and report each refreshed partition to Dagster."""
 
 import functools
 import logging
@@ -19,7 +19,6 @@ from gold_assets.checks.publishing import publish
 from gold_assets.commands.options import sub_command
 from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
-from gold_assets.engines.spark import SparkEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.streaming import Batch, follow
 from gold_assets.gold.waiting import wait_and_hear_signals
@@ -30,15 +29,17 @@ from gold_assets.resources import Lakehouse
 logger = logging.getLogger(__name__)
 
 
-@sub_command("stream --interval '30 seconds'")
+@sub_command("stream --interval '1 second'")
 @click.option(
     "--interval",
     metavar="TIME",
-    help="Look for new commits of Silver this often, for good, such as '30 seconds'; by default drain Silver and end.",
+    help="Look for new commits of Silver this often, for good, such as '200 milliseconds'; by default drain Silver and end.",
 )
 @click.option("--optimize", is_flag=True, help="At the end, OPTIMIZE ZORDER BY the refreshed dates before today.")
 def command(settings: Settings, interval: str | None, optimize: bool) -> None:
-    """Keep Gold true to Silver by Spark Structured Streaming, and publish each batch that passes its checks.
+    """Keep Gold true to Silver as it changes, and publish each batch that passes its checks.
+
+    On Sail it looks at Silver's log, on Spark it is a Structured Streaming query with a checkpoint.
 
     SIGINT and SIGTERM end it after the batch in hand. Let either this or the sensor write Gold, not both: Dagster's pool does
     not reach here.
@@ -53,15 +54,13 @@ def command(settings: Settings, interval: str | None, optimize: bool) -> None:
 
 
 def _run(settings: Settings, interval: str | None, optimize: bool, stop: threading.Event) -> None:
-    lakehouse = Lakehouse.from_settings(settings.model_copy(update={"engine": "spark"}))
-    engine = lakehouse.started_engine()
-    assert isinstance(engine, SparkEngine)
-    lake = lakehouse.lake(settings.project)
+    lakehouse = Lakehouse.from_settings(settings)
+    engine, lake = lakehouse.started_engine(), lakehouse.lake(settings.project)
     follow_silver = functools.partial(
         follow,
         lake,
+        engine,
         settings.checkpoint_path,
-        engine=engine,
         optimize=optimize,
         interval=interval,
         on_refreshed=functools.partial(_after_batch, settings, lake, _instance()),
@@ -93,24 +92,25 @@ def _stop_at_signals() -> threading.Event:
 def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> None:
     """Tell Dagster what a batch did, with the provenance by which the UI knows that Gold is in sync with Silver."""
     known = set(daily_partitions(settings).get_partition_keys())
-    dates = [date for date in batch.dates if str(date) in known]
+    looked_at = {
+        date for of in (batch.refreshed.dates, batch.refreshed.current) for dates in of.values() for date in dates
+    }
+    dates = sorted(date for date in looked_at if date is not None and str(date) in known)
     last = {date: batch.changes.last_after(date, batch.after) for date in dates}
     oldest = batch.changes.oldest_known(batch.after)
     for date, version in new_data_versions(instance, batch.silver.table_id, last, oldest):
         tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
         instance.report_runless_asset_event(dg.AssetObservation(SILVER, partition=str(date), tags=tags))
     for table in settings.tables:
+        made, current = batch.refreshed.dates[table.name], batch.refreshed.current[table.name]
         written = {
             date: {**refreshed_numbers(table, date, batch.refreshed), "stream_batch": batch.id}
             for date in dates
-            if date in batch.refreshed.dates[table.name]
+            if date in made
         }
-        current = batch.refreshed.current[table.name]
-        for event in materializations(
-            instance, table, written, {date: current[date] for date in dates if date in current}
-        ):
+        for event in materializations(instance, table, written, {d: s for d, s in current.items() if d in dates}):
             instance.report_runless_asset_event(event)
-    if left_out := len(batch.dates) - len(dates):
+    if left_out := sum(str(date) not in known for date in batch.dates):
         logger.warning("%d refreshed dates lie outside the partitions and are not reported to Dagster", left_out)
     logger.info("Batch %d: %d dates of %d tables are reported to Dagster", batch.id, len(dates), len(settings.tables))
 

@@ -1,7 +1,6 @@
 """The stream in a process of its own: killed anywhere, stopped by a signal, reporting to Dagster."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,39 +15,43 @@ from deltalake import DeltaTable
 from gold_assets import transactions
 from gold_assets.commands import stream
 from gold_assets.delta.dates import days
-from gold_assets.engines.spark import SparkEngine
+from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.publication import Publications
-from gold_assets.gold.streaming import Batch, write_to_gold
+from gold_assets.gold.streaming import Batch
+from gold_assets.transactions.stream import write_to_gold
 from gold_assets.transactions.tables import TABLES
-from gold_assets_tests.conftest import SMALL_TABLES
+from gold_assets_tests.conftest import ENGINE, SMALL_TABLES
 from gold_assets_tests.engines.processes import clean_environment
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
-
-pytestmark = pytest.mark.spark
 
 _DIES = """
 import os, signal, sys
 from gold_assets.commands import stream
 from gold_assets.commands.gold import gold
+from gold_assets.engines.sail import SailEngine
 from gold_assets.engines.spark import SparkEngine
 
 moment = sys.argv.pop(1)
+engine = SparkEngine if os.environ["GOLD_ENGINE"] == "spark" else SailEngine
 
 def die():
     print("dies", moment, file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 if moment.isdigit():
-    replace = SparkEngine.replace
     written = []
-    def replace_and_die(*arguments):
-        replace(*arguments)
-        written.append(1)
-        if len(written) == int(moment):
-            die()
-    SparkEngine.replace = replace_and_die
+    def and_die(write):
+        def write_and_die(*arguments):
+            write(*arguments)
+            written.append(1)
+            if len(written) == int(moment):
+                die()
+        return write_and_die
+    engine.replace = and_die(engine.replace)
+    if engine is SailEngine:
+        engine.append = and_die(engine.append)
 else:
     stream._after_batch = lambda *arguments: die()
 gold(["stream", *sys.argv[1:]])
@@ -74,6 +77,7 @@ class Command:
             published=str(root / "published"),
         )
         self._env = clean_environment() | {
+            "GOLD_ENGINE": ENGINE,
             "GOLD_LAKE_ROOT": str(root),
             "GOLD_SPARK_CONF": SMALL_TABLES,
             "GOLD_PARTITIONS_START": str(MONDAY),
@@ -99,7 +103,7 @@ class Command:
         said = ends(process)
         return process.returncode, said
 
-    def drain(self, engine: SparkEngine) -> list[Batch]:
+    def drain(self, engine: Engine) -> list[Batch]:
         """The same stream, in this process."""
         batches: list[Batch] = []
         tables = self.lake.places
@@ -173,7 +177,7 @@ def says(process: "subprocess.Popen[str]", wanted: str) -> Iterator[str]:
     raise AssertionError(f"{wanted!r} was not said")
 
 
-def test_killed_at_chosen_moments_the_next_start_makes_gold_true(command: Command, engine: SparkEngine) -> None:
+def test_killed_at_chosen_moments_the_next_start_makes_gold_true(command: Command, engine: Engine) -> None:
     write_three_days(command.lake)
     command.drain(engine)
     write_silver(command.lake, [high_risk_row(user_id="bob"), row(user_id="", event_date=TUESDAY)])
@@ -185,7 +189,7 @@ def test_killed_at_chosen_moments_the_next_start_makes_gold_true(command: Comman
         assert (code, f"dies {moment}" in said) == (-signal.SIGKILL, True), said
         assert not (command.checkpoint / "commits" / "1").exists()
     (batch,) = command.drain(engine)
-    assert (batch.id, batch.dates) == (1, (MONDAY, TUESDAY))
+    assert batch.refreshed.silver_version == 1
     assert_gold_is_true(command.lake)
 
 
@@ -198,9 +202,10 @@ def test_sigint_ends_the_stream_after_the_batch_in_hand(command: Command) -> Non
     said = ends(process)
     assert process.returncode == 0, said
     assert "SIGINT: the stream ends after the batch in hand" in said
-    assert re.search(r"Batch 0: Silver versions 0 to 0, dates 2024-01-01 to 2024-01-03, 5 rows, 1 quarantined", said)
+    assert "Batch 0: Silver version 0, 2024-01-01 to 2024-01-03 written, 1 rows of it quarantined" in said
     assert_gold_is_true(command.lake)
-    assert (command.checkpoint / "commits" / "0").exists(), "the batch in hand did not count as done"
+    if ENGINE == "spark":
+        assert (command.checkpoint / "commits" / "0").exists(), "the batch in hand did not count as done"
 
 
 def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_until_sigterm(command: Command) -> None:
@@ -217,7 +222,8 @@ def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_
     assert process.returncode == 0, said
     assert "SIGTERM: the stream ends after the batch in hand" in said
     assert_gold_is_true(command.lake)
-    assert (command.checkpoint / "commits" / "1").exists(), "the batch in hand did not count as done"
+    if ENGINE == "spark":
+        assert (command.checkpoint / "commits" / "1").exists(), "the batch in hand did not count as done"
     published = Publications(str(command.lake.published)).newest()
     assert published is not None
     assert (published.silver_version, published.dates_verified) == (DeltaTable(command.lake.silver).version(), 1)
@@ -241,6 +247,7 @@ def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_
     assert stale == {(table.name, "2024-01-03") for table in TABLES}
 
 
+@pytest.mark.spark
 def test_a_jvm_that_ends_is_one_sentence_and_exit_code_2(command: Command) -> None:
     write_three_days(command.lake)
     process = command.start("--interval", "1 second")

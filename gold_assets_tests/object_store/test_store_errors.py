@@ -10,7 +10,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
-from gold_assets.gold.streaming import Checkpoint
+from gold_assets.gold.structured_streaming import newest_offset
 from gold_assets_tests.conftest import new_engine
 from gold_assets_tests.engines.processes import free_port
 from gold_assets_tests.object_store import faulty_proxy as faults
@@ -46,7 +46,7 @@ def test_a_bucket_that_is_not_there_is_named(silver: Lake, engine: Engine) -> No
     with pytest.raises(
         UserError, match=r"checkpoint at s3://no-such-bucket/checkpoint cannot be read .*no such bucket"
     ):
-        Checkpoint("s3://no-such-bucket/checkpoint").newest_offset()
+        newest_offset("s3://no-such-bucket/checkpoint")
 
 
 def test_wrong_credentials_are_said_and_not_shown(
