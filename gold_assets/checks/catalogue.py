@@ -4,13 +4,15 @@ A check that cannot be worked out does not pass: it fails and says why, or ``Use
 the logs alone; the others compare rows by the SQL of ``second_opinion`` and share what they read. No engine is started.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from gold_assets.checks import freshness, rows, schemas
 from gold_assets.checks.findings import SILVER, Check, Finding
-from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.inspection import Inspection, not_there
 from gold_assets.declaring.table import Table
+
+OfTable = Callable[[Table, Inspection, Check], Iterator[Finding]]
 
 RECONCILES = "reconciles"
 """The check that compares a date with Silver."""
@@ -22,6 +24,12 @@ def run(checks: Sequence[Check], inspection: Inspection) -> Iterator[Finding]:
         yield from check.evaluate(inspection, check)
 
 
+def _where_there(evaluate: OfTable, table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+    if inspection.gold(table) is not None:
+        return evaluate(table, inspection, check)
+    return (not_there(table, inspection, check, date) for date in (inspection.dates if check.by_date else [None]))
+
+
 def _checks_of(table: Table) -> Iterator[Check]:
     yield Check(
         table.name,
@@ -30,7 +38,7 @@ def _checks_of(table: Table) -> Iterator[Check]:
         if table.keeps_source_columns
         else "The columns and their types are exactly the declared ones; partitioned by event_date.",
         by_date=False,
-        evaluate=partial(schemas.schema, table),
+        evaluate=partial(_where_there, schemas.schema, table),
         blocking=True,
     )
     compared = "every key, to the last digit." if table.key else "all the rows it must hold and no other."
@@ -41,7 +49,7 @@ def _checks_of(table: Table) -> Iterator[Check]:
         if table.is_quarantine
         else f"Equal to Silver at the version that the date was made from, by a computation of its own: {compared}",
         by_date=True,
-        evaluate=partial(rows.reconciles, table),
+        evaluate=partial(_where_there, rows.reconciles, table),
         blocking=True,
     )
     if table.is_quarantine:
@@ -50,14 +58,14 @@ def _checks_of(table: Table) -> Iterator[Check]:
             "undated_rows_reconcile",
             "Silver's rows without an event_date are all here: they belong to no date.",
             by_date=False,
-            evaluate=partial(rows.undated_reconcile, table),
+            evaluate=partial(_where_there, rows.undated_reconcile, table),
         )
         yield Check(
             table.name,
             "share",
             "The share of the date's rows that is quarantined is within the limit; names the rules broken, an example row each.",
             by_date=True,
-            evaluate=partial(rows.quarantined_share, table),
+            evaluate=partial(_where_there, rows.quarantined_share, table),
             severity="warning",
         )
     if table.has_invariants:
@@ -66,9 +74,9 @@ def _checks_of(table: Table) -> Iterator[Check]:
             "sound_rows",
             "The key is unique and not NULL; counts, totals and averages make sense by themselves."
             if table.key
-            else f"Every row meets the rule: {' and '.join(table.select.conditions)}.",
+            else f"Every row meets the rule: {' and '.join(table.select.conditions())}.",
             by_date=True,
-            evaluate=partial(rows.sound_rows, table),
+            evaluate=partial(_where_there, rows.sound_rows, table),
         )
     if not table.is_quarantine:
         yield Check(

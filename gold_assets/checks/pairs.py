@@ -6,7 +6,7 @@ from typing import Any
 
 from deltalake import DeltaTable
 
-from gold_assets.declaring.reference import all_of, rendered, rendered_as_double
+from gold_assets.declaring.reference import all_of
 from gold_assets.declaring.source import VIOLATIONS, types_of
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
@@ -69,26 +69,10 @@ def pairs(table: Table, sides: Sides, broken_dates: Collection[Any], only: Colle
         rows.append(unpruned(f"NOT {is_valid}"))
     elif broken_dates:
         rows.append(unpruned(f"NOT ({predicate(broken_dates)}) OR {is_valid}"))
-    if table.select.conditions:
-        rows.append(unpruned(all_of(conditions(table, sides.silver.types).values())))
+    if conditions := table.select.conditions(sides.silver.types):
+        rows.append(unpruned(all_of(conditions.values())))
     of_silver = " AND ".join(rows) or "true"
     return _key_pairs(table, of_silver, sides) if table.key else _row_pairs(table, of_silver, sides)
-
-
-def conditions(table: Table, types: dict[str, str]) -> dict[str, str]:
-    """By their text, the conditions of the table's reference, for columns of these types."""
-    parts = table.select.conditions.items()
-    return {name: rendered(part, table.source.by_name, types) for name, part in parts}
-
-
-def key_sql(table: Table, types: dict[str, str]) -> dict[str, str]:
-    """By column of the table's key, what it is of Silver's rows, for columns of these types."""
-    return {name: rendered(table.select.columns[name], table.source.by_name, types) for name in keys(table)}
-
-
-def values(table: Table, types: dict[str, str]) -> dict[str, str]:
-    """By column that is not of the key, what it is of a key's rows of Silver, for columns of these types."""
-    return {name: rendered(table.select.columns[name], table.source.by_name, types) for name in table.select.aggregates}
 
 
 def keys(table: Table) -> list[str]:
@@ -105,14 +89,12 @@ def broken_invariants(table: Table) -> str:
 
 def fault(table: Table, gold: DeltaTable) -> str:
     """1 for a row of Gold, one of Silver's, that its table's reference would not select so, else 0, as SQL."""
-    if table.select.columns.keys() - types(gold).keys():
+    own, of_gold = table.select.selected.keys() - {VIOLATIONS}, types_of(gold.schema().fields)
+    if own - of_gold.keys():
         return "1"
-    of_gold = types_of(gold.schema().fields)
-    holds = [*conditions(table, of_gold).values(), *table.invariants.values()]
-    for name, selected in table.select.columns.items():
-        if name != VIOLATIONS:
-            value = rendered(selected, table.source.by_name, of_gold)
-            holds.append(f"coalesce({name} = {value}, {name} IS NULL AND ({value}) IS NULL)")
+    values = {name: table.select.sql(name, of_gold) for name in own}
+    holds = [*table.select.conditions(of_gold).values(), *table.invariants.values()]
+    holds += [f"coalesce({name} = {sql}, {name} IS NULL AND ({sql}) IS NULL)" for name, sql in values.items()]
     return f"CASE WHEN {all_of(holds)} THEN 0 ELSE 1 END"
 
 
@@ -153,12 +135,12 @@ def _is_same(name: str, *, is_average: bool) -> str:
 
 
 def _silver_by_key(table: Table, of_silver: str, silver: Silver) -> str:
-    averages, others = {}, {"rows": "count(*)", **values(table, silver.types)}
-    for name, found in table.select.aggregates.items():
-        if found is not None and found.function == "avg":
-            averages[name] = rendered_as_double(found.of, table.source.by_name, silver.types)
-            del others[name]
-    return averaged_sql(f"SELECT * FROM silver WHERE {of_silver}", key_sql(table, silver.types), averages, others)
+    select, types = table.select, silver.types
+    found = {name: each.function if each else "" for name, each in select.aggregates.items()}
+    averages = {name: select.averaged_sql(name, types) for name, function in found.items() if function == "avg"}
+    others = {name: select.sql(name, types) for name in found if name not in averages}
+    key = {name: select.sql(name, types) for name in keys(table)}
+    return averaged_sql(f"SELECT * FROM silver WHERE {of_silver}", key, averages, {"rows": "count(*)", **others})
 
 
 def _gold_by_key(table: Table, view: str, more: str = "") -> str:
@@ -172,7 +154,7 @@ def _gold_by_key(table: Table, view: str, more: str = "") -> str:
 def _and_before(table: Table, silver: str) -> str:
     """What new rows of Silver make, combined with Gold's before, as the aggregates over Silver are."""
     key, values = keys(table), []
-    for name, function in table.combined.items():
+    for name, function in table.select.combined.items():
         new, before, counted_by = f"n.{name}", f"b.{name}", table.select.counts(name)
         if function == "avg" and counted_by is not None:
             values += [

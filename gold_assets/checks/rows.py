@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import EXPLAINED_BY, ROWS_SHOWN, Check, Finding, explaining_command
-from gold_assets.checks.inspection import Inspection, Reconciled, not_there, split
+from gold_assets.checks.inspection import Inspection, Reconciled, split
 from gold_assets.checks.pairs import gold_view
 from gold_assets.checks.second_opinion import Number
 from gold_assets.declaring.table import Table
@@ -17,17 +17,11 @@ COMPARED_PATCH = "the newest patch"
 
 
 def reconciles(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
-    if inspection.gold(table) is None:
-        yield from (not_there(table, inspection, check, date) for date in inspection.dates)
-        return
     reconciled = inspection.reconcile(table, inspection.dates)
     yield from (_reconciliation(table, inspection, check, date, reconciled[date]) for date in inspection.dates)
 
 
 def undated_reconcile(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
-    if inspection.gold(table) is None:
-        yield not_there(table, inspection, check, None)
-        return
     yield _reconciliation(table, inspection, check, None, inspection.reconcile(table, [None])[None])
 
 
@@ -84,10 +78,6 @@ def _what_gold_is_held_against(found: Reconciled) -> str:
 
 
 def sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
-    gold = inspection.gold(table)
-    if gold is None:
-        yield from (not_there(table, inspection, check, date) for date in inspection.dates)
-        return
     counted = inspection.soundness(table)
     for date in inspection.dates:
         numbers = counted.get(date, {"rows": 0})
@@ -101,9 +91,7 @@ def sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[F
 
 def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     gold = inspection.gold(table)
-    if gold is None:
-        yield from (not_there(table, inspection, check, date) for date in inspection.dates)
-        return
+    assert gold is not None
     limit = inspection.limits.quarantined_share
     quarantined = inspection.by_slices(lambda part: second_opinion.row_counts(gold_view(gold, part)))
     rows = inspection.silver_rows(table)

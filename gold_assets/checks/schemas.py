@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from deltalake import Field
 
 from gold_assets.checks.findings import Check, Finding
-from gold_assets.checks.inspection import Inspection, not_there
+from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.second_opinion import Number
 from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
@@ -16,9 +16,7 @@ from gold_assets.gold.open_table import declared_fields, fits, left_in_silver
 
 def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     gold = inspection.gold(table)
-    if gold is None:
-        yield not_there(table, inspection, check, None)
-        return
+    assert gold is not None
     declared = declared_fields(table, inspection.silver.fields)
     expected = {field.name: type_name(field) for field in declared}
     own = {column.name for column in table.columns}

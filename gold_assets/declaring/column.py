@@ -1,18 +1,12 @@
 """A declared column, and how its values are read: in PySpark for the tables, in SQL on DataFusion for their checks.
 
-What a column is read as, whatever Delta type the source has it in:
+- ``key``: a string or an integer; not NULL, and no blank text.
+- ``decimal(p,s)``, at most 18 digits: a decimal, integer, double or float, rounded half away from zero; not NULL, and no more than fits.
+- ``number``: a double, a float as a double, or the decimal that it is; finite, or NULL.
+- ``date``: a date, or the date in UTC of a timestamp; not NULL.
+- a type by Delta's name, such as ``string``: that.
 
-==================  ====================================  ==========================================================
-declared            may be                                read as
-==================  ====================================  ==========================================================
-``key``             string, integer                       it is; not NULL, no blank text
-``decimal(p,s)``    decimal, double, float, integer       a decimal, not NULL; rounded half away from zero
-``number``          double, float, decimal                a double, or the decimal that it is; finite, or NULL
-``date``            date, timestamp                       the date, in UTC; not NULL
-a type of Delta's   that type                             it is
-==================  ====================================  ==========================================================
-
-The two engines' sides stand beside each other and share no code, for the one is to find the other's mistakes.
+The two engines' sides share no reading, for the one is to find the other's mistakes.
 """
 
 import re
@@ -33,9 +27,8 @@ _READ = {
 }
 """By what a column is read as: the types that it may have, in words and by Delta's names without their digits."""
 
+_FLOATING = ("double", "float")
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
-_MOST_DIGITS = 18
-"""Of a decimal that a double is read as: so many units fit in 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +66,11 @@ class Column:
     @property
     def digits(self) -> tuple[int, int]:
         """Of a decimal, its digits and how many of them are behind the point."""
-        found = digits_of(self.type)
-        assert found is not None
-        return found
+        return digits_of(self.type) or (0, 0)
 
 
 def digits_of(type: str) -> tuple[int, int] | None:
-    """Of a decimal, by Delta's name, its digits and how many of them are behind the point."""
+    """The same of a type by Delta's name; None where it is no decimal."""
     found = _DECIMAL.fullmatch(type)
     return None if found is None else (int(found[1]), int(found[2]))
 
@@ -89,13 +80,8 @@ def digits_of(type: str) -> tuple[int, int] | None:
 
 def is_readable(column: Column, rows: DataFrame) -> Expression:
     """Whether a value is one of what the column is read as; a NULL says no."""
-    if column.kind == "key":
-        return _is_present(column, rows)
-    if column.kind == "decimal":
-        return _fits(column, rows)
-    if column.kind == "number":
-        return _is_finite_or_null(column, rows)
-    return F.col(column.name).isNotNull()
+    conditions = {"key": _is_present, "decimal": _fits, "number": _is_finite_or_null}
+    return conditions[column.kind](column, rows) if column.kind in conditions else F.col(column.name).isNotNull()
 
 
 def decimal_sum(column: Column, rows: DataFrame) -> Expression:
@@ -104,10 +90,10 @@ def decimal_sum(column: Column, rows: DataFrame) -> Expression:
     A double is rounded half away from zero, a float as the double that it is. The rounding is IEEE arithmetic on whole units,
     not a cast from double to decimal, because engines disagree on that cast: Spark goes through the shortest decimal text.
     """
-    (precision, scale), sum_type = column.digits, f"decimal({column.digits[0] + 10},{column.digits[1]})"
+    precision, scale = column.digits
     value, decimal = _as_decimal_or_double(column, rows)
     if decimal is not None:
-        return F.sum(value.cast(f"decimal({precision},{scale})")).cast(sum_type)
+        return F.sum(value.cast(column.type)).cast(DecimalType(precision + 10, scale))
     value = _units(column, value)
     whole = value.cast("bigint")
     # What the cast cut off is exact, and from a half on its double is a whole unit.
@@ -115,7 +101,9 @@ def decimal_sum(column: Column, rows: DataFrame) -> Expression:
     # In two halves of 32 bits, whose sums fit into a bigint: Spark takes many times as long to add decimals.
     high, low = F.sum(F.shiftright(units, 32)), F.sum(units.bitwiseAND(F.lit(2**32 - 1)))
     sum_of_units = high.cast("decimal(20,0)") * F.lit(2**32).cast("decimal(10,0)") + low.cast("decimal(20,0)")
-    return (sum_of_units * F.lit(_unit(scale)).cast(f"decimal({scale + 1},{scale})")).cast(sum_type)
+    return (sum_of_units * F.lit(_unit(scale)).cast(DecimalType(scale + 1, scale))).cast(
+        DecimalType(precision + 10, scale)
+    )
 
 
 def double(column: Column, rows: DataFrame) -> Expression:
@@ -147,8 +135,7 @@ def _as_decimal_or_double(column: Column, rows: DataFrame) -> tuple[Expression, 
     if isinstance(type, DecimalType):
         return value, type
     if isinstance(type, IntegralType):
-        whole = DecimalType(20, 0)
-        return value.cast(whole), whole
+        return value.cast(DecimalType(20, 0)), DecimalType(20, 0)
     return value.cast("double"), None
 
 
@@ -200,7 +187,7 @@ def readable_sql(column: Column, type: str) -> str:
         return f"({name} >= '!' OR btrim({name}, e' \\t\\r\\n') <> '')"
     if kind == "decimal":
         precision, scale = column.digits
-        if _is_floating(type):
+        if type in _FLOATING:
             return f"abs({_units_sql(column)}) < {10.0**precision - 0.5!r}"  # NaN is larger than every number
         return f"abs(TRY_CAST({name} AS DECIMAL(38, {scale}))) < {10 ** (precision - scale)}"
     if kind == "number":
@@ -212,7 +199,7 @@ def value_sql(column: Column, type: str) -> str:
     """A value, as what it is read as."""
     if column.kind == "decimal":
         precision, scale = column.digits
-        exact = f"{_whole_units_sql(column)} * {_unit_sql(scale)}" if _is_floating(type) else column.name
+        exact = f"{_whole_units_sql(column)} * {_unit_sql(scale)}" if type in _FLOATING else column.name
         return f"CAST({exact} AS DECIMAL({precision}, {scale}))"
     return f"CAST({column.name} AS DOUBLE)" if column.kind == "number" and digits_of(type) is None else column.name
 
@@ -220,7 +207,7 @@ def value_sql(column: Column, type: str) -> str:
 def sum_sql(column: Column, type: str) -> str:
     """``decimal_sum``."""
     scale = column.digits[1]
-    if _is_floating(type):
+    if type in _FLOATING:
         return f"sum({_whole_units_sql(column)}) * {_unit_sql(scale)}"
     return f"sum(TRY_CAST({column.name} AS DECIMAL(38, {scale})))"
 
@@ -231,21 +218,15 @@ def double_sql(column: Column, type: str) -> str:
     return f"CAST(CAST({value} AS VARCHAR) AS DOUBLE)" if digits_of(type) or column.kind == "decimal" else value
 
 
-def bound_sql(type: str, operator: str, bound: str) -> str:
-    """The number that a ``number`` is compared with by an operator such as ``<``, in the column's own scale where it is a decimal.
+def bound_sql(type: str, bound: str, *, up: bool) -> str:
+    """What a ``number`` is compared with: of a decimal in its own scale, since DataFusion fails to rescale one that is too wide.
 
-    DataFusion fails to rescale a decimal that is too wide, and what is below a limit between two of its numbers is below the
-    larger one.
+    Between two of its numbers, ``up`` takes the larger one: what is below such a bound is below that.
     """
-    digits = digits_of(type)
-    if digits is None:
+    if (digits := digits_of(type)) is None:
         return bound
-    rounding = ROUND_CEILING if operator in ("<", ">=") else ROUND_FLOOR
-    return f"CAST('{_in_scale(Decimal(bound), digits[1], rounding)}' AS DECIMAL(38, {digits[1]}))"
-
-
-def _is_floating(type: str) -> bool:
-    return type in ("double", "float")
+    in_scale = _in_scale(Decimal(bound), digits[1], ROUND_CEILING if up else ROUND_FLOOR)
+    return f"CAST('{in_scale}' AS DECIMAL(38, {digits[1]}))"
 
 
 def _units_sql(column: Column) -> str:

@@ -82,14 +82,14 @@ class Table:
             self.select,
             [name for name in self._names if not self.keeps_source_columns or name != EVENT_DATE],
         )
-        known = self.source.by_name.keys() | ({VIOLATIONS} if self.is_quarantine else set())
+        unknown = [name for name in select.unknown() if name != VIOLATIONS or not self.is_quarantine]
         wrong = ""
         if select.source != self.source.name:
             wrong = f"reads {select.source}, expected {self.source.name}"
-        elif unknown := list(select.unknown(known)):
-            wrong = f"reads the column {unknown[0]}, expected some of {', '.join(known)}"
-        elif list(select.columns) != named:
-            wrong = f"makes the columns {', '.join(select.columns) or 'none'}, expected those declared, {', '.join(named)}, in this order"
+        elif unknown:
+            wrong = f"reads the column {unknown[0]}, expected some of {', '.join(self.source.by_name)}"
+        elif list(select.selected) != named:
+            wrong = f"makes the columns {', '.join(select.selected) or 'none'}, expected those declared, {', '.join(named)}, in this order"
         elif self.keeps_source_columns == bool(self.key) or sorted(select.groups_by) != sorted(self.key):
             grouped = f"groups by {', '.join(select.groups_by)}" if select.groups_by else "does not group its rows"
             wrong = f"{grouped}, expected a GROUP BY of the key, or SELECT * and no key"
@@ -101,7 +101,7 @@ class Table:
     @functools.cached_property
     def select(self) -> Reference:
         """What the reference says."""
-        return Reference(self.name, self.reference)
+        return Reference(self.name, self.reference, self.source.by_name)
 
     @property
     def _names(self) -> list[str]:
@@ -128,15 +128,10 @@ class Table:
         """Whether its rows are the source's, with its columns before the table's own."""
         return self.select.keeps_source_columns
 
-    @functools.cached_property
-    def combined(self) -> Mapping[str, str]:
-        """By column, how the values of two rows of a key become one; no column is there of which that cannot be told."""
-        return self.select.combined(self.source.by_name)
-
     @property
     def combines(self) -> bool:
         """Whether what new rows of the source make can be added to the rows of a date."""
-        return self.combined.keys() == self.select.aggregates.keys()
+        return self.select.combined.keys() == self.select.aggregates.keys()
 
     @property
     def totals(self) -> Collection[str]:
@@ -161,7 +156,9 @@ class Table:
     @property
     def has_invariants(self) -> bool:
         """Whether there is something that each of its rows must meet by itself."""
-        return bool(self.key or self.invariants or self.select.conditions or self.select.columns.keys() - {VIOLATIONS})
+        return bool(
+            self.key or self.invariants or self.select.conditions() or self.select.selected.keys() - {VIOLATIONS}
+        )
 
     def made_from(self, column: str) -> tuple[str, ...]:
         """The source's columns that the values of a column come from."""

@@ -174,7 +174,7 @@ def _differing_keys(table: Table, columns: Mapping[str, Any]) -> str:
         f'old.{DATAFUSION.name(name)} AS "before {name}", new.{DATAFUSION.name(name)} AS "after {name}"'
         for name in values
     )
-    averages = [name for name, how in table.combined.items() if how == "avg"]
+    averages = [name for name, how in table.select.combined.items() if how == "avg"]
     differ = " OR ".join(
         _differ(f"old.{DATAFUSION.name(name)}", f"new.{DATAFUSION.name(name)}", is_average=name in averages)
         for name in values

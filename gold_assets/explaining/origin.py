@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gold_assets.checks.pairs import conditions, values
 from gold_assets.declaring.reference import all_of
 from gold_assets.declaring.source import VIOLATIONS
 from gold_assets.delta.query import View, query
@@ -44,9 +43,11 @@ class Origin:
 def origin_of(lake: Lake, question: Question, silver: Silver, doubt: str) -> Origin:
     """What ``silver`` has of the rows asked about; ``doubt`` as ``Origin`` has it."""
     table, asked = question.table, " AND ".join(question.in_silver.values()) or "true"
-    is_valid, unmet = table.source.is_valid_sql(silver.types), conditions(table, silver.types)
+    is_valid, unmet = table.source.is_valid_sql(silver.types), table.select.conditions(silver.types)
     is_used = f"NOT {is_valid}" if table.is_quarantine else f"{is_valid} AND coalesce({all_of(unmet.values())}, false)"
-    numbers = values(table, silver.types) if table.key else table.numbers
+    numbers = (
+        {name: table.select.sql(name, silver.types) for name in table.select.aggregates} if table.key else table.numbers
+    )
     aggregates = {
         "count": "count(*)",
         "valid": f"count(*) FILTER (WHERE {is_valid})",

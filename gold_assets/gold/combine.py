@@ -26,7 +26,7 @@ def combined(table: Table, before: DataFrame, new: DataFrame) -> DataFrame:
     if not table.key:
         return before.unionByName(new)
     both = before.withColumn(_IS_NEW, F.lit(False)).unionByName(new.withColumn(_IS_NEW, F.lit(True)))
-    averages = {name: table.select.counts(name) or "" for name, how in table.combined.items() if how == "avg"}
+    averages = {name: table.select.counts(name) or "" for name, how in table.select.combined.items() if how == "avg"}
     # Of each key there is one row on either side, or none: the largest value of a side is its value.
     aggregates = []
     for name in before.columns:
@@ -42,7 +42,7 @@ def combined(table: Table, before: DataFrame, new: DataFrame) -> DataFrame:
                 ]
         else:
             # A column that somebody added to the table by hand is kept as it is.
-            aggregate = {"sum": F.sum, "count": F.sum, "min": F.min}.get(table.combined.get(name, ""), F.max)
+            aggregate = {"sum": F.sum, "count": F.sum, "min": F.min}.get(table.select.combined.get(name, ""), F.max)
             aggregates.append(aggregate(name).cast(before.schema[name].dataType).alias(name))
     by_key = both.groupBy(*table.key).agg(*aggregates)
     return by_key.select(

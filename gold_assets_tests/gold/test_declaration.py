@@ -43,11 +43,11 @@ def with_value(sql: str, type: str = "double") -> Table:
 )
 def test_a_patch_combines_what_is_one_aggregate_of_two_values(sql: str, combined: str | None) -> None:
     table = with_value(sql)
-    assert (table.combined.get("found"), table.combines) == (combined, combined is not None)
+    assert (table.select.combined.get("found"), table.combines) == (combined, combined is not None)
 
 
 def test_an_average_is_combined_by_the_column_that_counts_its_values() -> None:
-    assert PRODUCT_USAGE_METRICS.combined["avg_usage_cost_ratio"] == "avg"
+    assert PRODUCT_USAGE_METRICS.select.combined["avg_usage_cost_ratio"] == "avg"
     assert PRODUCT_USAGE_METRICS.select.counts("avg_usage_cost_ratio") == "rated_count"
     with pytest.raises(UserError, match=r"found is an average whose values no column counts.*add count\(amount\) to"):
         with_value("avg(amount)")

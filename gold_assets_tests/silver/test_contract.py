@@ -13,7 +13,6 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gold_assets.checks.pairs import conditions
 from gold_assets.declaring.column import decimal_sum, double, double_sql, is_below
 from gold_assets.delta.query import query
 from gold_assets.engines import Engine
@@ -260,7 +259,7 @@ def test_a_decimal_ratio_is_compared_as_a_decimal_and_becomes_the_nearest_double
 def test_the_second_opinion_on_decimal_ratios_is_exact(ratios: DeltaTable) -> None:
     for scale in SCALES:
         type = f"decimal(38,{scale})"
-        is_below_sql = conditions(HIGH_RISK_TXNS, {"usage_cost_ratio": type, "risk_level": "string"})[
+        is_below_sql = HIGH_RISK_TXNS.select.conditions({"usage_cost_ratio": type, "risk_level": "string"})[
             f"usage_cost_ratio < {HIGH_RISK_RATIO}"
         ]
         found = query(
