@@ -1,13 +1,14 @@
 """What the micro-batch sensor remembers from tick to tick."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from gold_assets.delta.log import CommitFile
-from gold_assets.partitions import Range, as_range
+from gold_assets.partitions import Range
 
 
 @dataclass(frozen=True)
@@ -54,61 +55,27 @@ class Cursor:
     asked: tuple[Asked, ...] = ()
 
     def dumps(self) -> str:
-        return json.dumps(dataclasses.asdict(self), default=str)
+        return _JSON.dump_json(self).decode()
 
     @classmethod
     def loads(cls, text: str | None) -> "Cursor":
         """The cursor as it was written; one that makes no sense, or none, is the first: it asks for everything."""
         try:
             values = json.loads(text or "{}")
-            if "applied" in values:
-                return _of_an_earlier_release(values)
-            window = values.get("window")
-            return cls(
-                table_id=values.get("table_id"),
-                followed=int(values.get("followed", -1)),
-                commit=values.get("commit", ""),
-                silver=_commit_file(values.get("silver")),
-                gold={name: _commit_file(end) for name, end in values.get("gold", {}).items()},
-                window=as_range(window) if window else None,
-                outside=values.get("outside", ""),
-                asked=tuple(
-                    Asked(
-                        versions=(int(asked["versions"][0]), int(asked["versions"][1])),
-                        dates=as_range(asked["dates"]),
-                        attempt=int(asked["attempt"]),
-                        again_at=asked["again_at"],
-                        run_id=asked["run_id"],
-                    )
-                    for asked in values.get("asked", ())
-                ),
-            )
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return _JSON.validate_python(_of_an_earlier_release(values) if "applied" in values else values)
+        except (KeyError, TypeError, ValueError):
             return cls()
 
 
-def _commit_file(values: Mapping[str, int] | None) -> CommitFile | None:
-    return None if values is None else CommitFile(values["version"], values["size"], values["modified"])
+_JSON = TypeAdapter(Cursor)
 
 
-def _of_an_earlier_release(values: Mapping[str, Any]) -> Cursor:
+def _of_an_earlier_release(values: Mapping[str, Any]) -> dict[str, Any]:
     """The cursor with one window of commits in flight, whose ranges were all waited for."""
-    applied, window, requested = int(values["applied"]), values.get("window"), values.get("requested")
-    before = Cursor(
-        table_id=values.get("table_id"),
-        followed=applied,
-        commit=values.get("commit", ""),
-        window=as_range(window) if window else None,
-    )
+    applied, requested = values["applied"], values.get("requested")
     if not requested:
-        return before
-    to = int(requested["to"])
-    return dataclasses.replace(
-        before,
-        followed=to,
-        commit=requested["commit"],
-        asked=tuple(
-            Asked((applied + 1, to), as_range(dates), int(requested["attempt"]), requested["again_at"])
-            for dates in requested["ranges"]
-        ),
-    )
+        return {**values, "followed": applied}
+    versions = (applied + 1, requested["to"])
+    of_all = {"versions": versions, "attempt": requested["attempt"], "again_at": requested["again_at"]}
+    asked = [{**of_all, "dates": dates} for dates in requested["ranges"]]
+    return {**values, "followed": requested["to"], "commit": requested["commit"], "asked": asked}
