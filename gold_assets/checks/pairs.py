@@ -6,13 +6,13 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from gold_assets.declaring.averages import averaged_sql, same_average_sql
 from gold_assets.declaring.reference import all_of
 from gold_assets.declaring.source import VIOLATIONS, types_of
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.query import View
 from gold_assets.delta.sql import DATAFUSION, unpruned
-from gold_assets.gold.averages import averaged_sql, same_average_sql
 from gold_assets.gold.open_table import left_in_silver
 from gold_assets.silver.pin import Silver
 

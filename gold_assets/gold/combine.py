@@ -11,7 +11,7 @@ MOST_PATCHES = 500
 An average of n values grows by one of m by ``a * (n / (n + m)) + b * (m / (n + m))``: a quotient, a product and a sum
 on either side, each within 2^-53 of its size. So a patch adds no more than 3 * 2^-53 of the mean size of what is
 averaged to the error that the worse of the two averages has, which is 3 * 2^-53 where all rows were averaged
-(``gold.averages``). After 500 it is below 1.7e-13, of the 1e-12 to which averages must agree. Where numbers are so
+(``declaring.averages``). After 500 it is below 1.7e-13, of the 1e-12 to which averages must agree. Where numbers are so
 small that a product is subnormal it is within 2^-1075 of that besides, and 500 patches within 1e-320.
 """
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from gold_assets.declaring.averages import averaged
 from gold_assets.declaring.column import decimal_sum, double, is_below
-from gold_assets.gold.averages import averaged
 from gold_assets.transactions.source import AMOUNT, RATIO
 
 HIGH_RISK_RATIO = Decimal("0.2")

@@ -19,7 +19,7 @@ however it is rounded on the way. Another order of k of them changes the average
 It is here twice, in PySpark for Gold and in SQL on DataFusion for its checks, which have to agree on large dates too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -85,23 +85,36 @@ def _average(name: str) -> Column:
     return F.coalesce(beyond * F.lit(float(_UNIT)) + held, held)
 
 
-def averaged_sql(rows: str, key: Mapping[str, str], averages: Mapping[str, str], aggregates: Mapping[str, str]) -> str:
+def averaged_sql(
+    rows: str,
+    key: Mapping[str, str],
+    averages: Mapping[str, str],
+    aggregates: Mapping[str, str],
+    totals: Collection[str] = (),
+) -> str:
     """The same as SQL over ``rows``, a SELECT. ``key``, ``averages`` and ``aggregates`` are expressions by name.
 
-    Beside each average is ``size_of_`` it, the mean size of its values, and ``leeway_of_`` it, by how much another
-    order of the rows may change it. Both are finite.
+    Of the averages named in ``totals`` the sum is there in place of the average. Beside each is ``size_of_`` it, the
+    mean size of its values, and ``leeway_of_`` it, by how much another order of the rows may change the average. Both
+    are finite.
     """
-    values = "".join(f", CAST({of} AS DOUBLE) AS {_quoted(name, 'value')}" for name, of in averages.items())
-    held = "".join(f", {_held_sql(name)} AS {_quoted(name, 'held')}" for name in averages)
     sums = {_quoted(name, part): total for name in averages for part, total in _sums_sql(name).items()}
     selected = ", ".join(f"{sql} AS {name}" for name, sql in {**key, **aggregates, **sums}.items())
-    by_key = f"""SELECT {selected} FROM (SELECT *{held} FROM (SELECT *{values} FROM ({rows})))
-        GROUP BY {", ".join(str(number + 1) for number in range(len(key)))}"""
+    values = "".join(f", CAST({of} AS DOUBLE) AS {_quoted(name, 'value')}" for name, of in averages.items())
+    cut = f"SELECT *{values} FROM ({rows})"
+    for step in range(_LANES + 1):
+        held = "".join(f", {_held_sql(name, step)} AS {_quoted(name, f'held_{step}')}" for name in averages)
+        cut = f"SELECT *{held} FROM ({cut})"
+    summed = f"SELECT {selected} FROM ({cut}) GROUP BY {', '.join(str(number + 1) for number in range(len(key)))}"
+    for lane in reversed(range(_LANES - 1)):
+        carried = "".join(f", {_carried_sql(name, lane)} AS {_quoted(name, f'total_{lane}')}" for name in averages)
+        summed = f"SELECT *{carried} FROM ({summed})"
+    held = "".join(f", {_mean_held_sql(name, name in totals)} AS {_quoted(name, 'mean')}" for name in averages)
     found = "".join(
-        f", {_average_sql(name)} AS {name}, {_size_sql(name)} AS size_of_{name}, {_leeway_sql(name)} AS leeway_of_{name}"
+        f", {_average_sql(name, name in totals)} AS {name}, {_size_sql(name)} AS size_of_{name}, {_leeway_sql(name)} AS leeway_of_{name}"
         for name in averages
     )
-    return f"SELECT {', '.join([*key, *aggregates])}{found} FROM ({by_key})"
+    return f"SELECT {', '.join([*key, *aggregates])}{found} FROM (SELECT *{held} FROM ({summed}))"
 
 
 def same_average_sql(one: str, other: str, size: str, leeway: str = "0") -> str:
@@ -114,39 +127,55 @@ def same_average_sql(one: str, other: str, size: str, leeway: str = "0") -> str:
     return f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL) OR {near})"
 
 
-def _held_sql(name: str) -> str:
+def _held_sql(name: str, step: int) -> str:
+    """What the lanes hold, and after each step what is left of it, as so many times 2^32."""
+    if step:
+        held = _quoted(name, f"held_{step - 1}")
+        return f"({held} - CAST({held} AS BIGINT)) * {_double(_UNIT)}"
     value = _quoted(name, "value")
     return f"CASE WHEN abs({value}) < {_double(_UNIT)} THEN {value} ELSE {_double(0)} END"
 
 
 def _sums_sql(name: str) -> dict[str, str]:
-    value, held = _quoted(name, "value"), _quoted(name, "held")
+    value = _quoted(name, "value")
     beyond = f"CASE WHEN abs({value}) >= {_double(_UNIT)} THEN {value} / {_double(_UNIT)} END"
-    sums = {
+    lanes = {
+        f"lane_{lane}": f"CAST(sum(CAST({_quoted(name, f'held_{lane}')} AS BIGINT)) AS BIGINT)"
+        for lane in range(_LANES)
+    }
+    return {
         "count": f"count({value})",
         "size": f"avg(abs({value}) / {_double(_UNIT)})",
         "beyond": f"sum({beyond})",
         "count_beyond": f"count({beyond})",
+        **lanes,
+        "rest": f"sum({_quoted(name, f'held_{_LANES}')})",
     }
-    for lane in range(_LANES):
-        whole = f"CAST({held} AS BIGINT)"
-        sums[f"lane_{lane}"] = f"sum({whole})"
-        held = f"(({held} - {whole}) * {_double(_UNIT)})"
-    return sums | {"rest": f"sum({held})"}
 
 
-def _average_sql(name: str) -> str:
-    total, digits = "0", []
-    for lane in reversed(range(_LANES)):
-        total = f"(({total} >> 32) + {_quoted(name, f'lane_{lane}')})"
-        digits.append(f"({total} & {_UNIT - 1})")
-    total = f"CAST({total} AS DOUBLE)"
-    for place, digit in enumerate(reversed(digits[:-1]), start=1):
-        total = f"({total} + {digit} / {_double(2.0 ** (32 * place))})"
+def _carried_sql(name: str, lane: int) -> str:
+    """A lane's sum, with what the one below it carries."""
+    below = _quoted(name, f"{'lane' if lane == _LANES - 2 else 'total'}_{lane + 1}")
+    return f"({below} >> 32) + {_quoted(name, f'lane_{lane}')}"
+
+
+def _divisor_sql(name: str, is_total: bool) -> str:
     count = _quoted(name, "count")
-    count = f"(CASE WHEN {count} > 0 AND {count} < {_MOST_ROWS} THEN {count} END)"
-    held = f"({total} + {_quoted(name, 'rest')} / {_double(_UNIT_OF_REST)}) / {count}"
-    return f"coalesce({_quoted(name, 'beyond')} / {count} * {_double(_UNIT)} + {held}, {held})"
+    return f"(CASE WHEN {count} > 0 AND {count} < {_MOST_ROWS} THEN {_double(1) if is_total else count} END)"
+
+
+def _mean_held_sql(name: str, is_total: bool) -> str:
+    total = f"CAST({_quoted(name, 'total_0')} AS DOUBLE)"
+    for lane in range(1, _LANES):
+        sums = _quoted(name, f"{'lane' if lane == _LANES - 1 else 'total'}_{lane}")
+        total = f"({total} + ({sums} & {_UNIT - 1}) / {_double(2.0 ** (32 * lane))})"
+    return f"({total} + {_quoted(name, 'rest')} / {_double(_UNIT_OF_REST)}) / {_divisor_sql(name, is_total)}"
+
+
+def _average_sql(name: str, is_total: bool) -> str:
+    held = _quoted(name, "mean")
+    beyond = f"{_quoted(name, 'beyond')} / {_divisor_sql(name, is_total)} * {_double(_UNIT)}"
+    return f"coalesce({beyond} + {held}, {held})"
 
 
 def _size_sql(name: str) -> str:

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
+from gold_assets.declaring import averages
+from gold_assets.declaring.averages import averaged, averaged_sql
 from gold_assets.delta.query import query
-from gold_assets.gold import averages
-from gold_assets.gold.averages import averaged, averaged_sql
 
 LARGEST = sys.float_info.max
 Values = Mapping[str, Sequence[float | None]]

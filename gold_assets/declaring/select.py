@@ -1,0 +1,758 @@
+"""One Spark SQL SELECT as a table: its columns and key, how it is combined, and its text for Spark, Sail and DuckDB.
+
+Spark's meaning counts, with ``spark.sql.ansi.enabled`` off: a text is written in which all three agree, with a cast wherever types
+meet and in other words where engines differ. What is not known to agree is refused. An integer is computed as BIGINT and a float
+as the double that it is. A sum or an average of doubles is that of ``declaring.averages``, which no order of rows changes.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from gold_assets.declaring.averages import averaged_sql
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.errors import UserError
+
+_INTEGERS = ("tinyint", "smallint", "int", "bigint")
+_SPARK_TYPES = {"byte": "tinyint", "short": "smallint", "integer": "int", "long": "bigint"}
+_DELTA_TYPES = {"tinyint": "byte", "smallint": "short", "int": "integer", "bigint": "long"}
+_DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 20, "null": 1}
+_MOST_DIGITS = 38
+_MOST = {"int": 2**31 - 1, "bigint": 2**63 - 1}
+_NUMBER = re.compile(r"[+-]?(?:0*(\d*)\.?(\d*))(?:[eE][+-]?\d+)?")
+_NAN, _INFINITY, _ZERO = "CAST('NaN' AS DOUBLE)", "CAST('Infinity' AS DOUBLE)", "CAST('0.0' AS DOUBLE)"
+_EXACT_CASTS = {("timestamp", "date"), ("int", "string"), ("bigint", "string"), ("date", "string"), ("boolean", "int")}
+_CLAUSES = {"expressions", "from_", "where", "group", "having"}
+_CHANGING = ("current", "rand", "uuid", "now", "monotonically", "spark_partition", "input_file", "shuffle", "localtime")
+
+
+@dataclass(frozen=True)
+class Combined:
+    """How two values of a key become one: ``sum``, ``count``, ``min``, ``max`` or ``avg``, the last weighed by ``counted_by``."""
+
+    function: str
+    counted_by: str = ""
+
+
+class Typed(NamedTuple):
+    """An expression in Spark's SQL and the type of its values; of a literal, its text."""
+
+    sql: str
+    type: str
+    literal: str | None = None
+
+
+class _Aggregate(NamedTuple):
+    function: str
+    of: Typed | None = None
+    distinct: bool = False
+
+    @property
+    def type(self) -> str:
+        of = "" if self.of is None else self.of.type
+        if self.function == "sum":
+            digits = _digits(of)
+            return (
+                f"decimal({min(digits[0] + 10, _MOST_DIGITS)},{digits[1]})"
+                if digits
+                else "bigint"
+                if of in _INTEGERS
+                else of
+            )
+        return {"count": "bigint", "bool_and": "boolean", "bool_or": "boolean"}.get(self.function, of)
+
+    @property
+    def is_of_doubles(self) -> bool:
+        """Whether its value depends on the order in which doubles are added."""
+        return self.function in ("sum", "avg") and self.type == "double"
+
+    def sql(self, name: str) -> str:
+        """It, over the column ``name`` that holds what it is of."""
+        if self.of is None:
+            return "count(*)"
+        called = f"{self.function}({'DISTINCT ' if self.distinct else ''}{name})"
+        return f"CAST({called} AS {self.type})" if self.function == "sum" else called
+
+
+@dataclass(frozen=True)
+class Select:
+    """What one SELECT says of ``table``, over the ``source`` with columns of these types by Delta's names.
+
+    Raises ``UserError`` where it is no SELECT over the source, where it asks for what no date holds by itself or is another
+    value each time, and for what engines do not agree in.
+    """
+
+    table: str
+    text: str
+    source: str
+    source_types: Mapping[str, str]
+
+    @cached_property
+    def _read(self) -> "_Reader":
+        try:
+            parsed = sqlglot.parse(self.text, dialect="spark")
+        except SqlglotError as error:
+            found = str(error).splitlines()[0].rstrip(".")
+            raise UserError(f"The SELECT of {self.table} is no Spark SQL ({found}): correct {self.text}") from None
+        if len(parsed) != 1 or not isinstance(parsed[0], exp.Select):
+            raise UserError(
+                f"The SQL of {self.table} is not one SELECT: write SELECT … FROM {self.source}, without UNION."
+            )
+        types = {name: _SPARK_TYPES.get(type, type) for name, type in self.source_types.items()}
+        return _Reader(self.table, self.source, types, parsed[0])
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """By name, in order, the types of its columns as Delta names them."""
+        return {name: _DELTA_TYPES.get(value.type, value.type) for name, value in self._read.values.items()}
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns by which it is grouped, ``event_date`` last; empty where each row is one of the source's."""
+        names = {value.sql: name for name, value in self._read.values.items()}
+        keys = [names[f"k{number}"] for number in range(len(self._read.groups))]
+        return (*(key for key in keys if key != EVENT_DATE), EVENT_DATE) if keys else ()
+
+    @property
+    def made_from(self) -> Mapping[str, tuple[str, ...]]:
+        """By name, the source's columns that a column comes from."""
+        return self._read.made_from
+
+    @property
+    def combined(self) -> Mapping[str, Combined]:
+        """By name, how a column is combined when rows are added; one of which that cannot be told is not there."""
+        return self._read.combined()
+
+    @property
+    def combines(self) -> bool:
+        """Whether what new rows make can be added to what is there; else a date is computed as a whole."""
+        return not self.key or self.combined.keys() | set(self.key) == self.types.keys()
+
+    @cached_property
+    def spark(self) -> str:
+        """For Spark and Sail, over ``{rows}``, as ``spark.sql(…, rows=rows)`` takes it."""
+        whole = self._read.whole("rows of the source", "spark").replace("{", "{{").replace("}", "}}")
+        return whole.replace("`rows of the source`", "{rows}")
+
+    @cached_property
+    def duckdb(self) -> str:
+        """For DuckDB, over the source's name.
+
+        Beside the sum or average of doubles ``x`` are ``size_of_x`` and ``leeway_of_x``, as ``declaring.averages`` has them.
+        """
+        return self._read.whole(self.source, "duckdb")
+
+    @property
+    def sums_of_doubles(self) -> Sequence[str]:
+        """The columns that are a sum or an average of doubles, which patches may change in the last digits."""
+        return list(self._read.sums_of_doubles())
+
+
+@dataclass
+class _Reader:
+    table: str
+    source: str
+    columns: Mapping[str, str]
+    select: exp.Select
+    groups: list[tuple[str, Typed]] = field(default_factory=list)
+    aggregates: list[_Aggregate] = field(default_factory=list)
+    values: dict[str, Typed] = field(default_factory=dict)
+    made_from: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    within: str = "row"
+    used: dict[str, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._refuse_clauses()
+        outputs, clauses = self._outputs(), self.select.args
+        self.where = self._boolean(clauses["where"].this) if clauses.get("where") else ""
+        if group := clauses.get("group"):
+            if {name for name, found in group.args.items() if found} != {"expressions"}:
+                raise self.refused(group, "group by columns and expressions")
+            for grouped in group.expressions:
+                self._add_group(grouped, outputs)
+            self.within = "group"
+        elif clauses.get("having"):
+            raise self.refused(clauses["having"], "without GROUP BY say it in WHERE")
+        for name, output in outputs.items():
+            self.used = {}
+            self.values[name] = self.read(output)
+            self.made_from[name] = tuple(self.used)
+            if self.values[name].type == "null":
+                raise self.refused(output, f"give {name} a type: CAST(NULL AS STRING)")
+        self.having = self._boolean(clauses["having"].this) if clauses.get("having") else ""
+        selected = {value.sql for value in self.values.values()}
+        for number, (text, _) in enumerate(self.groups):
+            if f"k{number}" not in selected:
+                raise self.refused(f"GROUP BY {text}", "select all that it is grouped by, or group by less")
+
+    def refused(self, found: exp.Expr | str, instead: str) -> UserError:
+        found = found if isinstance(found, str) else found.sql("spark").strip()
+        return UserError(f"The SELECT of {self.table} has {found}: {instead}.")
+
+    def _refuse_clauses(self) -> None:
+        extra = [name.strip("_").upper() for name, found in self.select.args.items() if found and name not in _CLAUSES]
+        extra += ["a subquery" for found in self.select.find_all(exp.Query) if found is not self.select]
+        extra += ["a window function" for _ in self.select.find_all(exp.Window)]
+        if extra:
+            raise self.refused(
+                extra[0], f"a table is what the rows of {self.source} make, date by date and in no order: leave it out"
+            )
+        tables = list(self.select.find_all(exp.Table))
+        if len(tables) != 1 or tables[0].name.lower() != self.source.lower() or tables[0].db:
+            raise self.refused("FROM " + (tables[0].sql() if tables else "nothing"), f"select FROM {self.source}")
+        self.source_names = {"", self.source.lower(), tables[0].alias_or_name.lower()}
+
+    def _outputs(self) -> dict[str, exp.Expr]:
+        outputs: dict[str, exp.Expr] = {}
+        for selected in self.select.expressions:
+            is_star = isinstance(selected, exp.Star) and not any(selected.args.values())
+            named = (
+                {name: exp.column(name) for name in self.columns}
+                if is_star
+                else {selected.alias_or_name: selected.unalias()}
+            )
+            for name, output in named.items():
+                if not re.fullmatch(r"[A-Za-z_]\w*", name) or isinstance(output, exp.Star):
+                    raise self.refused(output, "give it a plain name, by AS")
+                if name.lower() in map(str.lower, outputs):
+                    raise self.refused(f"two columns {name}", "give one of them another name")
+                outputs[name] = output
+        date = outputs.get(EVENT_DATE)
+        if not isinstance(date, exp.Column) or date.name.lower() != EVENT_DATE:
+            raise self.refused(
+                f"no {EVENT_DATE}", "a table is kept by it: select it, and group by it where rows are grouped"
+            )
+        return outputs
+
+    def _add_group(self, grouped: exp.Expr, outputs: Mapping[str, exp.Expr]) -> None:
+        named = {name.lower(): output for name, output in outputs.items()}
+        if isinstance(grouped, exp.Literal) and grouped.is_int and 0 < int(grouped.name) <= len(outputs):
+            grouped = list(outputs.values())[int(grouped.name) - 1]
+        elif isinstance(grouped, exp.Column) and grouped.name.lower() not in map(str.lower, self.columns):
+            grouped = named.get(grouped.name.lower(), grouped)
+        value = self.read(grouped)
+        if value.type == "double":
+            raise self.refused(f"GROUP BY {grouped.sql('spark')}", "a double makes no key: group by what is exact")
+        self.groups.append((_text(grouped), value))
+
+    # The whole as SQL
+
+    def whole(self, rows: str, dialect: str) -> str:
+        """The SELECT over ``rows`` in the words of an engine."""
+        values = {name: f"CAST({value.sql} AS {value.type})" for name, value in self.values.items()}
+        # Not the bare condition, by which files would be skipped: statistics of decimals are rounded, and leave NaN out.
+        where = f" WHERE coalesce({self.where}, false)" if self.where else ""
+        if not self.groups:
+            return _translated(f"SELECT {_named(values)} FROM `{rows}`{where}", dialect)
+        inner = {f"k{number}": value.sql for number, (_, value) in enumerate(self.groups)}
+        inner |= {f"a{number}": found.of.sql for number, found in enumerate(self.aggregates) if found.of is not None}
+        doubles = {f"a{n}": f"a{n}" for n, found in enumerate(self.aggregates) if found.is_of_doubles}
+        by_key = averaged_sql(
+            "SELECT * FROM rows_to_group",
+            {f"k{number}": f"k{number}" for number in range(len(self.groups))},
+            doubles,
+            {f"a{n}": found.sql(f"a{n}") for n, found in enumerate(self.aggregates) if not found.is_of_doubles},
+            totals=[f"a{n}" for n, found in enumerate(self.aggregates) if found.function == "sum"],
+        )
+        if dialect == "duckdb":
+            for name, number in self.sums_of_doubles().items():
+                values |= {f"size_of_{name}": f"size_of_a{number}", f"leeway_of_{name}": f"leeway_of_a{number}"}
+        outer = _translated(
+            f"SELECT {_named(values)} FROM rows_by_key" + (f" WHERE {self.having}" if self.having else ""), dialect
+        )
+        inmost = _translated(f"SELECT {_named(inner)} FROM `{rows}`{where}", dialect)
+        by_key = sqlglot.transpile(by_key, read="duckdb", write=dialect)[0].replace(
+            "FROM rows_to_group", f"FROM ({inmost})"
+        )
+        return outer.replace("FROM rows_by_key", f"FROM ({by_key}) AS rows_by_key")
+
+    def sums_of_doubles(self) -> dict[str, int]:
+        """By column, the number of the aggregate that it is."""
+        doubles = {f"a{number}": number for number, found in enumerate(self.aggregates) if found.is_of_doubles}
+        return {name: doubles[value.sql] for name, value in self.values.items() if value.sql in doubles}
+
+    def combined(self) -> dict[str, Combined]:
+        found: dict[str, Combined] = {}
+        if self.having:
+            return found
+        of = {
+            name: self.aggregates[int(value.sql[1:])]
+            for name, value in self.values.items()
+            if re.fullmatch(r"a\d+", value.sql)
+        }
+        for name, each in of.items():
+            if each.function == "avg":
+                counts = [other for other, count in of.items() if count == _Aggregate("count", each.of)]
+                found |= {name: Combined("avg", counts[0])} if counts else {}
+            elif each.function in ("sum", "count", "min", "max") and not each.distinct:
+                found[name] = Combined(each.function)
+        return found
+
+    # Expressions
+
+    def read(self, node: exp.Expr) -> Typed:
+        """The expression in words in which all engines agree, and its type."""
+        for number, (text, value) in enumerate(self.groups if self.within == "group" else ()):
+            if _text(node) == text:
+                self.used |= dict.fromkeys(self._named(column) for column in node.find_all(exp.Column))
+                return Typed(f"k{number}", value.type)
+        given = {name for name, found in node.args.items() if found not in (None, False, [])}
+        if type(node) in _SIMPLE:
+            takes, template, gives = _SIMPLE[type(node)]
+            if given <= {"this", "expression", "safe"}:
+                args = [self._of(node.args[name], takes) for name in ("this", "expression") if name in given]
+                return Typed(f"({template.format(*args)})", gives)
+        elif type(node) in _READS:
+            reads, *args = _READS[type(node)]
+            if given <= {"this", "expression", "expressions", "safe", "big_int", *args}:
+                return reads(self, node)
+        if any(word in node.sql("spark").lower().split("(")[0] for word in _CHANGING):
+            raise self.refused(
+                node, "that is another value each time, and Gold is a function of its source: leave it out"
+            )
+        raise self.refused(
+            node, "it is not known to mean the same on every engine: write it otherwise, or the table in PySpark"
+        )
+
+    def _of(self, node: exp.Expr, type: str) -> str:
+        """The expression, which must have this type; a timestamp is taken for its date."""
+        value = self.read(node.this if isinstance(node, exp.TsOrDsToDate) else node)
+        if value.type == "timestamp" and type == "date":
+            return f"CAST({value.sql} AS DATE)"
+        if value.type not in (type, "null"):
+            raise self.refused(node, f"it is a {value.type} where a {type} is needed")
+        return value.sql
+
+    def _boolean(self, node: exp.Expr) -> str:
+        return self._of(node, "boolean")
+
+    def _named(self, node: exp.Expr) -> str:
+        return {name.lower(): name for name in self.columns}.get(node.name.lower(), "")
+
+    def _column(self, node: exp.Column) -> Typed:
+        if not (name := self._named(node)) or node.table.lower() not in self.source_names:
+            raise self.refused(node, f"{self.source} declares {', '.join(self.columns)}")
+        if self.within == "group":
+            raise self.refused(node, "it is neither grouped by nor aggregated")
+        self.used[name] = None
+        is_float = self.columns[name] == "float"
+        return Typed(f"CAST(`{name}` AS DOUBLE)", "double") if is_float else Typed(f"`{name}`", self.columns[name])
+
+    def _literal(self, node: exp.Literal) -> Typed:
+        if node.is_string:
+            return Typed(node.sql("spark"), "string", node.name)
+        type = _type_of_number(node.name)
+        if type in _INTEGERS:
+            return Typed(node.name, type, node.name)
+        return Typed(f"CAST('{node.name}' AS {type})", type, node.name)
+
+    def _paren(self, node: exp.Paren) -> Typed:
+        return self.read(node.this)
+
+    def _compared(self, node: exp.Binary) -> Typed:
+        (left, right), type = self._alike(node, node.this, node.expression)
+        return Typed(f"({_whole(left, type)} {_OPERATORS[node.__class__]} {_whole(right, type)})", "boolean")
+
+    def _between(self, node: exp.Between) -> Typed:
+        values, type = self._alike(node, node.this, node.args["low"], node.args["high"])
+        value, low, high = (_whole(of, type) for of in values)
+        return Typed(f"({value} >= {low} AND {value} <= {high})", "boolean")
+
+    def _in(self, node: exp.In) -> Typed:
+        values, type = self._alike(node, node.this, *node.expressions)
+        value, *among = (_whole(of, type) for of in values)
+        return Typed(f"({value} IN ({', '.join(among)}))", "boolean")
+
+    def _is(self, node: exp.Is) -> Typed:
+        if isinstance(node.expression, exp.Boolean):
+            return Typed(f"coalesce({self._boolean(node.this)} = {node.expression.sql()}, false)", "boolean")
+        return Typed(f"({self.read(node.this).sql} IS NULL)", "boolean")
+
+    def _like(self, node: exp.Like) -> Typed:
+        pattern = self.read(node.expression)
+        if pattern.literal is None or "\\" in pattern.literal:
+            raise self.refused(node, "give LIKE a text in quotes without a backslash")
+        negated = "NOT " if node.args.get("negate") else ""
+        return Typed(f"({self._of(node.this, 'string')} {negated}LIKE {pattern.sql})", "boolean")
+
+    def _numbers(self, node: exp.Expr, *of: exp.Expr) -> list[Typed]:
+        values = [self.read(each) for each in of]
+        for value in values:
+            if value.type not in (*_INTEGERS, "double", "null") and not _digits(value.type):
+                raise self.refused(node, f"it is of a {value.type} where a number is needed")
+        return values
+
+    def _arithmetic(self, node: exp.Binary) -> Typed:
+        left, right = self._numbers(node, node.this, node.expression)
+        operator = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*"}[type(node)]
+        if "double" in (left.type, right.type):
+            return Typed(f"({_double(left)} {operator} {_double(right)})", "double")
+        if not _digits(left.type) and not _digits(right.type):
+            return Typed(f"(CAST({left.sql} AS BIGINT) {operator} CAST({right.sql} AS BIGINT))", "bigint")
+        (p, s), (q, t) = _as_decimal(left), _as_decimal(right)
+        digits, scale = (p + q + 1, s + t) if operator == "*" else (max(p - s, q - t) + max(s, t) + 1, max(s, t))
+        if digits > _MOST_DIGITS:
+            raise self.refused(
+                node, f"it needs {digits} digits and a DECIMAL has {_MOST_DIGITS}: CAST its parts to fewer"
+            )
+        type_ = f"decimal({digits},{scale})"
+        return Typed(
+            f"CAST(CAST({left.sql} AS decimal({p},{s})) {operator} CAST({right.sql} AS decimal({q},{t})) AS {type_})",
+            type_,
+        )
+
+    def _quotient(self, node: exp.Div) -> Typed:
+        left, right = self._numbers(node, node.this, node.expression)
+        if "double" not in (left.type, right.type) and (_digits(left.type) or _digits(right.type)):
+            raise self.refused(node, "engines cut a quotient of decimals at other digits: CAST one of them AS DOUBLE")
+        return Typed(f"({_double(left)} / nullif({_plain(_double(right))}, {_ZERO}))", "double")
+
+    def _remainder(self, node: exp.Mod) -> Typed:
+        left, right = self._numbers(node, node.this, node.expression)
+        if not {left.type, right.type} <= {*_INTEGERS, "null"}:
+            raise self.refused(node, "a remainder is of whole numbers: CAST both AS BIGINT")
+        return Typed(f"(CAST({left.sql} AS BIGINT) % nullif(CAST({right.sql} AS BIGINT), 0))", "bigint")
+
+    def _negated(self, node: exp.Neg) -> Typed:
+        [value] = self._numbers(node, node.this)
+        if value.type in _INTEGERS and value.literal is None:
+            return Typed(f"(-CAST({value.sql} AS BIGINT))", "bigint")
+        return Typed(f"(-{value.sql})", value.type)
+
+    def _absolute(self, node: exp.Abs) -> Typed:
+        [value] = self._numbers(node, node.this)
+        if value.type == "double":
+            return Typed(f"abs({value.sql})", value.type)
+        zero = f"CAST(0 AS {value.type})"
+        return Typed(
+            f"CASE WHEN {value.sql} < {zero} THEN CAST(-{value.sql} AS {value.type}) ELSE {value.sql} END", value.type
+        )
+
+    def _rounded(self, node: exp.Floor | exp.Ceil) -> Typed:
+        [value] = self._numbers(node, node.this)
+        if value.type not in (*_INTEGERS, "double"):
+            raise self.refused(node, "it is read of doubles and integers: CAST what it is of AS DOUBLE")
+        function = "floor" if isinstance(node, exp.Floor) else "ceil"
+        return Typed(
+            _integer(function, value.sql, "bigint") if value.type == "double" else f"CAST({value.sql} AS BIGINT)",
+            "bigint",
+        )
+
+    def _case(self, node: exp.Case) -> Typed:
+        asked = [
+            branch.this if node.this is None else exp.EQ(this=node.this, expression=branch.this)
+            for branch in node.args["ifs"]
+        ]
+        then = [branch.args["true"] for branch in node.args["ifs"]]
+        values, type = self._alike(node, *then, node.args.get("default") or exp.null())
+        branches = " ".join(
+            f"WHEN {self._boolean(of)} THEN {value}" for of, value in zip(asked, values[:-1], strict=True)
+        )
+        return Typed(f"CASE {branches} ELSE {values[-1]} END", type)
+
+    def _if(self, node: exp.If) -> Typed:
+        (then, otherwise), type = self._alike(node, node.args["true"], node.args.get("false") or exp.null())
+        return Typed(f"CASE WHEN {self._boolean(node.this)} THEN {then} ELSE {otherwise} END", type)
+
+    def _coalesce(self, node: exp.Coalesce) -> Typed:
+        values, type = self._alike(node, node.this, *node.expressions)
+        return Typed(f"coalesce({', '.join(values)})", type)
+
+    def _nullif(self, node: exp.Nullif) -> Typed:
+        (left, right), type = self._alike(node, node.this, node.expression)
+        return Typed(f"CASE WHEN {_whole(left, type)} = {_whole(right, type)} THEN NULL ELSE {left} END", type)
+
+    def _concat(self, node: exp.Expr) -> Typed:
+        parts = node.expressions or [node.this, node.expression]
+        return Typed(f"({' || '.join(self._of(part, 'string') for part in parts)})", "string")
+
+    def _substring(self, node: exp.Substring) -> Typed:
+        numbers = [of for of in (node.args.get("start"), node.args.get("length")) if of is not None]
+        if not all(isinstance(of, exp.Literal) and of.is_int and int(of.name) > 0 for of in numbers):
+            raise self.refused(node, "engines count otherwise from 0 and from the end: give whole numbers from 1 on")
+        return Typed(f"substring({', '.join([self._of(node.this, 'string'), *(of.name for of in numbers)])})", "string")
+
+    def _to_date(self, node: exp.Expr) -> Typed:
+        return Typed(self._of(node.this, "date"), "date")
+
+    def _cast(self, node: exp.Cast) -> Typed:
+        value, to = self.read(node.this), node.args["to"].sql("spark").lower().replace(" ", "")
+        if to == "double" and (value.type in _INTEGERS or _digits(value.type)):
+            return Typed(_double(value), to)
+        if to in _MOST and value.type == "double":
+            return Typed(_integer("trunc", value.sql, to), to)
+        if value.literal is not None and value.type == "string":
+            if to == "date":
+                return Typed(self._date(node, value), to)
+            is_number = bool(_NUMBER.fullmatch(value.literal)) and (
+                to == "double" or _is_wider(_type_of_number(value.literal, exact=True), to)
+            )
+        else:
+            is_number = (
+                value.type == to
+                or value.type == "null"
+                or _is_wider(value.type, to)
+                or (value.type, to) in _EXACT_CASTS
+            )
+        if not is_number or (
+            to not in (*_INTEGERS, "double", "string", "date", "boolean", "timestamp") and not _digits(to)
+        ):
+            raise self.refused(
+                node, f"engines read such a CAST of a {value.type} otherwise: declare the column with that type"
+            )
+        return Typed(f"CAST({value.sql} AS {to})", to)
+
+    def _date(self, node: exp.Expr, value: Typed) -> str:
+        try:
+            return value.sql if value.literal is None else f"CAST('{dt.date.fromisoformat(value.literal)}' AS DATE)"
+        except ValueError:
+            raise self.refused(node, f"'{value.literal}' is no date: write it as '2024-01-31'") from None
+
+    def _alike(self, node: exp.Expr, *of: exp.Expr) -> tuple[list[str], str]:
+        """The expressions as values of one type, by casts that lose nothing, and that type."""
+        values = [self.read(each) for each in of]
+        types = {value.type for value in values} - {"null"}
+        if len(types) < 2:
+            return [value.sql for value in values], next(iter(types), "null")
+        if types == {"string", "date"} and all(value.literal is not None for value in values if value.type == "string"):
+            return [self._date(node, value) for value in values], "date"
+        if all(type in ("double", *_INTEGERS) or _digits(type) for type in types):
+            if "double" in types:
+                return [_double(value) for value in values], "double"
+            digits = [_as_decimal(value) for value in values if value.type != "null"]
+            scale = max(s for _, s in digits)
+            whole = max(p - s for p, s in digits) + scale
+            wide = max(types, key=_INTEGERS.index) if types <= {*_INTEGERS} else f"decimal({whole},{scale})"
+            if whole <= _MOST_DIGITS:
+                return [f"CAST({value.sql} AS {wide})" for value in values], wide
+        raise self.refused(node, f"it has a {' and a '.join(sorted(types))}: make them one type by a CAST")
+
+    # Aggregates
+
+    def _filtered(self, node: exp.Filter) -> Typed:
+        if type(node.this) not in _AGGREGATES:
+            raise self.refused(node, "FILTER is of an aggregate")
+        return self._aggregate(node.this, node.expression.this)
+
+    def _aggregate(self, node: exp.Expr, only: exp.Expr | None = None) -> Typed:
+        if self.within != "group":
+            raise self.refused(
+                node, f"aggregate in a SELECT with GROUP BY {EVENT_DATE} and more, neither in WHERE nor within another"
+            )
+        self.within = "aggregate"
+        of, is_distinct = node.this, isinstance(node.this, exp.Distinct)
+        if is_distinct:
+            of = of.expressions[0] if len(of.expressions) == 1 else exp.Tuple()
+        function, value = _AGGREGATES[type(node)], None
+        if function == "count_if":
+            function, value = "count", Typed(f"CASE WHEN {self._boolean(of)} THEN 1 END", "int")
+        elif function != "count" or not (isinstance(of, exp.Star) or (isinstance(of, exp.Literal) and not is_distinct)):
+            value = self._numbers(node, of)[0] if function in ("sum", "avg") else self.read(of)
+        if only is not None:
+            counted = value or Typed("1", "int")
+            value = Typed(f"CASE WHEN {self._boolean(only)} THEN {counted.sql} END", counted.type)
+        self.within = "group"
+        return self._aggregated(node, function, value, is_distinct)
+
+    def _aggregated(self, node: exp.Expr, function: str, of: Typed | None, is_distinct: bool) -> Typed:
+        if is_distinct and function not in ("count", "min", "max"):
+            raise self.refused(node, "DISTINCT is read in count(DISTINCT …)")
+        if of is None:
+            return self._registered(_Aggregate(function))
+        of = Typed(of.sql, of.type)
+        if of.type == "null" or (function in ("bool_and", "bool_or") and of.type != "boolean"):
+            raise self.refused(node, f"it is of a {of.type}: give it a value of the right type")
+        if function == "avg":
+            if _digits(of.type):
+                raise self.refused(
+                    node, "engines cut an average of decimals at other digits: CAST what it is of AS DOUBLE"
+                )
+            if of.type in _INTEGERS:
+                of = Typed(_double(of), "double")
+        if of.type == "double" and function in ("min", "max"):
+            return self._extreme(function, of.sql)
+        if of.type == "double" and is_distinct:
+            of = Typed(_plain(of.sql), of.type)
+        return self._registered(_Aggregate(function, of, is_distinct and function == "count"))
+
+    def _extreme(self, function: str, of: str) -> Typed:
+        """As Spark has it NaN is the largest double; Sail leaves it out, and takes infinite for the largest finite number."""
+        kinds = {_NAN: f"isnan({of})", _INFINITY: f"{of} = {_INFINITY}", f"(-{_INFINITY})": f"{of} = (-{_INFINITY})"}
+        finite = self._registered(
+            _Aggregate(function, Typed(f"CASE WHEN abs({of}) < {_INFINITY} THEN {of} END", "double"))
+        )
+        counts = {
+            kind: self._registered(_Aggregate("count", Typed(f"CASE WHEN {sql} THEN 1 END", "int")))
+            for kind, sql in kinds.items()
+        }
+        branches = [f"WHEN {count.sql} > 0 THEN {kind}" for kind, count in counts.items()]
+        branches.insert(2, f"WHEN {finite.sql} IS NOT NULL THEN {finite.sql}")
+        if function == "min":
+            branches = [branches[3], branches[2], branches[1], branches[0]]
+        return Typed(f"CASE {' '.join(branches)} END", "double")
+
+    def _registered(self, found: _Aggregate) -> Typed:
+        if found not in self.aggregates:
+            self.aggregates.append(found)
+        return Typed(f"a{self.aggregates.index(found)}", found.type)
+
+
+_OPERATORS: Mapping[type[exp.Expr], str] = {
+    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+    exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.NullSafeNEQ: "IS DISTINCT FROM",
+}  # fmt: skip
+_AGGREGATES: Mapping[type[exp.Expr], str] = {
+    exp.Count: "count", exp.CountIf: "count_if", exp.Sum: "sum", exp.Avg: "avg", exp.Min: "min", exp.Max: "max",
+    exp.LogicalAnd: "bool_and", exp.LogicalOr: "bool_or",
+}  # fmt: skip
+_SIMPLE: Mapping[type[exp.Expr], tuple[str, str, str]] = {
+    exp.And: ("boolean", "{} AND {}", "boolean"),
+    exp.Or: ("boolean", "{} OR {}", "boolean"),
+    exp.Not: ("boolean", "NOT {}", "boolean"),
+    exp.IsNan: ("double", "coalesce(isnan({}), false)", "boolean"),
+    exp.DateDiff: ("date", "datediff({}, {})", "int"),
+    exp.Year: ("date", "year({})", "int"),
+    exp.Quarter: ("date", "quarter({})", "int"),
+    exp.Month: ("date", "month({})", "int"),
+    exp.WeekOfYear: ("date", "weekofyear({})", "int"),
+    exp.Day: ("date", "day({})", "int"),
+    exp.DayOfMonth: ("date", "day({})", "int"),
+    exp.DayOfWeek: ("date", "dayofweek({})", "int"),
+    exp.DayOfYear: ("date", "dayofyear({})", "int"),
+    exp.Hour: ("timestamp", "hour({})", "int"),
+    exp.Minute: ("timestamp", "minute({})", "int"),
+    exp.Length: ("string", "length({})", "int"),
+    exp.Trim: ("string", "trim({})", "string"),
+    exp.StartsWith: ("string", "startswith({}, {})", "boolean"),
+    exp.Contains: ("string", "contains({}, {})", "boolean"),
+}
+"""By function, the type of what it takes, how it is written, and the type of what it gives."""
+_READS: Mapping[type[exp.Expr], tuple[Any, ...]] = {
+    exp.Column: (_Reader._column, "table"),
+    exp.Literal: (_Reader._literal, "is_string"),
+    exp.Boolean: (lambda _, node: Typed(node.sql(), "boolean"),),
+    exp.Null: (lambda _, node: Typed("NULL", "null"),),
+    exp.Paren: (_Reader._paren,),
+    **dict.fromkeys(_OPERATORS, (_Reader._compared,)),
+    exp.Between: (_Reader._between, "low", "high"),
+    exp.In: (_Reader._in,),
+    exp.Is: (_Reader._is,),
+    exp.Like: (_Reader._like, "negate"),
+    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), (_Reader._arithmetic,)),
+    exp.Div: (_Reader._quotient,),
+    exp.Mod: (_Reader._remainder,),
+    exp.Neg: (_Reader._negated,),
+    exp.Abs: (_Reader._absolute,),
+    **dict.fromkeys((exp.Floor, exp.Ceil), (_Reader._rounded,)),
+    exp.Case: (_Reader._case, "ifs", "default"),
+    exp.If: (_Reader._if, "true", "false"),
+    exp.Coalesce: (_Reader._coalesce,),
+    exp.Nullif: (_Reader._nullif,),
+    **dict.fromkeys((exp.Concat, exp.DPipe), (_Reader._concat,)),
+    exp.Substring: (_Reader._substring, "start", "length"),
+    **dict.fromkeys((exp.Cast, exp.TryCast), (_Reader._cast, "to")),
+    exp.TsOrDsToDate: (_Reader._to_date,),
+    exp.Filter: (_Reader._filtered,),
+    **dict.fromkeys(_AGGREGATES, (_Reader._aggregate,)),
+}
+"""By kind of expression, what reads it, and which parts it may have besides the usual ones."""
+
+
+def _text(node: exp.Expr) -> str:
+    """By which two expressions are told to be the same."""
+    return (
+        node.sql("spark", identify=False).replace("`", "").lower() if not node.find(exp.Literal) else node.sql("spark")
+    )
+
+
+def _named(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{sql} AS `{name}`" for name, sql in columns.items())
+
+
+def _translated(sql: str, dialect: str) -> str:
+    """Our Spark SQL in the words of another engine, with what sqlglot leaves as it is and means something else there."""
+
+    def corrected(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.DayOfWeek):
+            return exp.paren(exp.Add(this=node.copy(), expression=exp.Literal.number(1)))  # DuckDB's Sunday is 0
+        of = node.this.to.sql("spark").lower() if isinstance(node, exp.Mul) and isinstance(node.this, exp.Cast) else ""
+        if (digits := _digits(of)) is not None:  # a product of two short ones has 18 digits in DuckDB
+            node.this.set("to", exp.DataType.build(f"decimal({_MOST_DIGITS},{digits[1]})"))
+        return node
+
+    parsed = sqlglot.parse_one(sql, dialect="spark")
+    return (parsed.transform(corrected) if dialect == "duckdb" else parsed).sql(dialect)
+
+
+def _digits(type: str) -> tuple[int, int] | None:
+    """Of a decimal, its digits and how many of them are behind the point."""
+    found = re.fullmatch(r"decimal\((\d+), ?(\d+)\)", type)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def _as_decimal(value: Typed) -> tuple[int, int]:
+    """The digits that a number has as a decimal."""
+    return _digits(_type_of_number(value.literal, exact=True) if value.literal else value.type) or (
+        _DIGITS[value.type],
+        0,
+    )
+
+
+def _type_of_number(text: str, exact: bool = False) -> str:
+    found = _NUMBER.fullmatch(text)
+    whole, behind = found.groups() if found else ("", "")
+    if "e" in text.lower() or len(whole + behind) > _MOST_DIGITS:
+        return "double"
+    if exact or "." in text or int(text) > _MOST["bigint"]:
+        return f"decimal({max(len(whole + behind), 1)},{len(behind)})"
+    return "int" if abs(int(text)) <= _MOST["int"] else "bigint"
+
+
+def _is_wider(type: str, to: str) -> bool:
+    """Whether every number of one exact type is one of another."""
+    if type in _INTEGERS and to in _INTEGERS:
+        return _INTEGERS.index(to) >= _INTEGERS.index(type)
+    has, gets = _digits(type) or (_DIGITS.get(type, 99), 0), _digits(to)
+    return gets is not None and gets[1] >= has[1] and gets[0] - gets[1] >= has[0] - has[1]
+
+
+def _double(value: Typed) -> str:
+    if value.type == "double":
+        return value.sql
+    if value.literal is not None:
+        return f"CAST('{value.literal}' AS DOUBLE)"
+    # A decimal by its text: Sail and DuckDB round it twice, for they divide one double by another.
+    return f"CAST(CAST({value.sql} AS STRING) AS DOUBLE)" if _digits(value.type) else f"CAST({value.sql} AS DOUBLE)"
+
+
+def _plain(sql: str) -> str:
+    """A double with one zero and one NaN, as Spark compares them; of a literal it is."""
+    return (
+        sql
+        if re.fullmatch(r"CAST\('[\d.]+' AS DOUBLE\)", sql)
+        else f"CASE WHEN isnan({sql}) THEN {_NAN} ELSE {sql} + {_ZERO} END"
+    )
+
+
+def _whole(sql: str, type: str) -> str:
+    return f"({_plain(sql) if type == 'double' else sql})"
+
+
+def _integer(function: str, sql: str, to: str) -> str:
+    """A double as an integer: NaN is 0, and what is beyond is the largest or least one."""
+    most = _MOST[to]
+    least_beyond = f"CAST('{float(most)!r}' AS DOUBLE)"
+    rounded = f"floor({sql})" if function == "floor" else f"ceil({sql})"
+    if function == "trunc":
+        rounded = f"CASE WHEN {sql} < {_ZERO} THEN ceil({sql}) ELSE floor({sql}) END"
+    return (
+        f"CAST(CASE WHEN isnan({sql}) THEN 0 WHEN {sql} >= {least_beyond} THEN {most} WHEN {sql} <= -{least_beyond} THEN {-most - 1} "
+        f"ELSE CAST(CASE WHEN abs({sql}) < {least_beyond} THEN {rounded} END AS BIGINT) END AS {to})"
+    )
