@@ -20,8 +20,8 @@ from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
-from gold_assets.gold.lag import Lag, lag
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Lag, Moment
 from gold_assets.partitions import Range, daily_partitions, window_of
 from gold_assets.resources import Lakehouse
 
@@ -150,11 +150,11 @@ class Watch:
             yield self._message(f"Over: Gold has caught up with Silver, after {minutes:.0f} min.", "automation")
 
     def _of_lag(self, state: State, found: Lag, now: float) -> Iterator[Message]:
-        since = max(found.committed.timestamp() if found.committed else 0, state.began)
-        if state.late_since is None and now - since >= self._settings.alert_lag_minutes * 60:
-            state.late_since = since
+        seconds = found.seconds(now, since=state.began)
+        if state.late_since is None and seconds >= self._settings.alert_lag_minutes * 60:
+            state.late_since = now - seconds
             yield self._message(
-                f"Gold lags: for {(now - since) / 60:.0f} min it has not had what Silver's version {found.version} brought, on "
+                f"Gold lags: for {seconds / 60:.0f} min it has not had what Silver's version {found.version} brought, on "
                 f"{dates_text(found.dates, _DATES_SHOWN)}.",
                 "automation",
             )
@@ -162,13 +162,13 @@ class Watch:
     def _lag(self, state: State) -> Lag | None:
         if self._window is None:
             return None
-        silver = self._lake.pin()
+        moment = Moment(self._lake)
+        silver = moment.silver
         if silver.table_id != state.table_id or silver.version < state.applied:
-            self._lake.refuse_another_silver(silver)
+            moment.refuse_another_silver()
             state.table_id, state.applied = silver.table_id, -1
         first, last = self._window
-        tables = [self._lake.open(table) for table in self._lake.tables]
-        found = lag(tables, silver, after=state.applied, first=first, last=last)
+        found = moment.lag(after=state.applied, first=first, last=last)
         state.applied = silver.version if found is None else found.version - 1
         return found
 

@@ -17,7 +17,7 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, publish
 from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text
-from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.partitions import daily_partitions, touched_dates
 from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 
@@ -44,7 +44,7 @@ def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
                 yield dg.Output(None, spec.get_python_identifier())
         if IS_CURRENT.key in context.selected_asset_check_keys:
             with one_sentence_failures():
-                yield is_current(checked.inspection.lake, settings)
+                yield is_current(checked.inspection.moment, settings)
             yield dg.Output(None, IS_CURRENT.get_python_identifier())
 
     return evaluate_gold
@@ -82,9 +82,10 @@ def _evaluate(
 ) -> Generator[object, None, Checked]:
     selected = [check for check in checks if key_of(check) in context.selected_asset_check_keys]
     with one_sentence_failures():
-        lake = lakehouse.lake(settings.project)
+        moment = Moment(lakehouse.lake(settings.project))
         is_patch = touched_dates(context.run) is not None
-        inspection = Inspection(lake, _dates(context, lake, settings), settings.limits, patches=is_patch)
+        dates = _dates(context, moment, settings)
+        inspection = Inspection(moment.lake, dates, settings.limits, patches=is_patch, moment=moment)
         found: list[Finding] = []
         for check in selected:
             findings = list(run([check], inspection))
@@ -94,10 +95,10 @@ def _evaluate(
     return Checked(inspection, found)
 
 
-def _dates(context: dg.AssetCheckExecutionContext, lake: Lake, settings: Settings) -> list[dt.date] | None:
+def _dates(context: dg.AssetCheckExecutionContext, moment: Moment, settings: Settings) -> list[dt.date] | None:
     """The dates that the run is to check, None for all; of a micro-batch those that Silver touched."""
     if ASKS_FOR_PATCHED_DATES.items() <= context.run.tags.items():
-        dates = patched_dates(context.instance, lake, settings.limits)
+        dates = patched_dates(context.instance, moment, settings.limits)
         context.log.info("Patched since they were last compared in full: %s", dates_text(dates) or "no date")
         return dates
     if not (context.has_partition_key or context.has_partition_key_range):
@@ -112,5 +113,4 @@ def _publish(context: dg.AssetCheckExecutionContext, settings: Settings, checked
     with one_sentence_failures():
         outcome = publish(lake, settings.limits, checked, run_id=context.run.run_id)
         context.log.info(outcome.summary)
-        tables = {table.name: checked.inspection.gold(table) for table in lake.tables}
-        yield from events_of(outcome, lake, settings, tables)
+        yield from events_of(outcome, checked.inspection.moment, settings)

@@ -8,23 +8,19 @@ from gold_assets.assets.outcomes import COMPLETED
 from gold_assets.checks.catalogue import RECONCILES
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.rows import COMPARED_IN_FULL
-from gold_assets.delta.file_dates import FileDates
-from gold_assets.gold.gold_log import GoldLog
-from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.instance.dagster_internals import PartitionKeyFilter
 
 ASKS_FOR_PATCHED_DATES = {"gold_assets/dates": "patched since they were last compared in full"}
 """The tag of a run of checks that is to find its dates by itself."""
 
 
-def patched_dates(instance: dg.DagsterInstance, lake: Lake, limits: Limits) -> list[dt.date]:
+def patched_dates(instance: dg.DagsterInstance, moment: Moment, limits: Limits) -> list[dt.date]:
     """The dates of which a table was patched last, and not compared in full since, as far as Dagster knows."""
     patched: set[dt.date] = set()
-    for table in lake.tables:
-        if (gold := lake.open(table)) is None:
-            continue
-        held = {date for date in FileDates(gold).dates() if date and limits.first_date <= date <= limits.end}
-        for date, made in GoldLog(gold).made_from(held - patched).items():
+    for table in moment.lake.tables:
+        held = {date for date in moment.held(table) if date and date in limits}
+        for date, made in moment.made_from(table, held - patched).items():
             if date is not None and made.patches and _compared_in_full(instance, table.name, date) < made.table_version:
                 patched.add(date)
     return sorted(patched)

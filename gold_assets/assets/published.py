@@ -1,16 +1,14 @@
 """The asset ``published_gold``: what readers should read, downstream of all tables, and how far that is behind."""
 
-import datetime as dt
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 
 import dagster as dg
-from deltalake import DeltaTable
 
 from gold_assets.assets.metadata import table_of
 from gold_assets.checks.publishing import Outcome, publish
 from gold_assets.config import Settings
-from gold_assets.gold.lag import lag
-from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.publication import Publication, Publications
 from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 
@@ -43,7 +41,7 @@ def published_asset(settings: Settings) -> dg.AssetsDefinition:
             if outcome.publication is None or outcome.is_held:
                 raise dg.Failure(outcome.summary, metadata=_of_attempt(outcome), allow_retries=False)
             context.log.info(outcome.summary)
-            return dg.MaterializeResult(metadata=_metadata(lake, settings, outcome.publication))
+            return dg.MaterializeResult(metadata=_metadata(Moment(lake), settings, outcome.publication))
 
     return published_gold
 
@@ -55,12 +53,13 @@ IS_CURRENT = dg.AssetCheckSpec(
 )
 
 
-def is_current(lake: Lake, settings: Settings) -> dg.AssetCheckEvaluation:
+def is_current(moment: Moment, settings: Settings) -> dg.AssetCheckEvaluation:
     """Whether the publication is behind, and what holds it back."""
+    lake = moment.lake
     assert lake.published is not None
     publications = Publications(lake.published, lake.places)
     newest, last = publications.newest(), publications.last_attempt()
-    metadata = {} if newest is None else _metadata(lake, settings, newest)
+    metadata = {} if newest is None else _metadata(moment.now(), settings, newest)
     if newest is None:
         passed, description = False, "Nothing is published yet: materialize all tables, then published_gold."
     else:
@@ -86,29 +85,28 @@ def is_current(lake: Lake, settings: Settings) -> dg.AssetCheckEvaluation:
 
 
 def events_of(
-    outcome: Outcome, lake: Lake, settings: Settings, tables: Mapping[str, DeltaTable | None] | None = None
+    outcome: Outcome, moment: Moment, settings: Settings
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
-    """What the page of ``published_gold`` is to show of an attempt. ``tables`` are those that were published, where they are open."""
+    """What the page of ``published_gold`` is to show of an attempt, at a moment of the lake."""
     if outcome.is_held:
         yield dg.AssetObservation(PUBLISHED, description=outcome.summary, metadata=_of_attempt(outcome))
     elif outcome.attempt is not None and outcome.publication is not None:
-        metadata = _metadata(lake, settings, outcome.publication, tables)
+        metadata = _metadata(moment, settings, outcome.publication)
         yield dg.AssetMaterialization(PUBLISHED, description=outcome.summary, metadata=metadata)
 
 
-def _metadata(
-    lake: Lake, settings: Settings, publication: Publication, tables: Mapping[str, DeltaTable | None] | None = None
-) -> dict[str, dg.MetadataValue]:
-    """What the page shows of the publication, and plots. ``tables`` are its own, where they are open already."""
-    silver, limits = lake.pin(), settings.limits
-    opened = tables or {name: table.open() for name, table in publication.tables.items()}
+def _metadata(moment: Moment, settings: Settings, publication: Publication) -> dict[str, dg.MetadataValue]:
+    """What the page shows of the publication, and plots."""
+    silver, limits = moment.silver, settings.limits
     held = publication.silver_version if publication.silver_table_id == silver.table_id else None
     after = -1 if held is None else held
-    behind = lag(opened.values(), silver, after=after, first=limits.first_date, last=limits.end)
-    minutes = 0.0
-    if behind is not None and behind.committed is not None:
-        minutes = (dt.datetime.now(dt.timezone.utc) - behind.committed).total_seconds() / 60
-    newer = [DeltaTable(table.uri).version() - table.version for table in publication.tables.values()]
+    behind = moment.lag(after=after, first=limits.first_date, last=limits.end, publication=publication)
+    minutes = 0.0 if behind is None else behind.seconds(time.time()) / 60
+    newer = [
+        gold.version() - publication.versions[name]
+        for name, gold in moment.opened.items()
+        if gold is not None and name in publication.versions
+    ]
     return {
         "published_at": dg.MetadataValue.timestamp(publication.at),
         "tables": table_of([{"table": name, "version": version} for name, version in publication.versions.items()]),

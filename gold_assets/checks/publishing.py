@@ -1,18 +1,18 @@
 """Publishing: every date that has changed since the last publication is compared with Silver, whoever changed it, and then all are named."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from gold_assets.checks.catalogue import gold_checks, run
-from gold_assets.checks.findings import Finding, Limits
+from gold_assets.checks.findings import Check, Finding, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.promise import Changes, Holdings
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import dates_text
-from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.publication import Failure, Publication, Publications
 from gold_assets.gold.published_table import PublishedTable
 
@@ -62,12 +62,12 @@ def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_i
         publications = Publications(uri, lake.places)
         last = publications.last_attempt()
         current = publications.newest() if last is not None and last.failures else last
-        at_hand = checked or Checked(Inspection(lake, [], limits), [])
-        if last is not None and _is_older(at_hand.inspection, last):
+        at_hand = checked
+        if at_hand is None or (last is not None and _is_older(at_hand.inspection.moment, last)):
             at_hand = Checked(Inspection(lake, [], limits), [])
         if missing := [table.name for table in lake.tables if at_hand.inspection.gold(table) is None]:
             return Outcome(current, None, f"Nothing is published before all tables are made: {', '.join(missing)}.")
-        made = _attempt(at_hand, current, last, run_id)
+        made = _attempt(at_hand, last, run_id)
         if made is None:
             assert current is not None
             return Outcome(
@@ -79,40 +79,41 @@ def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_i
     return until_committed("publications", uri, attempt)
 
 
-def _attempt(
-    checked: Checked, current: Publication | None, last: Publication | None, run_id: str
-) -> Publication | None:
-    inspection = checked.inspection
-    changes, tables = _changes(inspection, last), _tables(inspection)
+def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publication | None:
+    """The row that this attempt writes; None where nothing has changed since the ``last``."""
+    inspection, moment = checked.inspection, checked.inspection.moment
+    lake, limits = inspection.lake, inspection.limits
+    tables = {
+        table.name: PublishedTable.of(table.name, lake.places[table.name], moment.log(table)) for table in lake.tables
+    }
+    changes: Changes = {
+        table.name: last.tables[table.name].changes(moment.log(table)) if last and table.name in last.tables else None
+        for table in lake.tables
+    }
     failed_before = {failure.date for failure in last.failures} if last else set()
-    of_gold = [finding for finding in checked.findings if finding.check.table in tables]  # not Silver's own
-    failed_now = {finding.date for finding in of_gold if not finding.passed and finding.severity == "error"}
-    dates = _dates(inspection, changes) | failed_before | failed_now
-    holdings = Holdings(inspection, changes, dates, last)
-    dates |= holdings.doubtful | holdings.back_in_the_window | holdings.refreshed_unchanged
+    failed_now = {finding.date for finding in _failed(checked.findings) if finding.check.table in tables}
+    dates = _changed(moment, changes) | failed_before | failed_now
+    holdings = Holdings(moment, limits, changes, dates, last)
+    dates |= holdings.to_compare
     if last is not None and not dates and not last.failures and last.tables == tables:
         return None
-    failed = [
-        finding
-        for finding in _verified(checked, changes, dates, failed_before)
-        if not finding.passed and finding.severity == "error"
-    ]
+    failed = _failed(_verified(checked, _known(checked, changes, failed_before), dates))
+    untrue = {finding.date for finding in failed}
     # No run can mend a date outside the window. It is named, and holds nothing back.
-    deciding = [finding for finding in failed if finding.date is None or finding.date in inspection.limits]
+    deciding = [finding for finding in failed if finding.date is None or finding.date in limits]
     failures = [
         Failure(finding.date, f"{finding.check.table}:{finding.check.name}", _shortened(finding.summary, n))
         for n, finding in enumerate(deciding)
     ]
     now = dt.datetime.now(dt.timezone.utc)
-    untrue = {finding.date for finding in failed}
     promise = holdings.promise(dates, untrue)
     if not failures:
         holdings.note(dates - untrue)
     return Publication(
         at=now,
         tables=tables,
-        silver_uri=inspection.lake.silver,
-        silver_table_id=inspection.silver.table_id,
+        silver_uri=lake.silver,
+        silver_table_id=moment.silver.table_id,
         silver_version=promise.version,
         reason=promise.reason,
         dates_verified=len(dates - {None}),
@@ -123,79 +124,66 @@ def _attempt(
     )
 
 
-def _is_older(inspection: Inspection, last: Publication) -> bool:
+def _failed(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if not finding.passed and finding.severity == "error"]
+
+
+def _is_older(moment: Moment, last: Publication) -> bool:
     """Whether a table was opened before the last attempt saw a newer version of it."""
-    for table in inspection.lake.tables:
-        gold, seen = inspection.gold(table), last.tables.get(table.name)
-        if (
-            gold is not None
-            and seen is not None
-            and seen.id == str(gold.metadata().id)
-            and gold.version() < seen.version
-        ):
-            return True
-    return False
+    return any(
+        gold is not None
+        and (seen := last.tables.get(name))
+        and seen.id == str(gold.metadata().id)
+        and gold.version() < seen.version
+        for name, gold in moment.opened.items()
+    )
 
 
-def _tables(inspection: Inspection) -> dict[str, PublishedTable]:
-    opened = {table.name: inspection.gold(table) for table in inspection.lake.tables}
-    return {
-        name: PublishedTable.of(name, inspection.lake.places[name], gold)
-        for name, gold in opened.items()
-        if gold is not None
-    }
-
-
-def _changes(inspection: Inspection, last: Publication | None) -> Changes:
-    changes: dict[str, Mapping[dt.date | None, int] | None] = {}
-    for table in inspection.lake.tables:
-        gold, seen = inspection.gold(table), last.tables.get(table.name) if last else None
-        assert gold is not None
-        changes[table.name] = None if seen is None else seen.changes(gold)
-    return changes
-
-
-def _dates(inspection: Inspection, changes: Changes) -> set[dt.date | None]:
+def _changed(moment: Moment, changes: Changes) -> set[dt.date | None]:
+    """The dates of which rows have changed since the last attempt; all where a log does not tell."""
     dates: set[dt.date | None] = set()
-    for table in inspection.lake.tables:
-        counted, gold = changes[table.name], inspection.gold(table)
-        assert gold is not None
-        dates |= counted.keys() if counted is not None else {*FileDates(gold).dates(), None}
+    for table in moment.lake.tables:
+        counted = changes[table.name]
+        dates |= counted.keys() if counted is not None else {*moment.held(table), None}
     return dates
 
 
-def _verified(
-    checked: Checked, changes: Changes, dates: Collection[dt.date | None], failed_before: Collection[dt.date | None]
-) -> list[Finding]:
-    """What the deciding checks find on the dates: found already, or compared now, as a whole."""
+def _deciding(checked: Checked) -> list[Check]:
+    return [check for check in gold_checks(checked.inspection.lake.tables) if check.severity == "error"]
+
+
+def _known(checked: Checked, changes: Changes, failed_before: Collection[dt.date | None]) -> set[dt.date | None]:
+    """The dates of which the step that calls has found all that decides."""
     inspection = checked.inspection
-    deciding = [check for check in gold_checks(inspection.lake.tables) if check.severity == "error"]
-    found = [finding for finding in checked.findings if finding.check in deciding]
-    known: set[dt.date | None] = set()
-    if {finding.check for finding in found} >= {check for check in deciding if check.by_date}:
-        known = {
-            date
-            for date in {*inspection.dates, None}
-            # Of a date that was patched, no more than the newest patch has been compared.
-            if not inspection.patches or (date not in failed_before and _changed_at_most_once(changes, date))
-        }
-    rest = set(dates) - known
-    again = inspection.on({date for date in rest if date is not None})
+    by_date = {check for check in _deciding(checked) if check.by_date}
+    if not {finding.check for finding in checked.findings} >= by_date:
+        return set()
+    looked_at: set[dt.date | None] = {*inspection.dates, None}
+    if not inspection.patches:
+        return looked_at
+    # Of a date that was patched, no more than the newest patch has been compared.
+    changed_once = {
+        date
+        for date in looked_at
+        if all(counted is not None and counted.get(date, 0) <= 1 for counted in changes.values())
+    }
+    return changed_once - set(failed_before)
+
+
+def _verified(checked: Checked, known: Collection[dt.date | None], dates: Collection[dt.date | None]) -> list[Finding]:
+    """What the deciding checks find on the dates: found already where they are ``known``, else compared now, as a whole."""
+    again = checked.inspection.on({date for date in dates if date is not None and date not in known})
     findings: list[Finding] = []
-    for check in deciding:
-        of_check = [finding for finding in found if finding.check == check]
+    for check in _deciding(checked):
+        found = [finding for finding in checked.findings if finding.check == check]
         if check.by_date:
-            findings += [finding for finding in of_check if finding.date in known]
+            findings += [finding for finding in found if finding.date in known]
             findings += run([check], again) if again.dates else []
         elif check.name == "schema":
-            findings += of_check or run([check], again)
+            findings += found or run([check], again)
         elif None in dates:  # the rows without a date
-            findings += of_check if of_check and None in known else run([check], again)
+            findings += found if found and None in known else run([check], again)
     return findings
-
-
-def _changed_at_most_once(changes: Changes, date: dt.date | None) -> bool:
-    return all(counted is not None and counted.get(date, 0) <= 1 for counted in changes.values())
 
 
 def _shortened(summary: str, n: int) -> str:

@@ -40,7 +40,7 @@ def _reconciliation(
         f"{rows}_broken_rows": found.silver.broken,
     }
     numbers |= {name: value for name, value in found.comparison.totals.items() if name not in numbers}
-    if (source := inspection.made_from[table.name].get(date)) is not None:
+    if (source := inspection.moment.made_from(table, [date]).get(date)) is not None:
         numbers["made_from_silver_version"] = source.silver_version
     what = table.what
     numbers[f"{what}s_that_differ"] = found.comparison.differing
@@ -120,12 +120,12 @@ def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Ite
 
 def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
     first, end = inspection.limits.first_date, inspection.limits.end
-    dates = inspection.silver.dates()
+    dates = inspection.moment.silver.dates()
     suspects = [date for date in dates if date is None or not first <= date <= end]
     counts: dict[dt.date | None, int] = {}
     if suspects:  # files may be there whose rows are all deleted
         dated, undated = split(suspects)
-        counts = second_opinion.row_counts(inspection.silver.view(dated, and_null=undated))
+        counts = second_opinion.row_counts(inspection.moment.silver.view(dated, and_null=undated))
     outside = sorted(date for date in counts if date is not None)
     undated_rows, rows_outside = counts.get(None, 0), sum(counts[date] for date in outside)
     faults = []
@@ -153,7 +153,7 @@ def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
 
 
 def no_duplicate_rows(inspection: Inspection, check: Check) -> Iterator[Finding]:
-    copies = inspection.by_slices(lambda part: second_opinion.duplicate_rows(inspection.silver, part))
+    copies = inspection.by_slices(lambda part: second_opinion.duplicate_rows(inspection.moment.silver, part))
     for date in inspection.dates:
         count = copies.get(date, 0)
         summary = (
@@ -161,4 +161,6 @@ def no_duplicate_rows(inspection: Inspection, check: Check) -> Iterator[Finding]
             if count
             else "No row is there twice."
         )
-        yield Finding(check, date, count == 0, summary, {"copies": count, "silver_version": inspection.silver.version})
+        yield Finding(
+            check, date, count == 0, summary, {"copies": count, "silver_version": inspection.moment.silver.version}
+        )

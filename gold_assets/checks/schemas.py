@@ -17,7 +17,7 @@ from gold_assets.gold.open_table import declared_fields, fits, left_in_silver
 def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     gold = inspection.gold(table)
     assert gold is not None
-    declared = declared_fields(table, inspection.silver.fields)
+    declared = declared_fields(table, inspection.moment.silver.fields)
     expected = {field.name: type_name(field) for field in declared}
     own = {column.name for column in table.columns}
     exact = {column.name for column in table.columns if column.type != "key"}
@@ -55,7 +55,7 @@ def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Findi
 
 def silver_schema(inspection: Inspection, check: Check) -> Iterator[Finding]:
     try:
-        silver = inspection.silver
+        silver = inspection.moment.silver
     except UserError as error:
         yield Finding(check, None, False, str(error))
         return

@@ -20,6 +20,7 @@ from gold_assets.commands.options import sub_command
 from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.streaming import Batch, follow
 from gold_assets.gold.waiting import wait_and_hear_signals
 from gold_assets.instance.dagster_internals import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
@@ -130,7 +131,7 @@ def _after_batch(settings: Settings, lake: Lake, instance: dg.DagsterInstance | 
         outcome = publish(lake, settings.limits)
         logger.log(logging.WARNING if outcome.is_held else logging.INFO, outcome.summary)
         if instance is not None:
-            for event in events_of(outcome, lake, settings):
+            for event in events_of(outcome, Moment(lake), settings):
                 instance.report_runless_asset_event(event)
     except UserError as error:
         logger.error("Nothing was published after batch %d: %s", batch.id, error)

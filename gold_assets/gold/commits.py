@@ -121,7 +121,7 @@ class Target:
 
             def commit_once(left: Collection[dt.date | None] = left) -> _Attempt:
                 self.delta.update_incremental()
-                steps = planner.steps(self.table, self.delta, left)
+                steps = planner.steps(self.table, left)
                 if not (patched := _of_one_version(steps)):
                     return _Attempt(steps)
                 # Else the log would be searched further and further back for what is asked each time.

@@ -4,7 +4,6 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
@@ -15,8 +14,7 @@ from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.file_dates import FileDates
-from gold_assets.delta.places import refuse_overlaps, resolved
-from gold_assets.gold.gold_log import GoldLog
+from gold_assets.delta.places import refuse_overlaps
 from gold_assets.gold.open_table import check_partitioning
 from gold_assets.gold.publication import Publications
 from gold_assets.silver.pin import Silver, pin_silver
@@ -107,27 +105,7 @@ class Lake:
         check_partitioning(table, place, opened)
         return opened
 
-    def refuse_another_silver(self, silver: Silver, opened: Mapping[str, DeltaTable | None] | None = None) -> None:
-        """Raise ``UserError`` where the tables, as they are ``opened`` by name, were made from another Silver, in another place.
-
-        Another table in the same place is a Silver that was made anew, and the same table in another place a lake that
-        was moved.
-        """
-        opened = {table.name: self.open(table) for table in self.tables} if opened is None else opened
-        with ThreadPoolExecutor(max_workers=max(len(opened), 1)) as pool:
-            made = pool.map(lambda gold: None if gold is None else GoldLog(gold).newest_made(), opened.values())
-        for name, newest in zip(opened, made, strict=True):
-            if newest is None or newest.silver_table_id == silver.table_id:
-                continue
-            made_from = newest.silver_uri or self._published_silver(newest.silver_table_id)
-            if made_from and resolved(made_from) != resolved(silver.uri):
-                raise UserError(
-                    f"{name} at {self.places[name]} was made from Silver at {made_from}, and Silver is now another table, at "
-                    f"{silver.uri}, whose rows are not added to it: set GOLD_LAKE_ROOT to another place for what is made from that, or "
-                    f"move the folders of {', '.join(self.places)} away and materialize all dates."
-                )
-
-    def _published_silver(self, table_id: str) -> str:
+    def published_silver(self, table_id: str) -> str:
         """Where the Silver table with this id is, as the newest publication says; empty where it names another one."""
         newest = Publications(self.published).newest() if self.published else None
         return newest.silver_uri if newest is not None and newest.silver_table_id == table_id else ""

@@ -6,15 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import contiguous, dates_text, days
 from gold_assets.delta.errors import UserError, reason, remedy
-from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.plan import Planner, Step
 from gold_assets.silver.pin import Silver
 
@@ -156,16 +155,15 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     The rows without a date are planned with the quarantine, since they are refreshed with it. Raises ``UserError`` where Silver
     is not what it must be, or a log cannot be read.
     """
-    opened = {table.name: lake.open(table) for table in lake.tables}
-    silver = lake.pin()
-    lake.refuse_another_silver(silver, opened)
-    known = silver.dates().union(*(FileDates(gold).dates() for gold in opened.values() if gold is not None))
+    moment = Moment(lake)
+    silver = moment.silver
+    moment.refuse_another_silver()
+    known = silver.dates().union(*map(moment.held, lake.tables))
     on = sorted(date for date in known.intersection(dates) if date is not None)
-    planner = Planner(silver)
-    steps = {}
-    for table in tables:
-        asked = [*on, *([None] if table.is_quarantine else [])]
-        steps[table.name] = _steps(planner, table, opened[table.name], asked)
+    planner = Planner(moment)
+    steps = {
+        table.name: _steps(planner, moment, table, [*on, *([None] if table.is_quarantine else [])]) for table in tables
+    }
     recomputed = {date for of in steps.values() for date, step in of.items() if step.how == "recomputed"}
     rows = {}
     if recomputed:
@@ -174,24 +172,24 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     return LakePlan(silver, steps, rows)
 
 
-def dates_behind(lake: Lake, silver: Silver, dates: Collection[dt.date | None]) -> set[dt.date | None]:
+def dates_behind(moment: Moment, dates: Collection[dt.date | None]) -> set[dt.date | None]:
     """Those of the dates that a table of the lake does not hold as they are in Silver; None stands for the rows without a date."""
-    planner = Planner(silver)
+    planner = Planner(moment)
     behind: set[dt.date | None] = set()
-    for table in lake.tables:
+    for table in moment.lake.tables:
         asked = [date for date in dates if date not in behind and (date is not None or table.is_quarantine)]
-        steps = _steps(planner, table, lake.open(table), asked)
+        steps = _steps(planner, moment, table, asked)
         behind |= {date for date, step in steps.items() if step.how != "current"}
     return behind
 
 
 def _steps(
-    planner: Planner, table: Table, gold: DeltaTable | None, dates: Collection[dt.date | None]
+    planner: Planner, moment: Moment, table: Table, dates: Collection[dt.date | None]
 ) -> Mapping[dt.date | None, Step]:
-    if gold is None:
+    if (gold := moment.gold(table)) is None:
         return dict.fromkeys(dates, NOT_THERE)
     try:
-        return planner.steps(table, gold, dates)
+        return planner.steps(table, dates)
     except (DeltaError, OSError) as error:
         raise _unreadable(table, gold.table_uri, error) from error
 

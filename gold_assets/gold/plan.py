@@ -2,14 +2,13 @@
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
@@ -17,10 +16,8 @@ from gold_assets.delta.log import FileChange
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
 from gold_assets.gold.combine import MOST_PATCHES
-from gold_assets.gold.gold_log import GoldLog
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.provenance import MadeFrom
-from gold_assets.silver.changes import SilverChanges
-from gold_assets.silver.pin import Silver
 
 How = Literal["current", "patched", "recomputed"]
 
@@ -49,15 +46,14 @@ ASKED_FOR = Step("recomputed", "asked for")
 
 
 class Planner:
-    """Plans by one pinned version of Silver, whose log it reads once, as far back as needed."""
+    """Plans by a moment of a lake, whose tables may be brought up to date meanwhile."""
 
-    def __init__(self, silver: Silver) -> None:
-        self._silver = silver
-        self._changes = SilverChanges(silver)
+    def __init__(self, moment: Moment) -> None:
+        self._moment, self._silver, self._changes = moment, moment.silver, moment.changes
 
-    def steps(self, table: Table, target: DeltaTable, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
-        """What there is to do for each of the ``dates`` of the table as it is loaded."""
-        made = GoldLog(target).made_from(dates)
+    def steps(self, table: Table, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
+        """What there is to do for each of the ``dates`` of the table, which is there, at the version that it is at now."""
+        made = self._moment.log(table).made_from(dates)
         return {date: self._step(table, made.get(date), date) for date in dates}
 
     def is_still_true(self, undated: Step, patched: Collection[Step]) -> bool:
@@ -120,11 +116,9 @@ class Planner:
         # Spark finds a file by its name.
         if _count_in(names, self._live_names) != len(names):
             return "files of the same name were added"
-        try:
-            earlier = self._live_at(made_from)
-        except (DeltaError, OSError):
+        if (silver := self._moment.silver_at(made_from)) is None:
             return f"version {made_from} of Silver, which it was made from, cannot be opened any more"
-        if _count_in(paths, earlier):
+        if _count_in(paths, _paths(silver.table)):
             return "files were added that were there"
         return ""
 
@@ -135,10 +129,6 @@ class Planner:
     @functools.cached_property
     def _live_names(self) -> pa.Array:
         return pc.replace_substring_regex(self._live, r"^.*/", "")
-
-    @functools.cached_property
-    def _live_at(self) -> Callable[[int], pa.Array]:
-        return functools.cache(lambda version: _paths(DeltaTable(self._silver.uri, version=version)))
 
 
 def _paths(table: DeltaTable) -> pa.Array:

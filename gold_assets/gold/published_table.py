@@ -29,9 +29,10 @@ class PublishedTable:
     fingerprint: str = ""
 
     @classmethod
-    def of(cls, name: str, uri: str, table: DeltaTable) -> "PublishedTable":
+    def of(cls, name: str, uri: str, log: GoldLog) -> "PublishedTable":
         """The table as it is opened."""
-        return cls(name, uri, str(table.metadata().id), table.version(), _fingerprint(table, table.version()))
+        version = log.table.version()
+        return cls(name, uri, str(log.table.metadata().id), version, _fingerprint(log, version))
 
     def open(self) -> DeltaTable:
         """The table at the version. Raises ``UserError``."""
@@ -47,37 +48,38 @@ class PublishedTable:
                 f"The table at {self.uri} is not the {self.name} that was published, but was made anew: publish again, with "
                 "gold checks --publish."
             )
-        if self._was_put_back(table):
+        if self._was_put_back(GoldLog(table)):
             raise UserError(
                 f"Version {self.version} of {self.name} at {self.uri} is not the one that was published, for the table was put back to an "
                 "older state and written on: publish again, with gold checks --publish."
             )
         return table
 
-    def changes(self, table: DeltaTable) -> Mapping[dt.date | None, int] | None:
+    def changes(self, log: GoldLog) -> Mapping[dt.date | None, int] | None:
         """How many commits to the table, up to the version that it is opened at, changed rows of each date after this one.
 
         None where its log does not tell, and where this is no earlier version of it.
         """
-        if self.id != str(table.metadata().id) or self.version > table.version() or self._was_put_back(table):
+        table = log.table
+        if self.id != str(table.metadata().id) or self.version > table.version() or self._was_put_back(log):
             return None
-        return GoldLog(table).changes_after(self.version)
+        return log.changes_after(self.version)
 
     def moved_on(self) -> "PublishedTable":
         """The newest version of the table where only commits that change no row have come since, else this one."""
         try:
-            table = DeltaTable(self.uri)
+            log = GoldLog(DeltaTable(self.uri))
         except (DeltaError, OSError):
             return self
-        return PublishedTable.of(self.name, self.uri, table) if self.changes(table) == {} else self
+        return PublishedTable.of(self.name, self.uri, log) if self.changes(log) == {} else self
 
-    def _was_put_back(self, table: DeltaTable) -> bool:
-        return bool(self.fingerprint) and _fingerprint(table, self.version) not in ("", self.fingerprint)
+    def _was_put_back(self, log: GoldLog) -> bool:
+        return bool(self.fingerprint) and _fingerprint(log, self.version) not in ("", self.fingerprint)
 
 
-def _fingerprint(table: DeltaTable, version: int) -> str:
+def _fingerprint(log: GoldLog, version: int) -> str:
     """Tells the rows of a version from those of any other of that number: by its files, or the refresh that had none to write."""
-    for commit in GoldLog(table).backwards(version):
+    for commit in log.backwards(version):
         files = sorted(f"{file.path} {file.rows}" for file in commit.files)
         if told := files or ([commit.stamp.refresh_id] if commit.stamp is not None else []):
             return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 
 from gold_assets.declaring.table import Table
@@ -17,6 +18,7 @@ from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine, SliceBounds
 from gold_assets.gold.commits import FAILURES, NewRows, Steps, Target, Written, WrittenDate
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.open_table import open_or_create
 from gold_assets.gold.plan import ASKED_FOR, Planner, by_step
 from gold_assets.gold.waiting import wait_and_hear_signals
@@ -91,15 +93,22 @@ def refresh(
     }
     written: dict[str, Written] = {table.name: {} for table in tables}
 
+    moment = Moment(lake, silver, {})
+
+    def accept(found: Mapping[str, DeltaTable | None]) -> None:
+        moment.opened = found
+        moment.refuse_another_silver()
+
     def open_all() -> list[Target]:
-        opened = open_or_create(tables, lake.places, silver.fields, partial(lake.refuse_another_silver, silver))
+        opened = open_or_create(tables, lake.places, silver.fields, accept)
+        moment.opened = opened
         return [Target(table, opened[table.name], silver, engine, by) for table in tables]
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         opening = pool.submit(open_all)  # while what is recomputed is read
         if how == "patch":
             wait_and_hear_signals([opening])
-            planner, new_rows = Planner(silver), NewRows(silver, engine, wanted)
+            planner, new_rows = Planner(moment), NewRows(silver, engine, wanted)
             patches = _side_by_side(
                 {
                     target.table.name: partial(target.patch, steps[target.table.name], planner, new_rows)

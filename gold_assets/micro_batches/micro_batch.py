@@ -21,6 +21,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import CommitFile, DeltaLog
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.gold.lake_plan import dates_behind
+from gold_assets.gold.moment import Moment
 from gold_assets.instance.dagster_internals import DATA_VERSION_TAG
 from gold_assets.micro_batches.asked_runs import (
     MOST_ASKED,
@@ -117,7 +118,7 @@ class _Look:
         self._context, self._instance = context, context.instance
         self._lake, self._silver, self._window = lake, silver, window
         if before.table_id != silver.table_id:
-            lake.refuse_another_silver(silver)
+            Moment(lake, silver).refuse_another_silver()
         if before.table_id != silver.table_id or silver_was_put_back(silver, before):
             before = Cursor(table_id=silver.table_id)
         self._before = before
@@ -125,6 +126,11 @@ class _Look:
         self._held = {date for date in silver.dates() if date is not None}
         self._gold = {table.name: end_of(lake, table, before.gold.get(table.name)) for table in lake.tables}
         self._new = NewCommits(silver, before.followed, until)
+
+    @cached_property
+    def _moment(self) -> Moment:
+        """The tables as they are now, which is not before ``_gold`` was told where their logs end."""
+        return Moment(self._lake, self._silver)
 
     def result(self, now: float, failures: Sequence[str]) -> dg.SensorResult:
         """What is asked for, reported and remembered."""
@@ -180,14 +186,14 @@ class _Look:
             self._context.log.info(f"Every date is asked for, because {why}.")
         elif put_back := [table.name for table in self._lake.tables if self._was_put_back(table.name)]:
             self._context.log.info(f"{', '.join(put_back)} was put back to an older state, or made anew.")
-            touched |= dates_behind(self._lake, self._silver, {*self._known, None})
+            touched |= dates_behind(self._moment, {*self._known, None})
         return touched
 
     def _has_already(self, dates: set[dt.date | None]) -> set[dt.date | None]:
         """Of the dates those that Gold holds as Silver has them, and that Dagster was told of for each table."""
         tables = [dg.AssetKey(table.name) for table in self._lake.tables]
         told = set.intersection(*(self._instance.get_materialized_partitions(table) for table in tables))
-        behind = dates_behind(self._lake, self._silver, dates)
+        behind = dates_behind(self._moment, dates)
         return {date for date in dates - behind if date is None or str(date) in told}
 
     def _newly_asked(self, touched: set[dt.date | None], waiting: _Dates, again: _Dates) -> list[dt.date]:

@@ -138,6 +138,13 @@ class SilverChanges:
         files = self.files_after(date, version)
         return min([*self.everywhere_after(version), *(file.version for file in files[-1:])], default=None)
 
+    def committed(self, version: int) -> dt.datetime | None:
+        """When the commit was made, by its writer's clock, in UTC; None where the log does not say."""
+        with suppress(FileNotFoundError):
+            if milliseconds := self._log.info(version).get("timestamp"):
+                return dt.datetime.fromtimestamp(milliseconds / 1000, dt.timezone.utc)
+        return None
+
     def _known_files(self, date: dt.date | None, version: int) -> Sequence[FileChange]:
         files = self._files.get(date, [])
         return files[: bisect.bisect_left(files, -version, key=lambda file: -file.version)]

@@ -26,6 +26,7 @@ from gold_assets.gold.gold_log import GoldLog, say
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.maintenance import maintain
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.open_table import LOG_CLEANUP
 from gold_assets.gold.provenance import COMMITS_A_SUMMARY, MadeFrom
 from gold_assets.gold.refresh import refresh
@@ -247,7 +248,7 @@ def test_the_plan_and_the_sensor_say_the_same_of_gold_that_was_made_from_another
 @pytest.mark.sail
 def test_where_stamps_name_no_place_the_publication_tells_it(elsewhere: Lake, gold: Lake, engine: Engine) -> None:
     forget_places(gold)
-    elsewhere.refuse_another_silver(elsewhere.pin())  # nobody knows
+    Moment(elsewhere).refuse_another_silver()  # nobody knows
     publish(gold, Limits(MONDAY, WEDNESDAY))
     with pytest.raises(UserError, match=ANOTHER):
         refresh(elsewhere, engine, [TUESDAY])

@@ -1,0 +1,253 @@
+"""A lake at one moment: Silver pinned, its tables opened, and what the logs of both tell, each read once."""
+
+import datetime as dt
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from deltalake import DeltaTable
+
+from gold_assets.declaring.table import Table
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.file_dates import FileDates
+from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.places import resolved
+from gold_assets.gold.gold_log import GoldLog
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.provenance import Made, MadeFrom
+from gold_assets.gold.publication import Publication
+from gold_assets.gold.published_table import PublishedTable
+from gold_assets.silver.changes import SilverChanges
+from gold_assets.silver.pin import Silver
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a date of a table stands to Silver, as the logs of both tell.
+
+    Attributes:
+        kind: ``known``: its rows are those of the Silver version that it was made from. ``open``: the logs leave open of
+            which version they are. ``foreign``: they were made from another Silver, or from a version that this one does
+            not have. ``missing``: the table's log tells of no refresh of it.
+        made: how it was made, where that is told.
+        version: of Silver, to compare the date with.
+        doubt: why that is the newest, where that need not be the one the date was made from.
+    """
+
+    kind: Literal["known", "open", "foreign", "missing"]
+    made: MadeFrom | None
+    version: int
+    doubt: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing but a comparison tells which rows of Silver the date holds."""
+        return self.kind in ("open", "missing")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a date is compared with: a version of Silver, and why it is not simply the one that the date was made from."""
+
+    version: int
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What Silver's newest commits hold and a table does not.
+
+    Attributes:
+        dates: those of which rows are missing.
+        version: the oldest commit of Silver whose rows are.
+        committed: when that was, by its writer's clock, in UTC; None where its log does not say.
+    """
+
+    dates: Collection[dt.date]
+    version: int
+    committed: dt.datetime | None
+
+    def seconds(self, now: float, since: float = 0.0) -> float:
+        """For how long they have been missing, looked at no further back than ``since``; moments in seconds since 1970."""
+        began = max(self.committed.timestamp() if self.committed else 0.0, since)
+        return now - began if began else 0.0
+
+
+class Moment:
+    """A lake at one moment.
+
+    Args:
+        silver: by default its newest version, when it is first asked for.
+        opened: the tables by name, None where one is not there yet; by default they are opened now.
+
+    Raises ``UserError`` where a table cannot be opened, and where Silver is asked for and is not what it must be.
+    """
+
+    def __init__(
+        self, lake: Lake, silver: Silver | None = None, opened: Mapping[str, DeltaTable | None] | None = None
+    ) -> None:
+        self.lake = lake
+        # Gold before Silver, so that no Gold comes from a Silver newer than the one at hand.
+        self.opened = {table.name: lake.open(table) for table in lake.tables} if opened is None else opened
+        if silver is not None:
+            self.silver = silver
+        self._reading = threading.RLock()
+        self._logs: dict[str, GoldLog] = {}
+        self._made: dict[str, dict[dt.date | None, MadeFrom | None]] = defaultdict(dict)
+        self._held: dict[str, frozenset[dt.date | None]] = {}
+        self._silvers: dict[int, Silver | None] = {}
+        self._changes: dict[int, SilverChanges] = {}
+
+    @cached_property
+    def silver(self) -> Silver:
+        return self.lake.pin()
+
+    @property
+    def changes(self) -> SilverChanges:
+        """What the commits of Silver have changed, up to the version that it is pinned at."""
+        return self.changes_of(self.silver)
+
+    def changes_of(self, silver: Silver) -> SilverChanges:
+        """What the commits up to the version of ``silver`` have changed."""
+        with self._reading:
+            if silver.version not in self._changes:
+                self._changes[silver.version] = SilverChanges(silver)
+            return self._changes[silver.version]
+
+    def silver_at(self, version: int) -> Silver | None:
+        """Silver at another version, None where that cannot be opened any more."""
+        if version == self.silver.version:
+            return self.silver
+        with self._reading:
+            if version not in self._silvers:
+                self._silvers[version] = None
+                with suppress(UserError):
+                    self._silvers[version] = self.lake.pin(version)
+            return self._silvers[version]
+
+    def logs_of(self, publication: Publication) -> list[GoldLog]:
+        """The logs of the tables as the publication names them, which are not opened again where that is how they are."""
+        opened = {name: self._log(name) for name, gold in self.opened.items() if gold is not None}
+        return [
+            opened[name]
+            if name in opened and PublishedTable.of(name, table.uri, opened[name]) == table
+            else GoldLog(table.open())
+            for name, table in publication.tables.items()
+        ]
+
+    def now(self) -> "Moment":
+        """This one, as long as neither Silver nor a table has a newer version; else another."""
+        opened = [self.silver.table, *self.opened.values()]
+        if all(table is not None and DeltaLog(table).file_of(table.version() + 1) is None for table in opened):
+            return self
+        return Moment(self.lake)
+
+    def gold(self, table: Table) -> DeltaTable | None:
+        return self.opened.get(table.name)
+
+    def log(self, table: Table) -> GoldLog:
+        """Of a table that is there."""
+        return self._log(table.name)
+
+    def made_from(self, table: Table, dates: Collection[dt.date | None]) -> Made:
+        """The Silver that each of the dates was made from, where the table's log tells."""
+        made = self._made[table.name]
+        if self.gold(table) is not None and (asked := [date for date in dates if date not in made]):
+            made |= dict.fromkeys(asked) | self.log(table).made_from(asked)
+        return {date: known for date in dates if (known := made.get(date)) is not None}
+
+    def held(self, table: Table) -> Collection[dt.date | None]:
+        """The dates that the table has files for."""
+        if table.name not in self._held:
+            gold = self.gold(table)
+            self._held[table.name] = frozenset() if gold is None else frozenset(FileDates(gold).dates())
+        return self._held[table.name]
+
+    def refuse_another_silver(self) -> None:
+        """Raise ``UserError`` where the tables were made from another Silver, in another place.
+
+        Another table in the same place is a Silver that was made anew, and the same table in another place a lake that
+        was moved.
+        """
+        names = [name for name, gold in self.opened.items() if gold is not None]
+        with ThreadPoolExecutor(max_workers=max(len(names), 1)) as pool:
+            made = pool.map(lambda name: self._log(name).newest_made(), names)
+        for name, newest in zip(names, made, strict=True):
+            if newest is None or newest.silver_table_id == self.silver.table_id:
+                continue
+            made_from = newest.silver_uri or self.lake.published_silver(newest.silver_table_id)
+            if made_from and resolved(made_from) != resolved(self.silver.uri):
+                raise UserError(
+                    f"{name} at {self.lake.places[name]} was made from Silver at {made_from}, and Silver is now another table, at "
+                    f"{self.silver.uri}, whose rows are not added to it: set GOLD_LAKE_ROOT to another place for what is made from that, "
+                    f"or move the folders of {', '.join(self.lake.places)} away and materialize all dates."
+                )
+
+    def _log(self, name: str) -> GoldLog:
+        with self._reading:
+            if name not in self._logs:
+                gold = self.opened[name]
+                assert gold is not None
+                self._logs[name] = GoldLog(gold)
+            return self._logs[name]
+
+    def standing(self, table: Table, date: dt.date | None) -> Standing:
+        """Which rows of Silver the date of the table holds, as far as the logs tell."""
+        made, newest = self.made_from(table, [date]).get(date), self.silver.version
+        if made is None:
+            return Standing("missing", None, newest, "the log does not tell which Silver version it was made from")
+        version = made.silver_version
+        if foreign := self.changes.foreign(made):
+            # Where it has no rows, none may be right in this Silver too.
+            is_empty = made.silver_table_id != self.silver.table_id and date not in self.held(table)
+            return Standing("open" if is_empty else "foreign", made, newest, f"it was {foreign}")
+        if version >= newest:
+            return Standing("known", made, newest)
+        if self.changes.gap_after(version):
+            return Standing("open", made, version)
+        if self.changes.may_have_changed_after(date, version):
+            doubt = f"nothing tells whether Silver changed it after version {version}, which it was made from"
+            return Standing("open", made, newest, doubt)
+        return Standing("known", made, version if self.changes.changed_after(date, version) else newest)
+
+    def basis(self, table: Table, date: dt.date | None) -> Basis:
+        """Silver's newest version where it still holds the rows that the date was made from, else the version it was made from.
+
+        Where that is not known or cannot be read any more, the newest: a date passes only if it is true to one of them.
+        """
+        standing, newest = self.standing(table, date), self.silver.version
+        if self.silver_at(standing.version) is not None:
+            return Basis(standing.version, standing.doubt)
+        return Basis(newest, f"Silver version {standing.version}, which it was made from, cannot be opened any more")
+
+    def lag(self, *, after: int, first: dt.date, last: dt.date, publication: Publication | None = None) -> Lag | None:
+        """What the tables, or those that are published, lack of Silver's commits after version ``after``; None where nothing.
+
+        Of the dates from ``first`` to ``last``.
+        """
+        logs: Sequence[GoldLog | None]
+        if publication is not None:
+            logs = self.logs_of(publication)
+        else:
+            logs = [None if gold is None else self._log(name) for name, gold in self.opened.items()]
+        changed = self.changes.dates_after(after)
+        if self.changes.everywhere_after(after):
+            changed = changed.union(*(FileDates(log.table).dates() for log in logs if log is not None))
+        touched = {date for date in changed if date is not None and first <= date <= last}
+        missing: dict[dt.date, int] = {}
+        for log in logs if touched else ():
+            made = {} if log is None else log.made_from(touched)
+            for date in touched:
+                source = made.get(date)
+                holds = -1 if source is None or self.changes.foreign(source) else source.silver_version
+                if (oldest := self.changes.first_after(date, max(after, holds))) is not None:
+                    missing[date] = min(oldest, missing.get(date, oldest))
+        if not missing:
+            return None
+        version = min(missing.values())
+        return Lag(sorted(missing), version, self.changes.committed(version))
