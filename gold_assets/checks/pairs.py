@@ -79,14 +79,6 @@ def keys(table: Table) -> list[str]:
     return [*(key for key in table.key if key != EVENT_DATE), EVENT_DATE]
 
 
-def broken_invariants(table: Table) -> str:
-    """How many rows of a key break each invariant."""
-    return "".join(
-        f", count(*) FILTER (WHERE NOT coalesce({holds}, false)) AS gold_{name}"
-        for name, holds in table.invariants.items()
-    )
-
-
 def fault(table: Table, gold: DeltaTable) -> str:
     """1 for a row of Gold, one of Silver's, that its table's reference would not select so, else 0, as SQL."""
     own, of_gold = table.select.selected.keys() - {VIOLATIONS}, types_of(gold.schema().fields)
@@ -125,7 +117,7 @@ def _key_pairs(table: Table, of_silver: str, sides: Sides) -> str:
         silver = _and_before(table, silver)
     return f"""
         SELECT {of_either}, {both}{broken}, coalesce(s.rows > 0 AND g.rows = 1 AND {agree}, false) AS agrees
-        FROM ({silver}) AS s FULL JOIN ({_gold_by_key(table, "gold", broken_invariants(table))}) AS g ON {_on("s", "g", key)}"""
+        FROM ({silver}) AS s FULL JOIN ({gold_by_key(table, "gold")}) AS g ON {_on("s", "g", key)}"""
 
 
 def _is_same(name: str, *, is_average: bool) -> str:
@@ -143,12 +135,15 @@ def _silver_by_key(table: Table, of_silver: str, silver: Silver) -> str:
     return averaged_sql(f"SELECT * FROM silver WHERE {of_silver}", key, averages, {"rows": "count(*)", **others})
 
 
-def _gold_by_key(table: Table, view: str, more: str = "") -> str:
-    """A row for each key: how many there are, and of each column the value, or where it means something their sum."""
-    key = keys(table)
-    aggregates = ((name, "sum" if name in table.totals else "max") for name in table.select.aggregates)
-    values = ", ".join(f"{function}({name}) AS {name}" for name, function in aggregates)
-    return f"SELECT {', '.join(key)}, count(*) AS rows, {values}{more} FROM {view} GROUP BY {_numbers(key)}"
+def gold_by_key(table: Table, view: str) -> str:
+    """A row for each key: ``rows``; of each column the value, or their sum where it means something; the invariants they break."""
+    key = ", ".join(keys(table))
+    values = [f"{'sum' if name in table.totals else 'max'}({name}) AS {name}" for name in table.select.aggregates]
+    broken = [
+        f"count(*) FILTER (WHERE NOT coalesce({holds}, false)) AS gold_{name}"
+        for name, holds in table.invariants.items()
+    ]
+    return f"SELECT {', '.join([key, 'count(*) AS rows', *values, *broken])} FROM {view} GROUP BY {key}"
 
 
 def _and_before(table: Table, silver: str) -> str:
@@ -167,7 +162,7 @@ def _and_before(table: Table, silver: str) -> str:
     return f"""
         SELECT {", ".join(f"coalesce(n.{name}, b.{name}) AS {name}" for name in key)},
             coalesce(n.rows, 0) + coalesce(b.rows, 0) AS rows, {", ".join(values)}
-        FROM ({silver}) AS n FULL JOIN ({_gold_by_key(table, "before")}) AS b ON {_on("n", "b", key)}"""
+        FROM ({silver}) AS n FULL JOIN ({gold_by_key(table, "before")}) AS b ON {_on("n", "b", key)}"""
 
 
 def _mean(before: str, new: str, counted_by: str) -> str:
@@ -200,10 +195,6 @@ def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:
             SELECT {silver}, 1 AS s, 0 AS g, 0 AS fault FROM silver WHERE {of_silver} {before}
             UNION ALL SELECT {gold}, 0 AS s, 1 AS g, {fault(table, sides.gold)} AS fault FROM gold
         ) GROUP BY {of_both}"""
-
-
-def _numbers(key: list[str]) -> str:
-    return ", ".join(str(number + 1) for number in range(len(key)))
 
 
 def _on(left: str, right: str, key: list[str]) -> str:

@@ -12,18 +12,7 @@ from typing import Any
 
 from deltalake import DeltaTable
 
-from gold_assets.checks.pairs import (
-    OF_ROW,
-    Sides,
-    as_of_row,
-    broken_invariants,
-    fault,
-    gold_view,
-    keys,
-    of_row,
-    pairs,
-    types,
-)
+from gold_assets.checks.pairs import OF_ROW, Sides, as_of_row, fault, gold_by_key, gold_view, keys, of_row, pairs, types
 from gold_assets.declaring.source import VIOLATIONS
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
@@ -109,8 +98,7 @@ def examples(
 def soundness(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, int]]:
     """By date, the rows of Gold, and how many keys and rows make no sense by themselves, by the name of what is wrong."""
     if table.key:
-        of_keys = ", ".join(keys(table))
-        gold_rows = f"SELECT {of_keys}, count(*) AS gold_rows{broken_invariants(table)} FROM gold GROUP BY {of_keys}"
+        gold_rows = f"SELECT *, rows AS gold_rows FROM ({gold_by_key(table, 'gold')})"
     else:
         gold_rows = f"SELECT {EVENT_DATE}, 1 AS gold_rows, {fault(table, gold)} AS gold_fault FROM gold"
     select = ", ".join(f"{expression} AS {name}" for name, expression in _soundness(table).items())

@@ -90,7 +90,6 @@ class Source:
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, Column]:
-        """The columns by their names."""
         return {column.name: column for column in self.columns}
 
     @property
@@ -116,7 +115,7 @@ class Source:
         Where ``broken_dates`` is given, it names every date that has a broken row, None where rows without a date are there;
         where it names none, nothing is read.
         """
-        broken = [F.when(~F.coalesce(_holds(self, rule, rows), F.lit(False)), F.lit(rule.name)) for rule in self.rules]
+        broken = [F.when(~F.coalesce(self._holds(rule, rows), F.lit(False)), F.lit(rule.name)) for rule in self.rules]
         is_broken = ~F.coalesce(self._all_rules_hold(rows), F.lit(False))
         if broken_dates is not None:
             rows = rows.filter(predicate(filter(None, broken_dates), and_null=None in broken_dates) or "false")
@@ -141,11 +140,10 @@ class Source:
 
     def _all_rules_hold(self, rows: DataFrame) -> Expression:
         # NULL where a rule evaluates to NULL. A filter drops such a row, and quarantined_rows takes it.
-        return functools.reduce(operator.and_, (_holds(self, rule, rows) for rule in self.rules))
+        return functools.reduce(operator.and_, (self._holds(rule, rows) for rule in self.rules))
 
-
-def _holds(source: Source, rule: Rule, rows: DataFrame) -> Expression:
-    return is_readable(source.by_name[rule.reads], rows) if rule.reads else F.expr(rule.condition)
+    def _holds(self, rule: Rule, rows: DataFrame) -> Expression:
+        return is_readable(self.by_name[rule.reads], rows) if rule.reads else F.expr(rule.condition)
 
 
 def types_of(fields: Iterable[Field]) -> dict[str, str]:

@@ -80,7 +80,7 @@ def known_columns(
     left: dict[str, str] = {}
     for field in fields:
         names = [name for name, source in sources.items() if source.name == field.name]
-        mapped += [_required(name, field) for name in names]
+        mapped += [_mapped(name, field) for name in names]
         if names and not (EVENT_DATE in names and date.type != "date"):
             continue
         if why := _cannot_travel(field):
@@ -94,17 +94,13 @@ def known_columns(
                     f"Silver at {uri} has the columns {field.name} and {name}, of which the first would have to travel under "
                     f"the second's name, since the tables need {field.name} for their own: rename one of them in Silver."
                 )
-        mapped.append(_as_it_is(name, field))
+        mapped.append(_mapped(name, field))
     return SilverColumns(tuple(mapped), date, left)
 
 
-def _required(name: str, field: Field) -> MappedColumn:
-    if name == EVENT_DATE and type_name(field) != "date":
+def _mapped(name: str, field: Field) -> MappedColumn:
+    if name == EVENT_DATE:
         return MappedColumn(name, field.name, PrimitiveType("date"))
-    return _as_it_is(name, field)
-
-
-def _as_it_is(name: str, field: Field) -> MappedColumn:
     return MappedColumn(name, field.name, plain(field.type), str(field.metadata.get(CHAR_TYPE, "")).startswith("char("))
 
 

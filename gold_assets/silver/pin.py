@@ -2,7 +2,8 @@
 
 import datetime as dt
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -65,28 +66,21 @@ class Silver:
 
     def learn_dates(self, until: float) -> int:
         """Look into files that the log does not tell the dates of, as ``FileDates.learn``: how many are left."""
-        try:
+        with self._dates_told():
             return self.file_dates.learn(until)
-        except UnknownDate as unknown:
-            raise self._unreadable(unknown) from unknown
 
     def dates(self) -> set[dt.date | None]:
         """The dates that Silver has files for; rows without a date are date None."""
-        try:
+        with self._dates_told():
             return self.file_dates.dates()
-        except UnknownDate as unknown:
-            raise self._unreadable(unknown) from unknown
 
     def rows_by_date(self, dates: Collection[dt.date] | None = None) -> dict[dt.date | None, int | None]:
-        """Rows in the files of each date: None where a file does not tell. NULL dates are key None.
+        """By date, rows in its files, those among them that deletion vectors hide: None where a file does not tell.
 
-        Rows that deletion vectors hide are among them. Where there are ``dates``, of them at least; files without any of
-        them are not asked.
+        NULL dates are key None. Where there are ``dates``, of them at least; files without any of them are not asked.
         """
-        try:
+        with self._dates_told():
             return self.file_dates.rows(dates)
-        except UnknownDate as unknown:
-            raise self._unreadable(unknown) from unknown
 
     def rows_told(self, dates: Collection[dt.date]) -> dict[dt.date | None, int | None]:
         """``rows_by_date`` of some dates, as far as the log tells."""
@@ -110,18 +104,20 @@ class Silver:
                     )
         return None
 
-    def _unreadable(self, unknown: UnknownDate) -> UserError:
-        return UserError(
-            f"The file {unknown} of Silver at {self.uri} cannot be read at version {self.version}, and the log does not tell "
-            "which dates it holds: see that the file is there and whole, and that this process may read it."
-        )
+    @contextmanager
+    def _dates_told(self) -> Iterator[None]:
+        try:
+            yield
+        except UnknownDate as unknown:
+            raise UserError(
+                f"The file {unknown} of Silver at {self.uri} cannot be read at version {self.version}, and the log does not tell "
+                "which dates it holds: see that the file is there and whole, and that this process may read it."
+            ) from unknown
 
     def cannot_be_read(self, error: Exception, dates: Collection[dt.date | None]) -> UserError:
         """The sentence about rows of these dates that an engine could not read."""
-        if (not_text := self.not_text(error, dates)) is not None:
-            return not_text
         otherwise = "check that its files are there and whole, and that this process may read them"
-        return UserError(
+        return self.not_text(error, dates) or UserError(
             f"Silver at {self.uri} cannot be read at version {self.version} ({reason(error)}): {remedy(error, otherwise)}."
         )
 
