@@ -37,10 +37,7 @@ class Engine(Protocol):
     def read(
         self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
     ) -> DataFrame:
-        """The rows of ``table`` at the version that it is loaded at, by default all.
-
-        Where ``files`` are given, as the table's log adds them, theirs alone: each is in that version, and no other of its name.
-        """
+        """The rows of ``table`` at the version that it is loaded at; of ``files`` alone, which its log adds, where they are given."""
         ...
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
@@ -52,10 +49,7 @@ class Engine(Protocol):
         ...
 
     def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
-        """Add ``rows`` to those of ``table`` that meet ``predicate``, in one commit stamped ``user_metadata``.
-
-        As ``replace`` otherwise, also in that of two commits that began from one version of the table the second is refused.
-        """
+        """Add ``rows`` to those of ``table`` that meet ``predicate``, as ``replace`` otherwise: of two at once the second is refused."""
         ...
 
     def optimize(

@@ -14,14 +14,6 @@ def call_when_gone(rows: DataFrame, action: Callable[..., Any], *arguments: Any)
     weakref.finalize(rows._plan, action, *arguments)
 
 
-def connect_channel(remote: str) -> Any:
-    """A gRPC channel to the Spark Connect server at ``remote``, which is opened and closed by ``with``."""
-    # SparkSession.builder.remote() opens its channel itself, and waits for ten minutes where nobody answers. pyspark 4.2.0
-    from pyspark.sql.connect.client import DefaultChannelBuilder
-
-    return DefaultChannelBuilder(remote).toChannel()
-
-
 def silence(session: SparkSession, logger: str) -> None:
     """Let the JVM of a classic session log nothing under this name, nor py4j what a function of ours raised that the JVM had called."""
     # setLogLevel is that of all there is, and Spark has no setting for one name. pyspark 4.2.0, Log4j 2

@@ -100,9 +100,9 @@ class SparkEngine:
 
     Args:
         master: ``local[*]``, ``spark://…``, ``yarn`` or ``k8s://…``.
-        remote: the address of a running Spark Connect server (``sc://…``), used in place of ``master``.
+        remote: the address of a Spark Connect server (``sc://…``), used in place of ``master``.
         conf_file: further Spark settings, in the form of ``spark-defaults.conf``.
-        jars: a local folder with the Delta JARs; by default they come by coordinates.
+        jars: a local folder with the Delta JARs, which are fetched by default.
         places: where the lake's tables are; an object store among them needs Hadoop's connector to it.
         open: makes the session from its settings.
 
@@ -187,19 +187,10 @@ class SparkEngine:
         return rows if on is None else rows.filter(on.sql(SPARK))
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
-        try:
-            (
-                rows.repartition(EVENT_DATE)  # one file for each date
-                .write.format("delta")
-                .mode("overwrite")
-                .option("replaceWhere", predicate)
-                .option("userMetadata", user_metadata)
-                .save(spark_path(table.table_uri))
-            )
-        except (PySparkException, Py4JError) as error:
-            if _CONFLICT.search(str(error)):
-                raise CommitConflict(_what_spark_says(error)) from error
-            raise OSError(_what_spark_says(error)) from error
+        replacing = rows.repartition(EVENT_DATE).write.format("delta").mode("overwrite")  # one file for each date
+        options = {"replaceWhere": predicate, "userMetadata": user_metadata}
+        with _failures_told():
+            replacing.options(**options).save(spark_path(table.table_uri))
 
     def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         # Appended rows would not conflict with rows that another appends.
@@ -210,8 +201,10 @@ class SparkEngine:
         self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
     ) -> None:
         columns = ", ".join(map(SPARK.name, zorder_by))
-        optimize = f"OPTIMIZE {_sql_name(table)} WHERE {predicate(dates)} ZORDER BY ({columns})"
-        self._sql(optimize, {**_LAYOUT, _USER_METADATA: user_metadata})
+        path = spark_path(table.table_uri).replace("`", "``")
+        optimize = f"OPTIMIZE delta.`{path}` WHERE {predicate(dates)} ZORDER BY ({columns})"
+        with _failures_told(), _set_for_now(self.session, {**_LAYOUT, _USER_METADATA: user_metadata}):
+            self.session.sql(optimize).collect()
 
     def close(self) -> None:
         with self._starting:
@@ -219,15 +212,6 @@ class SparkEngine:
                 with suppress(Py4JError, OSError):  # its JVM has ended
                     self._session.stop()
             self._session = None
-
-    def _sql(self, statement: str, settings: Mapping[str, str]) -> list[Any]:
-        try:
-            with _set_for_now(self.session, settings):
-                return self.session.sql(statement).collect()
-        except (PySparkException, Py4JError) as error:
-            if _CONFLICT.search(str(error)):
-                raise CommitConflict(_what_spark_says(error)) from error
-            raise OSError(_what_spark_says(error)) from error
 
     def _start(self) -> SparkSession:
         runtime.check_java()
@@ -274,9 +258,14 @@ def _joined(ours: Mapping[str, str], users: Mapping[str, str]) -> dict[str, str]
     return {**ours, **users, **lists}
 
 
-def _sql_name(table: DeltaTable) -> str:
-    path = spark_path(table.table_uri).replace("`", "``")
-    return f"delta.`{path}`"
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Let what Spark fails with be a ``CommitConflict`` or an ``OSError``."""
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        failure = CommitConflict if _CONFLICT.search(str(error)) else OSError
+        raise failure(_what_spark_says(error)) from error
 
 
 @contextmanager

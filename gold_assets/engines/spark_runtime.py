@@ -18,12 +18,12 @@ from pyspark.errors import PySparkException
 
 from gold_assets.delta import storage
 from gold_assets.delta.errors import UserError
-from gold_assets.engines.pyspark_internals import connect_channel
 
 _OLDEST_JAVA = 17
 _SECRET_KEY = re.compile(r"secret|password|token|access[.]?key|account[.]key", re.IGNORECASE)
 """Of a Spark setting whose value is not shown: Spark's own pattern for its UI, and Azure's keys."""
-_CONNECT_PORT = 15002
+_PORTS = {"spark": 7077, "sc": 15002, "k8s": 443, "https": 443, "http": 80}
+"""What listens there by default."""
 _CONNECT_SECONDS = 5
 _CONNECT_SERVER_SECONDS = 20
 
@@ -119,9 +119,10 @@ def check_answers(url: str, setting: str) -> None:
 def check_speaks_connect(remote: str) -> None:
     """Raise ``UserError`` where what listens at ``remote`` is no gRPC server. The client itself would ask for ten minutes."""
     import grpc  # type: ignore[import-untyped]  # comes with pyspark[connect]
+    from pyspark.sql.connect.client import DefaultChannelBuilder
 
     try:
-        opened = connect_channel(remote)
+        opened = DefaultChannelBuilder(remote).toChannel()
     except PySparkException:  # its text has the address, and so the token
         raise not_an_address(remote, "GOLD_SPARK_REMOTE") from None
     with opened as channel:
@@ -154,16 +155,11 @@ def _start_it(url: str) -> str:
 def _addresses(url: str) -> list[tuple[str, int]]:
     """The addresses that must answer, none where Spark finds the cluster by other means."""
     scheme, _, rest = url.partition("://")
-    if scheme == "spark":
-        parts = [urlsplit(f"//{part}") for part in rest.split(",")]
-        return [(part.hostname or "", part.port or 7077) for part in parts]
-    if scheme == "sc":
-        part = urlsplit(f"//{rest}")
-        return [(part.hostname or "", part.port or _CONNECT_PORT)]
-    if scheme == "k8s":
-        part = urlsplit(rest if "://" in rest else f"https://{rest}")
-        return [(part.hostname or "", part.port or (80 if part.scheme == "http" else 443))]
-    return []
+    if scheme not in _PORTS:
+        return []
+    masters = rest.split(",") if scheme == "spark" else [rest]  # a token of the others may have a comma
+    parts = [urlsplit(master if "://" in master else f"//{master}") for master in masters]
+    return [(part.hostname or "", part.port or _PORTS[part.scheme or scheme]) for part in parts]
 
 
 def read_properties(path: str) -> dict[str, str]:
