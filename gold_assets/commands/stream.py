@@ -51,10 +51,6 @@ def command(settings: Settings, interval: str | None, optimize: bool) -> None:
     logging.getLogger("py4j").setLevel(logging.WARNING)
     # What its JVM's end interrupts py4j tells by the root logger, with a traceback.
     logging.getLogger().addFilter(lambda record: "py4j" not in record.pathname)
-    _run(settings, interval, optimize, _stop_at_signals())
-
-
-def _run(settings: Settings, interval: str | None, optimize: bool, stop: threading.Event) -> None:
     lakehouse = Lakehouse.from_settings(settings)
     engine, lake = lakehouse.started_engine(), lakehouse.lake(settings.project)
     follow_silver = functools.partial(
@@ -65,7 +61,7 @@ def _run(settings: Settings, interval: str | None, optimize: bool, stop: threadi
         optimize=optimize,
         interval=interval,
         on_refreshed=functools.partial(_after_batch, settings, lake, _instance()),
-        stop=stop,
+        stop=_stop_at_signals(),
     )
     try:
         # Started in the main thread, pyspark takes SIGINT for itself, and then cancels the batch in hand.

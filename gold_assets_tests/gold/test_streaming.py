@@ -267,7 +267,6 @@ def test_a_silver_put_back_to_an_older_state_is_followed(stream: Stream, tmp_pat
     assert_gold_is_true(stream.lake)
 
 
-@pytest.mark.sail  # a JVM that has read the Silver of before goes on with what it remembers
 def test_a_silver_put_back_and_written_to_since_is_followed(stream: Stream, tmp_path: Path) -> None:
     first_rows(stream.lake)
     shutil.copytree(stream.lake.silver, tmp_path / "backup")
