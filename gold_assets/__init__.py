@@ -1,6 +1,6 @@
 """Gold tables on Delta Lake, kept true to a Silver table by Dagster; and the same from Python, without Dagster.
 
-``Lake``, ``refresh`` and ``maintain`` work on a lake with an engine, ``SailEngine`` or ``SparkEngine``; ``write_to_gold`` follows
+A ``Project`` declares a ``Source`` of ``Column`` and ``Rule``, and each ``Table`` that is made from it. ``Lake``, ``refresh`` and ``maintain`` work on a lake with an engine, ``SailEngine`` or ``SparkEngine``; ``write_to_gold`` follows
 Silver as a stream. ``published`` gives readers the tables at the versions that were verified together. Each is imported when it is first asked for.
 """
 
@@ -8,6 +8,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gold_assets.declaring.column import Column
+    from gold_assets.declaring.project import Project
+    from gold_assets.declaring.source import Rule, Source
+    from gold_assets.declaring.table import Table
     from gold_assets.engines.sail import SailEngine
     from gold_assets.engines.spark import SparkEngine
     from gold_assets.gold.lake import Lake
@@ -16,12 +20,30 @@ if TYPE_CHECKING:
     from gold_assets.reading.published import published
     from gold_assets.transactions.stream import write_to_gold
 
-__all__ = ["Lake", "SailEngine", "SparkEngine", "maintain", "published", "refresh", "write_to_gold"]
+__all__ = [
+    "Column",
+    "Lake",
+    "Project",
+    "Rule",
+    "SailEngine",
+    "Source",
+    "SparkEngine",
+    "Table",
+    "maintain",
+    "published",
+    "refresh",
+    "write_to_gold",
+]
 
 _MODULES = {
+    "Column": "gold_assets.declaring.column",
     "Lake": "gold_assets.gold.lake",
+    "Project": "gold_assets.declaring.project",
+    "Rule": "gold_assets.declaring.source",
     "SailEngine": "gold_assets.engines.sail",
+    "Source": "gold_assets.declaring.source",
     "SparkEngine": "gold_assets.engines.spark",
+    "Table": "gold_assets.declaring.table",
     "maintain": "gold_assets.gold.maintenance",
     "published": "gold_assets.reading.published",
     "refresh": "gold_assets.gold.refresh",

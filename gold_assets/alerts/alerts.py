@@ -80,7 +80,7 @@ class Watch:
         self._lake = lake
         self._window = window
         self._settings = settings
-        self._checks: Sequence[Check] = all_checks(settings.tables)
+        self._checks: Sequence[Check] = all_checks(settings.project)
 
     def tick(self, cursor: str | None, messengers: Sequence[Messenger], now: float) -> tuple[State, str]:
         """What there is to remember, and what was told, in a sentence. ``now`` is in seconds since 1970."""

@@ -11,7 +11,7 @@ from gold_assets.assets.failed_dates import no_failed_dates, no_failed_dates_spe
 from gold_assets.assets.outcomes import key_of
 from gold_assets.assets.patched_dates import ASKS_FOR_PATCHED_DATES, patched_dates
 from gold_assets.assets.published import IS_CURRENT, events_of, is_current
-from gold_assets.checks.catalogue import GOLD_FOLLOWS, SILVER_CHECKS, gold_checks, run
+from gold_assets.checks.catalogue import gold_checks, gold_follows, run, silver_checks
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, publish
@@ -24,7 +24,7 @@ from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_fai
 
 def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
     """The checks of the tables, and Silver's check of whether they follow it: what is checked once Gold is made."""
-    checks = (*gold_checks(settings.tables), GOLD_FOLLOWS)
+    checks = (*gold_checks(settings.tables), gold_follows(settings.project.source))
     of_records = [no_failed_dates_spec(table.name) for table in settings.tables]
 
     # In the pool of Gold's writers: no table is seen in the middle of a refresh of the four.
@@ -52,11 +52,12 @@ def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
 
 def silver_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
     """The checks of Silver by itself."""
+    checks = silver_checks(settings.project.source)
 
-    @dg.multi_asset_check(name="silver_checks", specs=_specs(SILVER_CHECKS, settings), can_subset=True)
+    @dg.multi_asset_check(name="silver_checks", specs=_specs(checks, settings), can_subset=True)
     def evaluate_silver(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
         """Check the run's dates of Silver; all dates where the run is not partitioned."""
-        yield from _evaluate(context, lakehouse, settings, SILVER_CHECKS)
+        yield from _evaluate(context, lakehouse, settings, checks)
 
     return evaluate_silver
 

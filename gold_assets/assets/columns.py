@@ -43,11 +43,12 @@ def columns_in(gold: DeltaTable, table: Table) -> list[Column]:
     ]
 
 
-def column_lineage(gold: DeltaTable, table: Table, silver: dg.AssetKey) -> dg.TableColumnLineage:
-    """From which columns of ``silver`` each column of the table is made; one of Silver's is its own."""
+def column_lineage(gold: DeltaTable, table: Table) -> dg.TableColumnLineage:
+    """From which columns of Silver each column of the table is made; one of Silver's is its own."""
+    silver = dg.AssetKey(table.source.asset)
     return dg.TableColumnLineage(
         {
-            field.name: [dg.TableColumnDep(asset_key=silver, column_name=name) for name in table.made_from(field.name)]
+            field.name: [dg.TableColumnDep(silver, name) for name in table.made_from(field.name)]
             for field in gold.schema().fields
         }
     )

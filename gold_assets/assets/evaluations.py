@@ -7,7 +7,6 @@ import dagster as dg
 
 from gold_assets.assets.events import latest_materializations
 from gold_assets.assets.metadata import table_of
-from gold_assets.assets.silver import SILVER
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.instance.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 
@@ -50,7 +49,7 @@ def _judged(
     instance: dg.DagsterInstance, check: Check, partitions: set[str]
 ) -> dict[str | None, AssetCheckEvaluationTargetMaterializationData]:
     """The latest materialization of each partition. Without it the UI takes an evaluation for older than the data."""
-    if not partitions or check.table == SILVER.to_user_string():
+    if not partitions:
         return {}
     return {
         partition: AssetCheckEvaluationTargetMaterializationData(

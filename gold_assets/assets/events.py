@@ -6,7 +6,6 @@ from typing import Any
 
 import dagster as dg
 
-from gold_assets.assets.silver import SILVER
 from gold_assets.declaring.table import Table
 from gold_assets.gold.plan import Step
 from gold_assets.instance.dagster_internals import (
@@ -81,13 +80,14 @@ def _materialization(
 
 def _provenance(instance: dg.DagsterInstance, table: Table, date: dt.date) -> dict[str, str]:
     """What a run stores of its inputs, as Silver was last observed."""
+    silver = dg.AssetKey(table.source.asset)
     tags = {CODE_VERSION_TAG: table.code_version}
-    observed = instance.get_latest_data_version_record(SILVER, partition_key=str(date))
+    observed = instance.get_latest_data_version_record(silver, partition_key=str(date))
     version = None if observed is None else extract_data_version_from_entry(observed.event_log_entry)
     if observed is not None and version is not None:
         tags |= {
-            get_input_data_version_tag(SILVER): version.value,
-            get_input_event_pointer_tag(SILVER): str(observed.storage_id),
-            DATA_VERSION_TAG: compute_logical_data_version(table.code_version, {SILVER: version}).value,
+            get_input_data_version_tag(silver): version.value,
+            get_input_event_pointer_tag(silver): str(observed.storage_id),
+            DATA_VERSION_TAG: compute_logical_data_version(table.code_version, {silver: version}).value,
         }
     return tags

@@ -8,7 +8,6 @@ import dagster as dg
 
 from gold_assets.assets.events import materializations
 from gold_assets.assets.metadata import declared_metadata, metadata_by_date, refreshed_numbers
-from gold_assets.assets.silver import SILVER
 from gold_assets.config import Settings
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
@@ -75,7 +74,7 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
 def _spec(table: Table, settings: Settings) -> dg.AssetSpec:
     return dg.AssetSpec(
         table.name,
-        deps=[SILVER],
+        deps=[table.source.asset],
         description=table.description,
         group_name="quarantine" if table.is_quarantine else "gold",
         kinds={"pyspark", "deltalake"},

@@ -13,7 +13,6 @@ import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.assets.columns import column_lineage, columns_in, columns_of, table_schema
-from gold_assets.assets.silver import SILVER
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.file_dates import FileDates
@@ -70,7 +69,7 @@ def metadata_by_date(
     for date, restated in _restated(table, gold, written).items():
         metadata[date]["restated"] = restated
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
-    metadata[last]["dagster/column_lineage"] = column_lineage(gold, table, SILVER)
+    metadata[last]["dagster/column_lineage"] = column_lineage(gold, table)
     return metadata
 
 

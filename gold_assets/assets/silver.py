@@ -11,27 +11,25 @@ from gold_assets.instance.dagster_internals import DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse, one_sentence_failures
 from gold_assets.silver.changes import SilverChanges
-
-SILVER = dg.AssetKey("silver_transactions")
+from gold_assets.silver.pin import Silver
 
 
 def silver_asset(settings: Settings) -> dg.SourceAsset:
     """Silver as an asset that others write, and that is observed."""
-    partitions = daily_partitions(settings)
+    source, partitions = settings.project.source, daily_partitions(settings)
 
     @dg.observable_source_asset(
-        key=SILVER,
-        description="Enriched transactions, a Delta table that others write: append, update, delete, late rows. "
-        "Each row is one transaction. Observing it finds the dates that have changed.",
+        name=source.asset,
+        description=source.description,
         group_name="silver",
         partitions_def=partitions,
         metadata={
-            "dagster/column_schema": table_schema(columns_in_silver(settings.project.source)),
+            "dagster/column_schema": table_schema(columns_in_silver(source)),
             "dagster/uri": settings.source_path,
         },
         tags={"dagster/kind/deltalake": ""},
     )
-    def silver_transactions(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
+    def observe(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
         with one_sentence_failures():
             silver = lakehouse.lake(settings.project).pin()
             changes = SilverChanges(silver)
@@ -43,18 +41,18 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
                 str(date): version
                 for date, version in new_data_versions(
                     context.instance,
-                    silver.table_id,
+                    silver,
                     {date: changes.last_after(date, -1) for date in dates},
                     changes.oldest_known(-1),
                 )
             }
         )
 
-    return silver_transactions
+    return observe
 
 
 def new_data_versions(
-    instance: dg.DagsterInstance, table_id: str, last: Mapping[dt.date, int | None], oldest: int
+    instance: dg.DagsterInstance, silver: Silver, last: Mapping[dt.date, int | None], oldest: int
 ) -> list[tuple[dt.date, str]]:
     """The data version of each date that was not observed at it before, in order of date.
 
@@ -63,26 +61,26 @@ def new_data_versions(
     version. Where no such commit is known, an earlier observation stands; without one it is ``oldest``, the version
     that the log was read back to.
     """
-    observed = _observed(instance, table_id)
+    observed = _observed(instance, silver)
     versions = []
     for date, version in sorted(last.items()):
         earlier = observed.get(str(date))
         if version is None:
             version = oldest if earlier is None else -1
         if version > (-1 if earlier is None else earlier):
-            versions.append((date, f"{version}@{table_id[:8]}"))
+            versions.append((date, f"{version}@{silver.table_id[:8]}"))
     return versions
 
 
-def _observed(instance: dg.DagsterInstance, table_id: str) -> Mapping[str, int]:
+def _observed(instance: dg.DagsterInstance, silver: Silver) -> Mapping[str, int]:
     """By partition, the Silver version of the newest observation, where it was of this table."""
     # The public way to ask gives events one by one, also those that newer ones have replaced.
     newest = instance.event_log_storage.get_latest_tags_by_partition(
-        SILVER, dg.DagsterEventType.ASSET_OBSERVATION, [DATA_VERSION_TAG]
+        dg.AssetKey(silver.source.asset), dg.DagsterEventType.ASSET_OBSERVATION, [DATA_VERSION_TAG]
     )
     observed = {}
     for partition, tags in newest.items():
         version, _, table = tags[DATA_VERSION_TAG].partition("@")
-        if table == table_id[:8]:
+        if table == silver.table_id[:8]:
             observed[partition] = int(version)
     return observed

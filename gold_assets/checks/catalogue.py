@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from gold_assets.checks import freshness, rows, schemas
-from gold_assets.checks.findings import SILVER, Check, Finding
+from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection, not_there
+from gold_assets.declaring.project import Project
+from gold_assets.declaring.source import Source
 from gold_assets.declaring.table import Table
 
 OfTable = Callable[[Table, Inspection, Check], Iterator[Finding]]
@@ -101,42 +103,47 @@ def gold_checks(tables: Sequence[Table]) -> tuple[Check, ...]:
     return tuple(check for table in tables for check in _checks_of(table))
 
 
-SILVER_CHECKS = (
-    Check(
-        SILVER,
-        "schema",
-        "Silver has every column of the contract, with a type that it takes.",
+def silver_checks(source: Source) -> tuple[Check, ...]:
+    """The checks of Silver by itself."""
+    return (
+        Check(
+            source.asset,
+            "schema",
+            "Silver has every column of the contract, with a type that it takes.",
+            by_date=False,
+            evaluate=schemas.silver_schema,
+            blocking=True,
+        ),
+        Check(
+            source.asset,
+            "dates_in_window",
+            "Every row has an event_date within the window of partitions.",
+            by_date=False,
+            evaluate=rows.dates_in_window,
+        ),
+        Check(
+            source.asset,
+            "no_duplicate_rows",
+            "No row is there twice, in every column.",
+            by_date=True,
+            evaluate=rows.no_duplicate_rows,
+            severity="warning",
+        ),
+    )
+
+
+def gold_follows(source: Source) -> Check:
+    """Silver's check of the tables: whether what it has changed has reached them."""
+    return Check(
+        source.asset,
+        "gold_follows",
+        "No date has changed since the tables' was made.",
         by_date=False,
-        evaluate=schemas.silver_schema,
-        blocking=True,
-    ),
-    Check(
-        SILVER,
-        "dates_in_window",
-        "Every row has an event_date within the window of partitions.",
-        by_date=False,
-        evaluate=rows.dates_in_window,
-    ),
-    Check(
-        SILVER,
-        "no_duplicate_rows",
-        "No row is there twice, in every column.",
-        by_date=True,
-        evaluate=rows.no_duplicate_rows,
+        evaluate=freshness.gold_follows,
         severity="warning",
-    ),
-)
-GOLD_FOLLOWS = Check(
-    SILVER,
-    "gold_follows",
-    "No date has changed since the tables' was made.",
-    by_date=False,
-    evaluate=freshness.gold_follows,
-    severity="warning",
-)
-"""Silver's check of the tables: whether what it has changed has reached them."""
+    )
 
 
-def all_checks(tables: Sequence[Table]) -> tuple[Check, ...]:
+def all_checks(project: Project) -> tuple[Check, ...]:
     """Every check of Silver and of the tables."""
-    return (*SILVER_CHECKS, *gold_checks(tables), GOLD_FOLLOWS)
+    return (*silver_checks(project.source), *gold_checks(project.tables), gold_follows(project.source))

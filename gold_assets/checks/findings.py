@@ -13,9 +13,6 @@ from gold_assets.delta.dates import EVENT_DATE
 if TYPE_CHECKING:
     from gold_assets.checks.inspection import Inspection
 
-SILVER = "silver_transactions"
-"""The name under which Silver's own checks go."""
-
 Severity = Literal["error", "warning"]
 
 ROWS_SHOWN = 20
@@ -99,8 +96,8 @@ EXPLAINED_BY = "explained_by"
 
 
 def explaining_command(table: Table, date: dt.date | None, row: Mapping[str, Any]) -> str:
-    """The command that explains a row of the table, of which the key, or else the user and the product, are in ``row``."""
-    names = [name for name in table.key if name != EVENT_DATE] or ["user_id", "product_id"]
+    """The command that explains a row of the table, of which the key, or else the source's keys, are in ``row``."""
+    names = [name for name in table.key if name != EVENT_DATE] or table.source.keys
     conditions = [f"{name}={'NULL' if row[name] is None else row[name]}" for name in names if name in row]
     return shlex.join(["gold", "explain", table.name, "--date", str(date or "none"), *conditions])
 

@@ -75,7 +75,7 @@ def check_lake(
 ) -> Report:
     """Run the checks that the patterns name on the dates, by default all on all, and publish where asked to."""
     inspection = Inspection(lake_of(settings), dates, settings.limits)
-    report = examine(inspection, selected(all_checks(settings.tables), patterns))
+    report = examine(inspection, selected(all_checks(settings.project), patterns))
     if publishes:
         try:
             outcome = publish(inspection.lake, settings.limits, Checked(inspection, report.findings))

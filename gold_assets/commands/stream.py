@@ -14,7 +14,7 @@ import dagster as dg
 from gold_assets.assets.events import materializations
 from gold_assets.assets.metadata import refreshed_numbers
 from gold_assets.assets.published import events_of
-from gold_assets.assets.silver import SILVER, new_data_versions
+from gold_assets.assets.silver import new_data_versions
 from gold_assets.checks.publishing import publish
 from gold_assets.commands.options import sub_command
 from gold_assets.config import Settings
@@ -95,9 +95,11 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
     dates = sorted(date for date in looked_at if date is not None and str(date) in known)
     last = {date: batch.changes.last_after(date, batch.after) for date in dates}
     oldest = batch.changes.oldest_known(batch.after)
-    for date, version in new_data_versions(instance, batch.silver.table_id, last, oldest):
+    for date, version in new_data_versions(instance, batch.silver, last, oldest):
         tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
-        instance.report_runless_asset_event(dg.AssetObservation(SILVER, partition=str(date), tags=tags))
+        instance.report_runless_asset_event(
+            dg.AssetObservation(batch.silver.source.asset, partition=str(date), tags=tags)
+        )
     for table in settings.tables:
         made, current = batch.refreshed.dates[table.name], batch.refreshed.current[table.name]
         written = {

@@ -1,9 +1,8 @@
 """A project: one source, and the tables that are made from it."""
 
-from collections import Counter
 from dataclasses import dataclass
 
-from gold_assets.declaring.source import Source
+from gold_assets.declaring.source import Source, refuse_twice
 from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
 
@@ -17,9 +16,9 @@ class Project:
         source: what its tables are made from.
         tables: the tables, in the order in which people see them.
 
-    Example: ``Project("sales", Source("orders", columns, rules), (REVENUE_BY_DAY, BAD_ORDERS))``.
+    Example: ``Project("sales", orders, (REVENUE_BY_DAY, BAD_ORDERS))``.
 
-    Raises ``UserError`` where two tables have the same name, setting or path.
+    Raises ``UserError`` where a table is made from another source, or two tables have the same name, setting or path.
     """
 
     name: str
@@ -28,9 +27,10 @@ class Project:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tables", tuple(self.tables))
-        for what in ("name", "path_setting", "default_path"):
-            given, times = next(iter(Counter(getattr(table, what) for table in self.tables).most_common(1)), ("", 0))
-            if times > 1:
-                raise UserError(
-                    f"{times} tables of the project {self.name} have the {what} {given}: give each one of its own."
-                )
+        for kind in ("name", "path_setting", "default_path"):
+            refuse_twice(f"The project {self.name}", f"table's {kind}", [getattr(table, kind) for table in self.tables])
+        if other := [table for table in self.tables if table.source != self.source]:
+            raise UserError(
+                f"The table {other[0].name} is made from {other[0].source.name}, expected the source of the project {self.name}, "
+                f"{self.source.name}: declare it for that one."
+            )

@@ -93,6 +93,11 @@ class Source:
         return {column.name: column for column in self.columns}
 
     @property
+    def asset(self) -> str:
+        """Its name as an asset, under which its checks go too."""
+        return f"silver_{self.name}"
+
+    @property
     def keys(self) -> list[str]:
         """The columns that are read as keys: what people tell its rows by."""
         return [column.name for column in self.columns if column.kind == "key"]
@@ -154,4 +159,4 @@ def types_of(fields: Iterable[Field]) -> dict[str, str]:
 def refuse_twice(what: str, kind: str, names: Collection[str]) -> None:
     """Raise ``UserError`` where a name is there twice."""
     if twice := [name for name in names if list(names).count(name) > 1]:
-        raise UserError(f"{what} has the {kind} {twice[0]} twice: give each {kind} a name of its own.")
+        raise UserError(f"{what} has the {kind} {twice[0]} twice: give each one of its own.")

@@ -26,7 +26,7 @@ def daily_metadata_checks(settings: Settings) -> dg.ScheduleDefinition:
     job = dg.define_asset_job(
         "run_metadata_checks",
         selection=dg.AssetSelection.checks(
-            *(key_of(check) for check in all_checks(settings.tables) if check.name in _BY_METADATA),
+            *(key_of(check) for check in all_checks(settings.project) if check.name in _BY_METADATA),
             *(no_failed_dates_spec(table.name).key for table in settings.tables),
             IS_CURRENT.key,
         ),

@@ -15,7 +15,7 @@ import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.assets.events import newest_version_told
-from gold_assets.assets.silver import SILVER, new_data_versions
+from gold_assets.assets.silver import new_data_versions
 from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import CommitFile, DeltaLog
@@ -253,8 +253,8 @@ class _Look:
         if not last:
             return []
         return [
-            dg.AssetObservation(SILVER, partition=str(date), tags={DATA_VERSION_TAG: version})
-            for date, version in new_data_versions(self._instance, self._silver.table_id, last, self._new.oldest)
+            dg.AssetObservation(self._silver.source.asset, partition=str(date), tags={DATA_VERSION_TAG: version})
+            for date, version in new_data_versions(self._instance, self._silver, last, self._new.oldest)
         ]
 
 

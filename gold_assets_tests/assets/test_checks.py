@@ -237,7 +237,7 @@ def test_yesterday_is_due_by_the_set_hour_and_not_before(lake: Lake) -> None:
     from gold_assets.checks.findings import Limits
     from gold_assets.checks.inspection import Inspection
 
-    freshness = [found for found in all_checks(lake.tables) if found.name == "yesterday_is_there"]
+    freshness = [found for found in all_checks(lake.project) if found.name == "yesterday_is_there"]
 
     def fresh(now: dt.datetime, last_date: dt.date | None = None) -> bool:
         limits = Limits(MONDAY, last_date, fresh_by_hour=6, now=now.replace(tzinfo=dt.timezone.utc))

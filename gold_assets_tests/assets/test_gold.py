@@ -10,13 +10,14 @@ from deltalake import DeltaTable, write_deltalake
 
 from gold_assets import transactions
 from gold_assets.assets.gold import GOLD_WRITERS_POOL, gold_assets
-from gold_assets.assets.silver import SILVER
 from gold_assets.config import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import daily_partitions, gold_checks, gold_tables, resources_on, silver_transactions
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, with_type, write_silver
 from gold_assets_tests.truth import assert_gold_is_true, rows_of
+
+SILVER = dg.AssetKey("silver_transactions")
 
 pytestmark = pytest.mark.sail
 

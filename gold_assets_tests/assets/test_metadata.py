@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 
 from gold_assets import transactions
-from gold_assets.assets.silver import SILVER
 from gold_assets.gold.lake import Lake
 from gold_assets.transactions import transformations
 from gold_assets_tests.project import gold_tables, resources_on, silver_transactions
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, with_type, write_silver
+
+SILVER = dg.AssetKey("silver_transactions")
 
 pytestmark = pytest.mark.sail
 

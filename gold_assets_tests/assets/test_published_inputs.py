@@ -1,5 +1,6 @@
 """Published tables as inputs of a downstream asset, on a real instance: the published version, the asked dates, nothing written."""
 
+import dataclasses
 import datetime as dt
 
 import dagster as dg
@@ -128,7 +129,7 @@ def test_nothing_is_written(lake: Lake, output: object) -> None:
 
 
 def test_where_nothing_is_published_the_step_fails_with_one_sentence(lake: Lake) -> None:
-    lake = Lake(lake.silver, lake.places, published=f"{lake.published}_elsewhere")
+    lake = dataclasses.replace(lake, published=f"{lake.published}_elsewhere")
 
     @dg.asset(ins=of(SPEND))
     def total(user_spend_summary: pa.Table) -> None: ...

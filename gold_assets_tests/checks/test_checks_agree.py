@@ -83,7 +83,7 @@ def red(lake: Lake) -> set[tuple[str, dt.date]]:
     """The tables and dates that the checks of content find wrong, with every check on."""
     failed = [
         found
-        for found in run(all_checks(lake.tables), Inspection(lake, DATES, Limits(MONDAY, WEDNESDAY)))
+        for found in run(all_checks(lake.project), Inspection(lake, DATES, Limits(MONDAY, WEDNESDAY)))
         if not found.passed
     ]
     assert not [found for found in failed if found.check.name in ALWAYS_GREEN]
@@ -116,7 +116,7 @@ def test_reconciliation_is_red_where_gold_is_wrong_and_only_there(
         inspection = Inspection(lake, DATES, Limits(MONDAY, WEDNESDAY, quarantined_share=1.0))
         failed = [
             f"{found.check.table}:{found.check.name}"
-            for found in run(all_checks(lake.tables), inspection)
+            for found in run(all_checks(lake.project), inspection)
             if not found.passed
         ]
         assert set(failed) <= {"silver_transactions:no_duplicate_rows"}

@@ -88,7 +88,7 @@ def test_nothing_is_written_where_nothing_has_changed(lake: Lake) -> None:
 def test_what_is_wrong_with_silver_alone_publishes_nothing_anew(lake: Lake) -> None:
     append(lake, MONDAY.replace(year=2023))
     inspection = Inspection(lake, DATES, LIMITS)
-    findings = list(run(all_checks(lake.tables), inspection))
+    findings = list(run(all_checks(lake.project), inspection))
     assert [finding.check.name for finding in findings if not finding.passed and finding.severity == "error"] == [
         "dates_in_window"
     ]

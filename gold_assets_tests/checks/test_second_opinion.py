@@ -33,7 +33,7 @@ def red(lake: Lake) -> set[str]:
     inspection = Inspection(lake, [MONDAY, TUESDAY], limits)
     return {
         f"{found.check.table}:{found.check.name}"
-        for found in run(all_checks(lake.tables), inspection)
+        for found in run(all_checks(lake.project), inspection)
         if not found.passed
     }
 
@@ -166,7 +166,7 @@ def test_rows_on_days_that_python_does_not_know_are_named_and_every_other_date_g
     write_silver(lake, [row(user_id="new")])
     refresh(lake, engine, [MONDAY], how="patch")
     limits = Limits(MONDAY, TUESDAY)
-    found = {check.check.name: check for check in run(all_checks(lake.tables), Inspection(lake, None, limits))}
+    found = {check.check.name: check for check in run(all_checks(lake.project), Inspection(lake, None, limits))}
     assert [name for name, each in found.items() if not each.passed and each.severity == "error"] == ["dates_in_window"]
     said = "3 rows on 2 dates outside the window 2024-01-01 to 2024-01-02: 0001-01-01 and earlier, 9999-12-31 and later"
     assert said in found["dates_in_window"].summary
@@ -176,7 +176,7 @@ def test_rows_on_days_that_python_does_not_know_are_named_and_every_other_date_g
         FIRST_DAY: 1,
         LAST_DAY: 2,
     }
-    on_far = run(all_checks(lake.tables), Inspection(lake, far, limits))
+    on_far = run(all_checks(lake.project), Inspection(lake, far, limits))
     assert {each.check.name for each in on_far if not each.passed and each.severity == "error"} == {"dates_in_window"}
     assert publish(replace(lake, published=f"{lake.silver}_published"), limits).summary.startswith("Published")
 
@@ -218,7 +218,7 @@ def test_it_works_whatever_silvers_columns_are_called(lake: Lake, engine: Engine
     DeltaTable(lake.places["high_risk_txns"]).update({"rows": "'y'"})
     assert red(lake) == {"high_risk_txns:reconciles"}
     inspection = Inspection(lake, [MONDAY], Limits(MONDAY, TUESDAY))
-    findings = {(each.check.table, each.check.name): each for each in run(all_checks(lake.tables), inspection)}
+    findings = {(each.check.table, each.check.name): each for each in run(all_checks(lake.project), inspection)}
     examples = findings["high_risk_txns", "reconciles"].rows
     assert sorted(each["rows"] for each in examples) == ["x", "y"]
     [bad] = findings["quarantined_txns", "share"].rows

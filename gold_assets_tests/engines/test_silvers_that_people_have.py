@@ -207,7 +207,7 @@ class Owner:
 
 def red_checks(lake: Lake) -> list[str]:
     """What a check of the lake finds, but for the rows without a date and the date of yesterday."""
-    found = run(all_checks(lake.tables), Inspection(lake, None, LIMITS))
+    found = run(all_checks(lake.project), Inspection(lake, None, LIMITS))
     return [
         f"{each.check.table}:{each.check.name} {each.date} {each.summary}"
         for each in found

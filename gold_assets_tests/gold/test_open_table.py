@@ -276,7 +276,7 @@ def test_a_column_that_silver_widens_is_widened_and_keeps_its_values(lake: Lake,
     metadata = DeltaTable(lake.places[QUARANTINE]).metadata()
     assert (metadata.configuration, metadata.partition_columns) == (properties, ["event_date"])
     inspection = Inspection(lake, [MONDAY, TUESDAY], Limits(MONDAY, TUESDAY, quarantined_share=1.0))
-    checks = [check for check in all_checks(lake.tables) if check.name in ("reconciles", "schema")]
+    checks = [check for check in all_checks(lake.project) if check.name in ("reconciles", "schema")]
     assert [found.summary for found in run(checks, inspection) if not found.passed] == []
     if not pa.types.is_nested(before):
         refresh(lake, engine, [MONDAY], silver_version=0)
@@ -305,7 +305,7 @@ def test_a_further_column_of_another_type_stops_its_own_travel_and_no_table(
     assert rows_of(lake.places[QUARANTINE]).sort_by("event_date")["note"].to_pylist() == ["a", None]
     assert_gold_is_true(lake, tables=["user_spend_summary"])
     inspection = Inspection(lake, [MONDAY, TUESDAY], Limits(MONDAY, TUESDAY, quarantined_share=1.0))
-    checks = [check for check in all_checks(lake.tables) if check.name in ("reconciles", "schema")]
+    checks = [check for check in all_checks(lake.project) if check.name in ("reconciles", "schema")]
     red = [found for found in run(checks, inspection) if not found.passed]
     assert {(found.check.name, found.severity) for found in red} == {("schema", "warning")}
     assert all(said in found.summary for found in red)

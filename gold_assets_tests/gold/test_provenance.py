@@ -52,7 +52,7 @@ def versions(lake: Lake, dates: Sequence[dt.date] = DATES) -> dict[dt.date | Non
 
 
 def findings(lake: Lake, name: str, table: str = SPEND, dates: Sequence[dt.date] = DATES) -> list[Finding]:
-    checks = [check for check in all_checks(lake.tables) if check.name == name and check.table == table]
+    checks = [check for check in all_checks(lake.project) if check.name == name and check.table == table]
     return list(run(checks, Inspection(lake, dates, Limits(MONDAY, WEDNESDAY))))
 
 
@@ -273,7 +273,7 @@ def test_every_check_passes_on_gold_that_this_engine_made(gold: Lake, engine: En
     write_silver(gold, [row(event_date=TUESDAY, amount=amount) for amount in (None, float("nan"), 1e14)])
     refresh(gold, engine, DATES)
     inspection = Inspection(gold, DATES, Limits(MONDAY, WEDNESDAY, quarantined_share=1.0))
-    assert [finding for finding in run(all_checks(gold.tables), inspection) if not finding.passed] == []
+    assert [finding for finding in run(all_checks(gold.project), inspection) if not finding.passed] == []
 
 
 def all_made(lake: Lake, table: str = SPEND) -> Mapping[dt.date | None, MadeFrom]:

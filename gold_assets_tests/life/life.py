@@ -337,7 +337,7 @@ class LakeLife(RuleBasedStateMachine):
 
     @step()
     def people_check_and_publish(self) -> None:
-        self._check(all_checks(self.lake.tables), Inspection(self.lake, None, self.limits))
+        self._check(all_checks(self.lake.project), Inspection(self.lake, None, self.limits))
 
     # Nightly jobs
 
@@ -560,7 +560,7 @@ class LakeLife(RuleBasedStateMachine):
         inspection = Inspection(self.lake, None, self.limits)
         failed = [
             f"{finding.check.table}:{finding.check.name} on {finding.date}: {finding.summary}"
-            for finding in run(all_checks(self.lake.tables), inspection)
+            for finding in run(all_checks(self.lake.project), inspection)
             if not finding.passed
             and (finding.severity == "error" or finding.check.name == "gold_follows")
             and finding.check.name != "dates_in_window"

@@ -8,11 +8,12 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.events import DagsterEvent, DagsterEventType
 
-from gold_assets.assets.silver import SILVER
 from gold_assets.gold.lake import Lake
 from gold_assets.micro_batches.cursor import Cursor
 from gold_assets.micro_batches.micro_batch import tick
 from gold_assets.partitions import Range
+
+SILVER = dg.AssetKey("silver_transactions")
 
 WINDOW = (dt.date(2024, 1, 1), dt.date(2024, 1, 31))
 

@@ -9,13 +9,14 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from deltalake import DeltaTable
 
-from gold_assets.assets.silver import SILVER
 from gold_assets.definitions import defs
 from gold_assets.gold.lake import Lake
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import resources_on
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
+
+SILVER = dg.AssetKey("silver_transactions")
 
 pytestmark = pytest.mark.sail
 

@@ -81,12 +81,12 @@ def test_every_check_is_green_on_a_good_lake_which_is_published_and_a_changed_di
     lake: Lake, engine: Engine
 ) -> None:
     good_lake(lake, engine)
-    assert examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.tables)).exit_code == 0
+    assert examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.project)).exit_code == 0
     published = publish(lake, LIMITS).publication
     DeltaTable(lake.places["user_spend_summary"]).update(
         {"total_spend": "total_spend + 0.0001"}, predicate="event_date = '2024-01-02' AND user_id = 'ann'"
     )
-    report = examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.tables))
+    report = examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.project))
     failed = {(found.check.table, found.check.name, found.date) for found in report.failed("error")}
     assert ("user_spend_summary", "reconciles", TUESDAY) in failed
     assert report.exit_code == 1
@@ -240,7 +240,7 @@ def test_a_place_that_holds_something_else_is_not_written_to(lake: Lake, engine:
 
 
 def red(lake: Lake) -> set[str]:
-    report = examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.tables))
+    report = examine(Inspection(lake, THREE_DAYS, LIMITS), all_checks(lake.project))
     return {f"{found.check.table}:{found.check.name}" for found in report.findings if not found.passed} | set(
         map(str, report.not_run.values())
     )

@@ -28,7 +28,7 @@ copied_or_not = pytest.mark.parametrize(
 def red(lake: Lake, dates: Collection[dt.date]) -> list[str]:
     """What checks of the tables' columns and rows find."""
     inspection = Inspection(lake, dates, Limits(min(dates), max(dates), quarantined_share=1.0))
-    checks = [check for check in all_checks(lake.tables) if check.name in ("reconciles", "schema")]
+    checks = [check for check in all_checks(lake.project) if check.name in ("reconciles", "schema")]
     return [found.summary for found in run(checks, inspection) if not found.passed]
 
 
