@@ -13,9 +13,6 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "gold_assets"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-ONE_SUBJECT = {"gold/streaming.py": "the stream", "micro_batches/micro_batch.py": "the sensor"}
-"""Modules that may be long."""
-
 PRIVATE_ROOMS = {
     "instance/dagster_internals.py": "Dagster",
     "delta/delta_rs_internals.py": "delta-rs",
@@ -40,7 +37,7 @@ def test_no_module_of_the_kernel_names_the_transactions_but_the_one_that_loads_t
 
 def test_a_long_module_has_one_subject() -> None:
     long = {name_of(module) for module in MODULES if len(module.read_text().splitlines()) > 350}
-    assert long <= ONE_SUBJECT.keys()
+    assert long == set()
 
 
 def private_names(tree: ast.AST) -> Iterator[str]:
