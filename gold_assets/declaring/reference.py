@@ -158,7 +158,8 @@ class Reference:
 
     def unknown(self) -> list[str]:
         """The columns that it reads and the source does not have."""
-        return [name for name in column_names(self._select) if name not in self._columns and name not in self.groups_by]
+        parts = (*self.selected.values(), *self._conditions)
+        return [name for part in parts for name in column_names(part) if name not in self._columns]
 
     def text(self, name: str) -> str:
         """What makes a column, as it is written."""

@@ -42,7 +42,7 @@ def open_or_create(
     silver_fields: Sequence[Field],
     accept: Callable[[Mapping[str, DeltaTable | None]], None] = lambda found: None,
 ) -> dict[str, DeltaTable]:
-    """The Delta tables by name, each with a column for every one that Silver lends it.
+    """The Delta tables by name, each with a column for every one that it keeps of Silver.
 
     Creates a table with its schema where nothing is there, adds the columns and fields that Silver has gained, and
     widens those whose types it has widened; what it has changed otherwise stays in Silver, as ``left_in_silver`` says.

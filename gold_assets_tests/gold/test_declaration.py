@@ -80,6 +80,11 @@ def test_an_average_is_combined_by_the_column_that_counts_its_values() -> None:
             {"reference": "SELECT *, risk = 1 AS is_high_risk FROM transactions"},
             "reads the column risk, ",
         ),
+        (
+            USER_SPEND_SUMMARY,
+            {"reference": USER_SPEND_SUMMARY.reference.replace("user_id", "who AS user_id", 1)},
+            "reads the column who, ",
+        ),
         (HIGH_RISK_TXNS, {"reference": "SELECT *, (true FROM transactions"}, r"is no SQL \(Expecting \)"),
         (
             HIGH_RISK_TXNS,

@@ -13,7 +13,17 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gold_assets.declaring.column import decimal_sum, double, double_sql, is_below
+from gold_assets.declaring.column import (
+    Column,
+    decimal_sum,
+    double,
+    double_sql,
+    is_below,
+    is_readable,
+    readable_sql,
+    sum_sql,
+    value_sql,
+)
 from gold_assets.delta.query import query
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
@@ -209,6 +219,40 @@ def test_the_largest_amounts_add_up_to_the_last_digit(lake: Lake, engine: Engine
     silver = silver_of(lake, engine, [row(amount=amount) for amount in amounts])
     (only,) = silver.agg(decimal_sum(AMOUNT, silver).alias("money")).collect()
     assert only["money"] == 200 * Decimal("99999999999999.9872") + Decimal("0.0007")
+
+
+@pytest.mark.sail
+@pytest.mark.parametrize(
+    ("type", "money"),
+    [
+        (
+            "decimal(8,2)",
+            {0.005: "0.01", -2.675: "-2.68", 999_999.994: "999999.99", 999_999.995: None, 1e6: None, NAN: None},
+        ),
+        ("decimal(5,0)", {0.5: "1", -1.49: "-1", 99_999.4: "99999", 99_999.5: None, -1e5: None, INF: None}),
+    ],
+)
+@pytest.mark.parametrize("stored", ["double", "decimal(20,6)"])
+def test_a_decimal_of_other_digits_is_read_alike_in_pyspark_and_in_sql(
+    lake: Lake, engine: Engine, type: str, money: dict[float, str | None], stored: str
+) -> None:
+    amounts = [amount for amount in money if stored == "double" or math.isfinite(amount)]
+    schema, values = SCHEMA, list(amounts)
+    if stored != "double":
+        schema, values = with_type("amount", pa.decimal128(20, 6)), [Decimal(repr(amount)) for amount in amounts]
+    delta = write_silver(lake, [row(amount=value, user_id=repr(at)) for at, value in enumerate(values)], schema=schema)
+    column, silver = Column("amount", type, "Money."), engine.read(delta)
+    fits = silver.filter(is_readable(column, silver))
+    by_spark = fits.groupBy("user_id").agg(decimal_sum(column, silver).alias("sum")).collect()
+    by_sql = query(
+        f"SELECT user_id, {sum_sql(column, stored)} AS sum, max({value_sql(column, stored)}) AS value FROM silver "
+        f"WHERE {readable_sql(column, stored)} GROUP BY 1",
+        silver=delta,
+    )
+    expected = {repr(at): Decimal(text) for at, amount in enumerate(amounts) if (text := money[amount]) is not None}
+    assert {found["user_id"]: found["sum"] for found in by_spark} == expected
+    assert {found["user_id"]: found["sum"] for found in by_sql} == expected
+    assert {found["user_id"]: found["value"] for found in by_sql} == expected
 
 
 SCALES = (0, 1, 17, 24, 25, 30, 32, 38)
