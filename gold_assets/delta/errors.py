@@ -15,6 +15,7 @@ _EXTRAS = {
     "duckdb": ("DuckDB", "read"),
     "pyspark": ("PySpark", "sail"),
     "pysail": ("Sail", "sail"),
+    "sqlglot": ("sqlglot", "sail"),
     "filelock": ("filelock", "spark"),
     "dagster": ("Dagster", "dagster"),
 }

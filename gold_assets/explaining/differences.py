@@ -1,7 +1,7 @@
 """What changed in a table between two of its versions: which keys of which dates, or which rows, and by how much."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from gold_assets.checks.pairs import as_of_row, keys, of_row, types
+from gold_assets.declaring.averages import same_average_sql
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.file_dates import FileDates
@@ -20,8 +21,6 @@ from gold_assets.gold.gold_log import GoldLog
 
 Number = int | float | Decimal
 Dates = Collection[dt.date | None]
-
-_SAME_AVERAGE = "1e-12"
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,9 @@ class TableDifferences:
         """How many there are of what the table calls its keys, or its rows, whatever the number of dates of each."""
         if not self.table.key or len(self.dates) < 2:
             return self.count
-        sql, views = _differing(self.table, self.before, self.after, self.dates)
         names = ", ".join(name for name in keys(self.table) if name != EVENT_DATE)
-        [counted] = query(f"SELECT count(*) AS n FROM (SELECT DISTINCT {names} FROM ({sql}))", **views)
+        select = f"SELECT count(*) AS n FROM (SELECT DISTINCT {names} FROM ({{differing}}))"
+        [counted] = _of_differing(select, self.table, self.before, self.after, self.dates)
         return int(counted["n"])
 
     @property
@@ -93,29 +92,23 @@ class TableDifferences:
 
     def largest(self, most: int | None = None) -> Iterator[Difference]:
         """The keys or rows that changed, those that changed most by the table's measure first."""
-        if not self.dates:
-            return
-        sql, views = _differing(self.table, self.before, self.after, self.dates)
-        limit = "" if most is None else f"LIMIT {most}"
-        for row in query(f"SELECT * FROM ({sql}) ORDER BY abs(change) DESC NULLS LAST, {EVENT_DATE} {limit}", **views):
-            yield _difference(row)
+        if self.dates:
+            limit = "" if most is None else f"LIMIT {most}"
+            select = f"SELECT * FROM ({{differing}}) ORDER BY abs(change) DESC NULLS LAST, {EVENT_DATE} {limit}"
+            yield from map(_difference, _of_differing(select, self.table, self.before, self.after, self.dates))
 
 
 def differences(
     table: Table, before: DeltaTable | None, after: DeltaTable | None, dates: Dates | None = None
 ) -> TableDifferences:
-    """Compare two versions of a table, on some dates or by default on all.
-
-    Averages that agree to 1e-12 are the same: the order of a floating-point sum is free.
-    """
+    """Compare two versions of a table, on some dates or by default on all. Averages are the same as ``same_average_sql`` has it."""
     suspects = _changed_dates(before, after)
     if dates is not None:
         suspects &= set(dates)
     if not suspects or (before is None and after is None):
         return TableDifferences(table, before, after)
-    sql, views = _differing(table, before, after, suspects)
-    counts = query(f"SELECT {EVENT_DATE}, count(*) AS n FROM ({sql}) GROUP BY 1 ORDER BY 1", **views)
-    changed = {row[EVENT_DATE]: row["n"] for row in counts}
+    select = f"SELECT {EVENT_DATE}, count(*) AS n FROM ({{differing}}) GROUP BY 1 ORDER BY 1"
+    changed = {row[EVENT_DATE]: row["n"] for row in _of_differing(select, table, before, after, suspects)}
     return TableDifferences(table, before, after, changed, _totals(table, before, after, changed))
 
 
@@ -155,42 +148,33 @@ def _views(before: DeltaTable | None, after: DeltaTable | None, dates: Dates) ->
     }
 
 
-def _differing(
-    table: Table, before: DeltaTable | None, after: DeltaTable | None, dates: Dates
-) -> tuple[str, dict[str, View]]:
-    """SQL, and what it reads: a row for each key or row that differs, and ``change`` of the table's measure."""
+def _of_differing(
+    select: str, table: Table, before: DeltaTable | None, after: DeltaTable | None, dates: Dates
+) -> list[dict[str, Any]]:
+    """What a SELECT gives from ``{differing}``: a row for each key or row that differs, and ``change`` of the table's measure."""
     views = _views(before, after, dates)
     sides = {name: types(view.table) for name, view in views.items()}
-    if table.key:
-        return _differing_keys(table, sides["old"]), views
-    return _differing_rows(table, sides), views
+    differing = _differing_keys(table, sides["old"]) if table.key else _differing_rows(table, sides)
+    return query(select.format(differing=differing), **views)
 
 
 def _differing_keys(table: Table, columns: Mapping[str, Any]) -> str:
     key = keys(table)
-    values = [name for name in columns if name not in key]
     change = f"coalesce(new.{table.measure}, 0) - coalesce(old.{table.measure}, 0)" if table.measure else "1"
-    both = ", ".join(
-        f'old.{DATAFUSION.name(name)} AS "before {name}", new.{DATAFUSION.name(name)} AS "after {name}"'
-        for name in values
-    )
-    averages = [name for name, how in table.select.combined.items() if how == "avg"]
-    differ = " OR ".join(
-        _differ(f"old.{DATAFUSION.name(name)}", f"new.{DATAFUSION.name(name)}", is_average=name in averages)
-        for name in values
-    )
+    selected, differ = [f"coalesce(old.{name}, new.{name}) AS {name}" for name in key], []
+    for name in columns:
+        if name not in key:
+            old, new = (f"{side}.{DATAFUSION.name(name)}" for side in ("old", "new"))
+            selected += [f'{old} AS "before {name}"', f'{new} AS "after {name}"']
+            is_same = f"{old} = {new}"
+            if table.select.combined.get(name) == "avg":
+                is_same = same_average_sql(old, new, f"greatest(abs({old}), abs({new}))")
+            # Where one side is empty, DataFusion 55 makes of IS DISTINCT FROM a condition that is no boolean.
+            differ.append(f"coalesce(NOT ({is_same}), ({old} IS NULL) <> ({new} IS NULL))")
     on = " AND ".join(f"old.{name} = new.{name}" for name in key)
-    of_either = ", ".join(f"coalesce(old.{name}, new.{name}) AS {name}" for name in key)
-    return f"""SELECT {of_either}, {both}, {change} AS change
-        FROM old FULL JOIN new ON {on} WHERE {differ}"""
-
-
-def _differ(old: str, new: str, *, is_average: bool) -> str:
-    differ = f"{old} <> {new}"
-    if is_average:
-        differ = f"abs({old} - {new}) > {_SAME_AVERAGE} * greatest(abs({old}), abs({new}))"
-    # Where one side is empty, DataFusion 55 makes of IS DISTINCT FROM a condition that is no boolean.
-    return f"coalesce({differ}, ({old} IS NULL) <> ({new} IS NULL))"
+    return (
+        f"SELECT {', '.join(selected)}, {change} AS change FROM old FULL JOIN new ON {on} WHERE {' OR '.join(differ)}"
+    )
 
 
 def _differing_rows(table: Table, sides: Mapping[str, Mapping[str, Any]]) -> str:
@@ -207,11 +191,14 @@ def _differing_rows(table: Table, sides: Mapping[str, Mapping[str, Any]]) -> str
 
 
 def _difference(row: dict[str, Any]) -> Difference:
-    date = row.pop(EVENT_DATE)
-    row.pop("change")
-    before = {name.removeprefix("before "): row.pop(name) for name in list(row) if name.startswith("before ")}
-    after = {name.removeprefix("after "): row.pop(name) for name in list(row) if name.startswith("after ")}
-    return Difference(date, {name.removeprefix("column "): value for name, value in row.items()}, before, after)
+    sides: dict[str, dict[str, Any]] = {"before": {}, "after": {}, "column": {}}
+    for name, value in row.items():
+        side, _, column = name.partition(" ")
+        if column:
+            sides[side][column] = value
+        elif name not in (EVENT_DATE, "change"):
+            sides["column"][name] = value
+    return Difference(row[EVENT_DATE], sides["column"], sides["before"], sides["after"])
 
 
 def _totals(table: Table, before: DeltaTable | None, after: DeltaTable | None, dates: Dates) -> dict[str, Total]:
@@ -219,17 +206,11 @@ def _totals(table: Table, before: DeltaTable | None, after: DeltaTable | None, d
     if not dates:
         return {}
     views = _views(before, after, dates)
-    has = types(views["new"].table)
-    columns = _additive(table, has)
-    aggregates = ", ".join(f"coalesce(sum({DATAFUSION.name(name)}), 0) AS {DATAFUSION.name(name)}" for name in columns)
-    select = f"SELECT count(*) AS rows{', ' if aggregates else ''}{aggregates}"
+    columns = [name for name in types(views["new"].table) if name in table.totals]
+    if not table.key:
+        columns = [table.measure] if table.measure else []
+    sums = [f"coalesce(sum({DATAFUSION.name(name)}), 0) AS {DATAFUSION.name(name)}" for name in columns]
+    select = f"SELECT {', '.join(['count(*) AS rows', *sums])}"
     [old] = query(f"{select} FROM old", old=views["old"])
     [new] = query(f"{select} FROM new", new=views["new"])
     return {name: Total(old[name], new[name]) for name in new}
-
-
-def _additive(table: Table, has: Mapping[str, Any]) -> Sequence[str]:
-    """The columns whose sum means something."""
-    if not table.key:
-        return [table.measure] if table.measure else []
-    return [name for name in has if name in table.totals]

@@ -10,14 +10,11 @@ from typing import Any
 from deltalake import DeltaTable
 
 from gold_assets.checks.pairs import OF_ROW, Sides, pairs
-from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import Unreadable, query
-from gold_assets.delta.sql import DATAFUSION
-from gold_assets.explaining.absence import not_there, why_absent
 from gold_assets.explaining.history import CommitInfo, History, history_of
-from gold_assets.explaining.origin import Origin, origin_of
+from gold_assets.explaining.origin import Origin, not_there, origin_of, why_absent
 from gold_assets.explaining.question import ROWS_SHOWN, Question, question_of
 from gold_assets.explaining.rows import Rows
 from gold_assets.gold.gold_log import GoldLog
@@ -99,7 +96,9 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
     Raises ``UserError`` where there is no such table, date, column or key, with the nearest that there is; and where a table cannot be read.
     """
     [table] = lake.named([table_name])
-    gold = _open(lake, table)
+    if (gold := lake.open(table)) is None:
+        place = lake.places[table.name]
+        raise UserError(f"There is no Delta table at {place}, where {table.name} is expected: materialize it.")
     question = question_of(table, gold, date, conditions)
     silver = lake.pin()
     history = history_of(question, gold, silver)
@@ -119,13 +118,6 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
     published, published_at, unpublished = _published(lake, question)
     absent = "" if now.count else why_absent(question, origin, history)
     return Explanation(question, now, published, published_at, unpublished, made, origin, opinion, history, absent)
-
-
-def _open(lake: Lake, table: Table) -> DeltaTable:
-    if (opened := lake.open(table)) is None:
-        place = lake.places[table.name]
-        raise UserError(f"There is no Delta table at {place}, where {table.name} is expected: materialize it.")
-    return opened
 
 
 def _held(question: Question, gold: DeltaTable) -> Held:
@@ -164,16 +156,12 @@ def _second_opinion(question: Question, silver: Silver, gold: DeltaTable) -> Sec
     table, asked = question.table, question.in_silver
     sides = Sides(silver, gold)
     views = sides.views(question.dates, undated=question.date is None)
-    in_gold = asked
-    if table.key:
-        in_gold = {name: meets(DATAFUSION.name(name)) for name, meets in question.conditions.items()}
-    views["gold"] = dataclasses.replace(views["gold"], where=" AND ".join([question.on_date, *in_gold.values()]))
+    of_rows = " AND ".join([question.on_date, *asked.values()])
+    views["gold"] = dataclasses.replace(views["gold"], where=question.in_table if table.key else of_rows)
     compared = pairs(table, sides, question.dates, list(asked.values()))
     [counted] = query(f"SELECT count(*) FILTER (WHERE NOT agrees) AS n FROM ({compared})", **views)
     rows = query(f"SELECT * FROM ({compared}) ORDER BY agrees LIMIT {ROWS_SHOWN}", **views)
-    plain = [
-        {name.removeprefix(OF_ROW): value for name, value in row.items() if name not in ("gold_fault",)} for row in rows
-    ]
+    plain = [{name.removeprefix(OF_ROW): row[name] for name in row if name != "gold_fault"} for row in rows]
     is_exact = all(row[f"silver_{name}"] == row[f"gold_{name}"] for row in plain for name in table.select.aggregates)
     return SecondOpinion(counted["n"] == 0, counted["n"] == 0 and is_exact, plain)
 

@@ -1,14 +1,20 @@
-"""The rows of Silver that those asked about can be made from."""
+"""The rows of Silver that those asked about can be made from; and why the table has none, and what is nearest to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deltalake import DeltaTable
+
 from gold_assets.declaring.reference import all_of
 from gold_assets.declaring.source import VIOLATIONS
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.file_dates import FileDates
+from gold_assets.delta.plural import plural
 from gold_assets.delta.query import View, query
 from gold_assets.delta.sql import DATAFUSION, unpruned
-from gold_assets.explaining.question import ROWS_SHOWN, Question
+from gold_assets.explaining.history import History
+from gold_assets.explaining.question import ROWS_SHOWN, Question, quoted
 from gold_assets.explaining.rows import Rows
 from gold_assets.gold.lake import Lake
 from gold_assets.silver.pin import Silver
@@ -58,15 +64,13 @@ def origin_of(lake: Lake, question: Question, silver: Silver, doubt: str) -> Ori
         },
     }
     view = question.silver_rows(silver)
-    select = ", ".join(f"{aggregate} AS {DATAFUSION.name(name)}" for name, aggregate in aggregates.items())
-    [counted] = query(f"SELECT {select} FROM silver WHERE {asked}", silver=view)
-    added: Mapping[str, Any] = {}
-    if counted["used"] and numbers:
-        select = ", ".join(f"{aggregate} AS {DATAFUSION.name(name)}" for name, aggregate in numbers.items())
-        [added] = query(f"SELECT {select} FROM silver WHERE {asked} AND {unpruned(is_used)}", silver=view)
-    shown = f"AND {unpruned(is_used)}" if counted["used"] else ""
-    sample = query(f"SELECT * FROM silver WHERE {asked} {shown} LIMIT {ROWS_SHOWN}", silver=view)
-    broken = counted["count"] - counted["valid"]
+
+    def aggregated(aggregates: Mapping[str, str], where: str) -> dict[str, Any]:
+        select = ", ".join(f"{aggregate} AS {DATAFUSION.name(name)}" for name, aggregate in aggregates.items())
+        return query(f"SELECT {select} FROM silver WHERE {where}", silver=view)[0]
+
+    counted = aggregated(aggregates, asked)
+    used = f"{asked} AND {unpruned(is_used)}" if counted["used"] else asked
     return Origin(
         silver.version,
         doubt,
@@ -74,9 +78,9 @@ def origin_of(lake: Lake, question: Question, silver: Silver, doubt: str) -> Ori
         counted["valid"],
         counted["used"],
         {name: counted[f"unmet {name}"] for name in unmet},
-        added,
-        sample,
-        _quarantined(lake, question, broken),
+        aggregated(numbers, used) if counted["used"] and numbers else {},
+        query(f"SELECT * FROM silver WHERE {used} LIMIT {ROWS_SHOWN}", silver=view),
+        _quarantined(lake, question, counted["count"] - counted["valid"]),
     )
 
 
@@ -88,3 +92,50 @@ def _quarantined(lake: Lake, question: Question, broken: int) -> Rows:
     return query(
         f"SELECT {VIOLATIONS}, * EXCEPT ({VIOLATIONS}) FROM rows LIMIT {ROWS_SHOWN}", rows=View(quarantine, "*", where)
     )
+
+
+def why_absent(question: Question, origin: Origin, history: History) -> str:
+    """Why the table has no such row."""
+    broken = origin.count - origin.valid
+    rows = plural(origin.count, "row")
+    at = f"Silver's version {origin.version}"
+    if origin.used:
+        why = f"{plural(origin.used, 'row')} of {at} should be in it: materialize the date again"
+    elif not origin.count:
+        why = f"{at} has no row of it"
+    elif question.table.is_quarantine:
+        why = f"its {rows} in {at} break no rule"
+    elif not origin.valid:
+        why = f"its {rows} in {at} break a rule and {'is' if origin.count == 1 else 'are'} in the quarantine"
+    else:
+        unmet = ", ".join(f"{name} is not true of {count}" for name, count in origin.unmet.items() if count)
+        quarantined = f"; {broken} more in the quarantine" if broken else ""
+        why = f"none of its {plural(origin.valid, 'valid row')} in {at} belongs there: {unmet}{quarantined}"
+    if history.waiting:
+        versions = ", ".join(str(commit.info.version) for commit in history.waiting)
+        why += f"; later commits of Silver that touched the date are not in the table yet: {versions}"
+    return f"{question.table.name} has no such row, for {why}."
+
+
+def not_there(question: Question, gold: DeltaTable, silver: Silver) -> UserError:
+    """That neither Silver nor the table has such a row, nor ever had one that the logs tell of; and what is nearest."""
+    neither, date = f"Neither Silver nor {question.table.name} has", question.date
+    if date is not None:
+        dates = {other for other in FileDates(gold).dates() | silver.dates() if other is not None}
+        if date not in dates:
+            nearest = min(dates, key=lambda other: (abs(other - date), other), default=None)
+            found = "neither has any date" if nearest is None else f"the nearest date that either has is {nearest}"
+            return UserError(f"{neither} rows on {date}; {found}: ask for another.")
+    view = question.silver_rows(silver)
+    for name, condition in question.in_silver.items():
+        value, column = question.values[name], f"CAST({question.source_sql(name)} AS VARCHAR)"
+        [counted] = query(f"SELECT count(*) AS n FROM silver WHERE {condition}", silver=view)
+        if not counted["n"]:
+            distance = f"levenshtein({column}, {quoted(value)})"
+            values = query(
+                f"SELECT {column} AS value FROM silver WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY {distance}, 1 LIMIT 1",
+                silver=view,
+            )
+            near = f"the nearest is {values[0]['value']}" if values else "it has no value at all"
+            return UserError(f"{neither} {name}={value} on {date or 'no date'}; {near}: ask for another.")
+    return UserError(f"{neither} a row with {question}, though one with each of the values: leave out one.")

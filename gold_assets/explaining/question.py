@@ -2,7 +2,6 @@
 
 import datetime as dt
 import difflib
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -143,22 +142,16 @@ def _condition(name: str, type: object, value: str) -> Condition:
     if value == _NULL:
         return "{} IS NULL".format
     if isinstance(type, ArrayType):
-        return functools.partial(_holds, quoted(value))
+        return lambda column: f"array_has({column}, {quoted(value)})"
     if not isinstance(type, PrimitiveType):
         raise UserError(f"{name} is a nested column, expected one of a plain type: ask by another.")
     try:
         literal = _literal(type.type, value)
     except (ValueError, ArithmeticError):
         raise UserError(f"{name}={value} is no {type.type}, which {name} is: correct the value.") from None
-    return functools.partial(_equals, literal, type.type in ("double", "float"))
-
-
-def _equals(literal: str, may_be_nan: bool, column: str) -> str:
-    return unpruned(f"{column} = {literal}") if may_be_nan else f"{column} = {literal}"
-
-
-def _holds(literal: str, column: str) -> str:
-    return f"array_has({column}, {literal})"
+    if type.type in ("double", "float"):  # which may be NaN
+        return lambda column: unpruned(f"{column} = {literal}")
+    return lambda column: f"{column} = {literal}"
 
 
 def _literal(type: str, value: str) -> str:

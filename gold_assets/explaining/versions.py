@@ -44,24 +44,20 @@ def versions_of(lake: Lake, tables: Sequence[Table], named: str) -> Versions:
             raise UserError(
                 f"The version {named} is that of one table, and {len(tables)} are asked about: name one with --table, or a moment."
             )
-        newest = lake.open(tables[0])
-        if newest is None:
-            return Versions(f"version {named}", {tables[0].name: None})
-        if int(named) > newest.version():
+        [table], newest = tables, lake.open(tables[0])
+        if newest is not None and int(named) > newest.version():
             raise UserError(
-                f"{tables[0].name} has no version {named}, its newest is {newest.version()}: ask for one up to that, or for now."
+                f"{table.name} has no version {named}, its newest is {newest.version()}: ask for one up to that, or for now."
             )
-        return Versions(f"version {named}", {tables[0].name: lake.open(tables[0], int(named))})
+        found = None if newest is None else lake.open(table, int(named))
+        return Versions(f"version {named}", {table.name: found})
     then = moment_of(named)
     return Versions(text_of(then), {table.name: _at(lake.open(table), then) for table in tables})
 
 
 def _at(table: DeltaTable | None, moment: dt.datetime) -> DeltaTable | None:
     """The table as it was at the moment; None where it was not there yet. Raises ``UserError``."""
-    if (
-        table is None
-        or dt.datetime.fromtimestamp((table.metadata().created_time or 0) / 1000, dt.timezone.utc) > moment
-    ):
+    if table is None or (table.metadata().created_time or 0) / 1000 > moment.timestamp():
         return None
     try:
         table.load_as_version(moment)
