@@ -428,7 +428,8 @@ def test_a_stream_at_an_interval_follows_silver_until_it_is_stopped(stream: Stre
     stream.batches = Change()
     stream.drain(interval="1 second" if ENGINE == "spark" else "10 milliseconds", stop=stop)
     assert [batch.after for batch in stream.batches] == [-1, 0, 1, 2]
-    assert [batch.id for batch in stream.batches] == [0, 1, 2, 3]
+    # Spark's stream starts over where a column is added.
+    assert [batch.id for batch in stream.batches] == ([0, 1, 0, 1] if ENGINE == "spark" else [0, 1, 2, 3])
     assert_gold_is_true(stream.lake)
     before = stream.versions()
     assert stream.drain() == set()
