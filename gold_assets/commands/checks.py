@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from gold_assets.checks.catalogue import all_checks, run
-from gold_assets.checks.findings import Check, Limits
+from gold_assets.checks.findings import Check
 from gold_assets.checks.inspection import Inspection, not_there
 from gold_assets.checks.publishing import Checked, publish
 from gold_assets.commands.check_reports import Report, as_json, as_junit, as_text
@@ -57,8 +57,12 @@ def command(
 
     Exit code 0: no error-level check failed; 1: one did, or nothing could be published; 2: a check could not be worked out, or there was nothing to check.
     """
-    dates = dates_from_to(first, last, settings.limits) if first or last else None
-    _refuse_outside(dates or (), settings.limits)
+    limits, dates = settings.limits, dates_from_to(first, last, settings.limits) if first or last else None
+    if outside := [date for date in dates or () if date not in limits]:
+        raise UserError(
+            f"--from and --to name {dates_text(outside, 5)}, outside the window {limits.first_date} to {limits.end}: give dates within it, "
+            "or widen it by GOLD_PARTITIONS_START and GOLD_PARTITIONS_END."
+        )
     report = check_lake(settings, dates, select, publishes=publishes)
     if junit:
         with opened(junit, "--junit") as stream:
@@ -108,26 +112,17 @@ def examine(inspection: Inspection, checks: Sequence[Check]) -> Report:
     return report
 
 
-def _refuse_outside(dates: Collection[dt.date], limits: Limits) -> None:
-    if outside := [date for date in dates if date not in limits]:
-        raise UserError(
-            f"--from and --to name {dates_text(outside, 5)}, outside the window {limits.first_date} to {limits.end}: give dates within it, "
-            "or widen it by GOLD_PARTITIONS_START and GOLD_PARTITIONS_END."
-        )
-
-
 def selected(checks: Sequence[Check], patterns: Sequence[str]) -> list[Check]:
     """The checks that a pattern names: ``table``, ``check`` or ``table:check``, with ``*`` for any text; all without one.
 
     Raises ``UserError`` for a pattern that names none.
     """
+    names = {check: (check.table, check.name, f"{check.table}:{check.name}") for check in checks}
+    wanted: set[Check] = set() if patterns else set(checks)
     for pattern in patterns:
-        if not any(_names(pattern, check) for check in checks):
-            known = ", ".join(f"{check.table}:{check.name}" for check in checks)
+        named = {check for check in checks if fnmatch.filter(names[check], pattern)}
+        if not named:
+            known = ", ".join(whole for _, _, whole in names.values())
             raise UserError(f"--select {pattern} names no check, expected a table, a check or table:check of: {known}.")
-    return [check for check in checks if not patterns or any(_names(pattern, check) for pattern in patterns)]
-
-
-def _names(pattern: str, check: Check) -> bool:
-    names = (check.table, check.name, f"{check.table}:{check.name}")
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+        wanted |= named
+    return [check for check in checks if check in wanted]
