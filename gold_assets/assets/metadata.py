@@ -59,7 +59,9 @@ def metadata_by_date(
     if not written:
         return {}
     last = max(written)
-    gold = DeltaTable(uri, version=max(date.table_version for date in written.values()))
+    gold, newest = refreshed.tables[table.name], max(date.table_version for date in written.values())
+    if gold.version() != newest:  # somebody else has committed since
+        gold = DeltaTable(uri, version=newest)
     numbers = numbers_by_date(table, gold, written)
     metadata: dict[dt.date, dict[str, Any]] = {
         date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written

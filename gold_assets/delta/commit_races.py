@@ -9,7 +9,7 @@ from typing import TypeVar
 from deltalake.exceptions import CommitFailedError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from gold_assets.delta.errors import UserError, reason, remedy
+from gold_assets.delta.errors import UserError, failed, reason
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,5 @@ def until_committed(name: str, uri: str, attempt: Callable[[], _Done]) -> _Done:
             "let one process write Gold at a time, then run again; nothing was half-written."
         ) from conflict
     except CommitFailedError as error:
-        raise UserError(
-            f"{name} could not be written to {uri} ({reason(error)}): {remedy(error, 'mend that')}, then run again; nothing was "
-            "half-written."
-        ) from error
+        then = ", then run again; nothing was half-written"
+        raise failed(f"{name} could not be written to {uri}", error, "mend that", then) from error

@@ -54,6 +54,11 @@ def remedy(error: Exception, otherwise: str) -> str:
     return remedy(error.__cause__, otherwise) if isinstance(error.__cause__, Exception) else otherwise
 
 
+def failed(what: str, error: Exception, otherwise: str, then: str = "") -> UserError:
+    """That ``what``, such as ``x cannot be read``, why, and what to do about it, as ``remedy`` has it, and ``then``."""
+    return UserError(f"{what} ({reason(error)}): {remedy(error, otherwise)}{then}.")
+
+
 @dataclass(frozen=True)
 class _Known:
     """A failure that a library's text tells: in our words, where it has no good ones, and what mends it."""

@@ -137,12 +137,10 @@ class KeptDates:
                 kept = file.read()
         except (OSError, DeltaError, pa.ArrowException):
             return  # another process has put it together with others, or it is broken: it is as if it were not there
-        for path, size, modified, has_column, dates, rows in zip(
-            *(column.to_pylist() for column in kept.columns), strict=True
-        ):
+        for file in kept.to_pylist():
             if len(self._known) < _FILES_KEPT:
-                held = Held(dict(zip(dates, rows, strict=True)), has_column)
-                self._known.setdefault(path, _Known(size, modified, held))
+                held = Held(dict(zip(file["dates"], file["rows"], strict=True)), file["has_column"])
+                self._known.setdefault(file["path"], _Known(file["size"], file["modified"], held))
 
     def _write(self) -> None:
         assert self._place is not None
@@ -153,20 +151,20 @@ class KeptDates:
         together = len(parts) >= _MOST_PARTS
         for part in parts if together else ():
             self._read(part)
-        written = [(path, self._known[path]) for path in (self._known if together else self._new)]
-        kept = pa.table(
-            [
-                [path for path, _ in written],
-                [known.size for _, known in written],
-                [known.modified for _, known in written],
-                [known.held.has_column for _, known in written],
-                [list(known.held.rows) for _, known in written],
-                [list(known.held.rows.values()) for _, known in written],
-            ],
-            schema=_COLUMNS,
-        )
+        written = ((path, self._known[path]) for path in (self._known if together else self._new))
+        kept = [
+            {
+                "path": path,
+                "size": known.size,
+                "modified": known.modified,
+                "has_column": known.held.has_column,
+                "dates": list(known.held.rows),
+                "rows": list(known.held.rows.values()),
+            }
+            for path, known in written
+        ]
         with self._files.open_output_stream(f"{self._name}-{uuid.uuid4()}.parquet") as opened:
-            pq.write_table(kept, opened)
+            pq.write_table(pa.Table.from_pylist(kept, schema=_COLUMNS), opened)
         for part in parts if together else ():
             self._files.delete_file(part)
 

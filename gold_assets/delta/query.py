@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
-from gold_assets.delta.errors import UserError, reason, remedy
+from gold_assets.delta.errors import UserError, failed
 from gold_assets.delta.scratch import register
 from gold_assets.delta.sql import DATAFUSION
 
@@ -93,7 +93,7 @@ def datafusion(tables: Mapping[str, DeltaTable], *, partitions: int | None = Non
 def _unreadable(error: Exception, *tables: DeltaTable) -> Unreadable:
     places = " and ".join(table.table_uri for table in tables)
     otherwise = "see that the files are there and whole, then run again"
-    return Unreadable(f"Rows of {places} cannot be read ({reason(error)}): {remedy(error, otherwise)}.")
+    return Unreadable(str(failed(f"Rows of {places} cannot be read", error, otherwise)))
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

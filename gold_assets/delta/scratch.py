@@ -10,7 +10,6 @@ import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +48,7 @@ def register(builder: QueryBuilder, name: str, table: DeltaTable) -> None:
         # Refused as it is, it has made its object store known to the queries all the same, where the files will be looked for.
         if not set(table.protocol().reader_features or ()) & _NEED_NOT_KNOW:
             raise
-        builder.register(name, _scratch(table.table_uri, table.version(), str(table.metadata().id)).table)
-
-
-@dataclass(frozen=True)
-class _Scratch:
-    table: DeltaTable
-    folder: tempfile.TemporaryDirectory[str]
-    """Goes with this object."""
+        builder.register(name, _scratch(table.table_uri, table.version(), str(table.metadata().id)))
 
 
 def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]], *, number_as: str = "") -> DeltaTable:
@@ -64,7 +56,6 @@ def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]], *, number_as
 
     They have no statistics in it. With ``number_as`` it has a column of that name besides, which says from which of the files a row is.
     """
-    folder = tempfile.mkdtemp(prefix="gold_assets-")
     kept = [{**file, "stats": None} for file in files]
     metadata = _metadata(table)
     if number_as:
@@ -74,8 +65,7 @@ def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]], *, number_as
             {**file, "partitionValues": {**(file.get("partitionValues") or {}), number_as: str(number)}}
             for number, file in enumerate(kept)
         ]
-    _write_log(Path(folder), table, metadata, _adds(table, kept))
-    return _FilesAlone(folder, table)
+    return _FilesAlone(table, metadata, kept)
 
 
 def _add_partition(metadata: dict[str, Any], name: str) -> None:
@@ -88,28 +78,23 @@ def _add_partition(metadata: dict[str, Any], name: str) -> None:
 
 
 class _FilesAlone(DeltaTable):
-    """The table in a scratch folder, which goes with this object, of some of the files of ``whole``."""
+    """The table in a scratch folder, which goes with this object, of some of the files of ``whole``, given as its log has them."""
 
-    def __init__(self, folder: str, whole: DeltaTable) -> None:
-        super().__init__(folder)
+    def __init__(self, whole: DeltaTable, metadata: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="gold_assets-"))
+        (folder / "_delta_log").mkdir()
+        with (folder / "_delta_log" / f"{0:020}.json").open("w") as commit:
+            for action in (_protocol(whole), metadata, *_adds(whole, files)):
+                commit.write(json.dumps(action) + "\n")
+        super().__init__(str(folder))
         self.whole = whole
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
 
 @functools.lru_cache(maxsize=_VERSIONS_KEPT)
-def _scratch(uri: str, version: int, _table_id: str) -> _Scratch:
+def _scratch(uri: str, version: int, _table_id: str) -> DeltaTable:
     table = DeltaTable(uri, version=version)
-    folder = tempfile.TemporaryDirectory(prefix="gold_assets-")
-    _write_log(Path(folder.name), table, _metadata(table), _adds(table, _active(table)))
-    return _Scratch(DeltaTable(folder.name), folder)
-
-
-def _write_log(folder: Path, table: DeltaTable, metadata: Mapping[str, Any], adds: Iterable[Mapping[str, Any]]) -> None:
-    log = folder / "_delta_log"
-    log.mkdir()
-    with (log / f"{0:020}.json").open("w") as commit:
-        for action in (_protocol(table), metadata, *adds):
-            commit.write(json.dumps(action) + "\n")
+    return _FilesAlone(table, _metadata(table), _active(table))
 
 
 def _protocol(table: DeltaTable) -> dict[str, Any]:
@@ -156,30 +141,17 @@ def _adds(table: DeltaTable, files: Iterable[Mapping[str, Any]]) -> Iterator[dic
 
 def _active(table: DeltaTable) -> Iterator[dict[str, Any]]:
     """The adds that are in force, as the log has them."""
-    adds: dict[str, dict[str, Any]] = {}
     files = files_of(table)
     checkpoint, names = _newest_checkpoint(files, table.version())
-    for name in names:
-        for action in _actions_in(files, f"_delta_log/{name}"):
-            if action.get("add"):
-                adds[action["add"]["path"]] = action["add"]
-            elif action.get("sidecar"):
-                for of_sidecar in _actions_in(files, f"_delta_log/_sidecars/{action['sidecar']['path']}"):
-                    if of_sidecar.get("add"):
-                        adds[of_sidecar["add"]["path"]] = of_sidecar["add"]
+    actions = (action for name in names for action in _actions_in(files, f"_delta_log/{name}"))
+    adds = {action["add"]["path"]: action["add"] for action in actions if action.get("add")}
     log = DeltaLog(table)
     for version in range(checkpoint + 1, table.version() + 1):
         # A file whose deletion vector changes is removed and added again in one commit, in either order.
-        removed = {}
-        added = {}
-        for action in log.actions(version):
-            if "add" in action:
-                added[action["add"]["path"]] = action["add"]
-            elif "remove" in action:
-                removed[action["remove"]["path"]] = action["remove"]
-        for path in removed:
+        commit = list(log.actions(version))
+        for path in [action["remove"]["path"] for action in commit if "remove" in action]:
             adds.pop(path, None)
-        adds |= added
+        adds |= {action["add"]["path"]: action["add"] for action in commit if "add" in action}
     yield from adds.values()
 
 
@@ -194,26 +166,27 @@ def _newest_checkpoint(files: pafs.FileSystem, version: int) -> tuple[int, list[
 
 
 def _actions_in(files: pafs.FileSystem, path: str) -> Iterator[dict[str, Any]]:
+    """The actions of a checkpoint's file, and of those that it names."""
     with files.open_input_file(path) as file:
         if path.endswith(".json"):
-            yield from map(json.loads, file.read().splitlines())
-            return
-        parquet = pq.ParquetFile(file)
-        # Not the statistics as values, among which are days that Python does not have.
-        of_an_add = ("path", "partitionValues", "size", "modificationTime", "stats", "deletionVector")
-        wanted = [*(f"add.{name}" for name in of_an_add), "sidecar"]
-        for batch in parquet.iter_batches(columns=wanted):
-            yield from batch.to_pylist(maps_as_pydicts="strict")
+            actions: Iterable[dict[str, Any]] = [json.loads(line) for line in file.read().splitlines()]
+        else:
+            # Not the statistics as values, among which are days that Python does not have.
+            of_an_add = ("path", "partitionValues", "size", "modificationTime", "stats", "deletionVector")
+            batches = pq.ParquetFile(file).iter_batches(columns=[*(f"add.{name}" for name in of_an_add), "sidecar"])
+            actions = (action for batch in batches for action in batch.to_pylist(maps_as_pydicts="strict"))
+        for action in actions:
+            if action.get("sidecar"):
+                yield from _actions_in(files, f"_delta_log/_sidecars/{action['sidecar']['path']}")
+            else:
+                yield action
 
 
 def _relative_path(encoded: str) -> str:
     """The path of a deletion vector's file below the table: a prefix, and 20 characters of Z85 that are a UUID."""
     prefix, digits = encoded[:-20], encoded[-20:]
-    number = b"".join(
-        struct.pack(
-            ">I", functools.reduce(lambda sum, digit: sum * 85 + _Z85.index(digit), digits[start : start + 5], 0)
-        )
-        for start in range(0, 20, 5)
+    numbers = (
+        functools.reduce(lambda n, digit: n * 85 + _Z85.index(digit), digits[at : at + 5], 0) for at in range(0, 20, 5)
     )
-    name = f"deletion_vector_{uuid.UUID(bytes=number)}.bin"
+    name = f"deletion_vector_{uuid.UUID(bytes=struct.pack('>4I', *numbers))}.bin"
     return f"{prefix}/{name}" if prefix else name

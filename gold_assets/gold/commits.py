@@ -19,7 +19,7 @@ from pyspark.sql.types import StructField, StructType
 from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import RowsOn, predicate
-from gold_assets.delta.errors import UserError, reason, remedy
+from gold_assets.delta.errors import UserError, failed
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import FileChange
 from gold_assets.delta.places import absolute
@@ -195,10 +195,9 @@ class Target:
         except FAILURES as error:
             if (not_text := self.silver.not_text(error, dates)) is not None:
                 raise not_text from error
-            raise UserError(
-                f"{self.table.name} could not be written to {self.delta.table_uri} ({reason(error)}): {remedy(error, 'mend that')}, then "
-                "run again; readers still see the version before."
-            ) from error
+            what = f"{self.table.name} could not be written to {self.delta.table_uri}"
+            then = ", then run again; readers still see the version before"
+            raise failed(what, error, "mend that", then) from error
 
     def _written(self, attempt: "_Attempt", started: float) -> Written:
         assert attempt.stamp is not None

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from gold_assets.declaring.project import Project
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.delta.errors import UserError, reason, remedy
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
+from gold_assets.delta.opening import opened
 from gold_assets.delta.places import refuse_overlaps
 from gold_assets.gold.open_table import check_partitioning
 from gold_assets.gold.publication import Publications
@@ -87,23 +87,10 @@ class Lake:
         Raises ``UserError`` where it cannot be opened, or another table is in its place.
         """
         place = self.places[table.name]
-        try:
-            opened = DeltaTable(place, version=version)
-        except TableNotFoundError:
-            if version is not None and DeltaTable.is_deltatable(place):
-                raise UserError(
-                    f"{table.name} at {place} cannot be opened at version {version}, of which log clean-up has taken what makes "
-                    "it: ask for a newer version."
-                ) from None
-            return None
-        except (DeltaError, OSError) as error:
-            at = "" if version is None else f" at version {version}"
-            otherwise = "see that the place is a Delta table, that its log is whole and that this process may read it"
-            raise UserError(
-                f"{table.name} at {place} cannot be opened{at} ({reason(error)}): {remedy(error, otherwise)}."
-            ) from error
-        check_partitioning(table, place, opened)
-        return opened
+        otherwise = "see that the place is a Delta table, that its log is whole and that this process may read it"
+        if (delta_table := opened(f"{table.name} at {place}", place, version, otherwise=otherwise)) is not None:
+            check_partitioning(table, place, delta_table)
+        return delta_table
 
     def published_silver(self, table_id: str) -> str:
         """Where the Silver table with this id is, as the newest publication says; empty where it names another one."""
@@ -122,6 +109,6 @@ def gold_dates(lake: Lake) -> set[dt.date]:
     """The dates that any of the tables made from Silver has files for."""
     dates: set[dt.date | None] = set()
     for table in lake.tables:
-        if (opened := lake.open(table)) is not None:
-            dates |= FileDates(opened).dates()
+        if (delta_table := lake.open(table)) is not None:
+            dates |= FileDates(delta_table).dates()
     return {date for date in dates if date is not None}

@@ -10,7 +10,7 @@ from deltalake.exceptions import DeltaError
 
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import contiguous, dates_text, days
-from gold_assets.delta.errors import UserError, reason, remedy
+from gold_assets.delta.errors import failed
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
@@ -191,14 +191,9 @@ def _steps(
     try:
         return planner.steps(table, dates)
     except (DeltaError, OSError) as error:
-        raise _unreadable(table, gold.table_uri, error) from error
-
-
-def _unreadable(table: Table, uri: str, error: Exception) -> UserError:
-    return UserError(
-        f"What there is to do for {table.name} at {uri} cannot be told from its log and Silver's ({reason(error)}): "
-        f"{remedy(error, 'see that the place is a Delta table, that both logs are whole and that this process may read them')}."
-    )
+        what = f"What there is to do for {table.name} at {gold.table_uri} cannot be told from its log and Silver's"
+        otherwise = "see that the place is a Delta table, that both logs are whole and that this process may read them"
+        raise failed(what, error, otherwise) from error
 
 
 def _line(record: Mapping[str, str]) -> str:

@@ -69,6 +69,13 @@ class Maintained:
     dry_run: bool
     seconds: float
 
+    def __str__(self) -> str:
+        would_be = "would be: " if self.dry_run else ""
+        return (
+            f"{would_be}{len(self.ordered)} dates ordered, {len(self.skipped)} skipped, {len(self.deleted)} files deleted, "
+            f"{self.bytes_freed} bytes freed in {self.seconds:.1f} s"
+        )
+
 
 class MaintenanceFailed(UserError):
     """The maintenance of some tables failed; ``maintained`` holds what was done to the others, by name."""
@@ -175,7 +182,10 @@ def dates_out_of_order(table: DeltaTable, zorder_by: Sequence[str]) -> set[dt.da
             ordered |= _dated(file.date for file in commit.adds) - changed
             if since is None:
                 # Not the commit's own version: others may have committed while it was at work.
-                since = stamp["version"], {day for run in stamp["out_of_order"] for day in days(*map(_date, run))}
+                since = (
+                    stamp["version"],
+                    {day for run in stamp["out_of_order"] for day in days(*map(dt.date.fromisoformat, run))},
+                )
         else:
             # Whatever else wrote files has undone their order, an OPTIMIZE of somebody else too.
             changed |= _dated(file.date for file in commit.files) - ordered
@@ -231,16 +241,7 @@ def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Ask
         dry_run=asked.dry_run,
         seconds=time.perf_counter() - started,
     )
-    logger.info(
-        "%s: %s%d dates ordered, %d skipped, %d files deleted, %d bytes freed in %.1f s",
-        table.name,
-        "would be: " if asked.dry_run else "",
-        len(maintained.ordered),
-        len(maintained.skipped),
-        len(maintained.deleted),
-        maintained.bytes_freed,
-        maintained.seconds,
-    )
+    logger.info("%s: %s", table.name, maintained)
     return maintained
 
 
@@ -282,18 +283,11 @@ def _live_files(delta_table: DeltaTable) -> dict[dt.date | None, list[int]]:
     """The sizes of the files of the table's version by date, from the log."""
     files = as_table(delta_table.get_add_actions(flatten=True))
     sizes: dict[dt.date | None, list[int]] = defaultdict(list)
-    if files.num_rows:
-        for date, size in zip(
-            files[f"partition.{EVENT_DATE}"].to_pylist(), files["size_bytes"].to_pylist(), strict=True
-        ):
-            sizes[date].append(size)
+    for file in files.select([f"partition.{EVENT_DATE}", "size_bytes"]).to_pylist() if files.num_rows else ():
+        sizes[file[f"partition.{EVENT_DATE}"]].append(file["size_bytes"])
     return dict(sizes)
 
 
 def _dated(dates: Iterable[dt.date | None]) -> set[dt.date]:
     # Rows without a date have one file, which every refresh of the quarantine writes anew: nothing to gain there.
     return {date for date in dates if date is not None}
-
-
-def _date(text: str) -> dt.date:
-    return dt.date.fromisoformat(text)

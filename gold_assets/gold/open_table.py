@@ -15,7 +15,8 @@ from gold_assets.declaring.column import Column
 from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import CommitConflict, races_told, until_committed
 from gold_assets.delta.dates import EVENT_DATE
-from gold_assets.delta.errors import UserError, reason, remedy
+from gold_assets.delta.errors import UserError, failed
+from gold_assets.delta.opening import opened
 from gold_assets.delta.query import datafusion
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.delta.types import can_become, plain, type_name
@@ -101,16 +102,11 @@ def fits(there: Field, field: Field) -> bool:
 
 def _open(table: Table, uri: str, fields: list[Field]) -> DeltaTable | None:
     """The table at ``uri``, None where nothing is there."""
-    try:
-        delta_table = DeltaTable(uri)
-    except TableNotFoundError:
+    what, then = f"The place of {table.name}, {uri},", f", or set {table.path_setting} to another path"
+    delta_table = opened(what, uri, otherwise="clear it", then=then, as_=" as a Delta table")
+    if delta_table is None:
         _check_is_empty(table, uri)
         return None
-    except (DeltaError, OSError) as error:
-        raise UserError(
-            f"The place of {table.name}, {uri}, cannot be opened as a Delta table ({reason(error)}): "
-            f"{remedy(error, 'clear it')}, or set {table.path_setting} to another path."
-        ) from error
     _check_is_the_table(table, uri, delta_table, fields)
     return delta_table
 
@@ -132,10 +128,8 @@ def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
     except (DeltaError, OSError) as error:
         if (made := _open(table, uri, fields)) is not None:
             return made  # by another writer, in the same moment
-        raise UserError(
-            f"{table.name} cannot be created at {uri} ({reason(error)}): "
-            f"{remedy(error, 'make the place writable')}, or set {table.path_setting} to another path."
-        ) from error
+        then = f", or set {table.path_setting} to another path"
+        raise failed(f"{table.name} cannot be created at {uri}", error, "make the place writable", then) from error
 
 
 def keep_log(name: str, delta_table: DeltaTable) -> None:
@@ -163,11 +157,9 @@ def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) ->
         try:
             delta_table.alter.add_columns(gained)
         except (DeltaError, OSError) as error:
-            raise UserError(
-                f"{table.name} at {delta_table.table_uri} cannot take Silver's columns "
-                f"{', '.join(field.name for field in gained)} ({reason(error)}): {remedy(error, 'mend that')}, "
-                "then run again."
-            ) from error
+            names = ", ".join(field.name for field in gained)
+            what = f"{table.name} at {delta_table.table_uri} cannot take Silver's columns {names}"
+            raise failed(what, error, "mend that", ", then run again") from error
     keep_log(table.name, delta_table)
     _widen(table, delta_table, fields)
     for name, why in left_in_silver(table, delta_table, fields).items():
@@ -207,10 +199,8 @@ def _widen(table: Table, delta_table: DeltaTable, fields: list[Field]) -> None:
     except UserError:
         raise
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        raise UserError(
-            f"{table.name} at {delta_table.table_uri} cannot take the types that Silver has now of {names} "
-            f"({reason(error)}): {remedy(error, 'mend that')}, then run again."
-        ) from error
+        what = f"{table.name} at {delta_table.table_uri} cannot take the types that Silver has now of {names}"
+        raise failed(what, error, "mend that", ", then run again") from error
 
 
 def _wider(delta_table: DeltaTable, fields: Sequence[Field]) -> list[Field]:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,6 +80,10 @@ class Planner:
         files = self._changes.files_after(date, made.silver_version)
         if not files:
             return Step("current", f"made from version {made.silver_version}, unchanged since", made)
+        return self._step_on_top(table, made, files)
+
+    def _step_on_top(self, table: Table, made: MadeFrom, files: Sequence[FileChange]) -> Step:
+        """A patch by these files that Silver has changed, where that gives the rows that all of them together make."""
         if not made.refresh_id:
             return Step("recomputed", "the log tells of no refresh of it", made)
         if reason := self._not_only_added(files, made.silver_version):

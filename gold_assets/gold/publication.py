@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.commit_races import CommitConflict, races_told, until_committed
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.opening import opened
 from gold_assets.delta.places import absolute, seen_from
 from gold_assets.delta.query import query
 from gold_assets.gold.published_table import PublishedTable
@@ -53,6 +54,9 @@ SCHEMA = pa.schema(
 
 GAINED = ("number", "published_uri", "fingerprints", "dates_behind")
 """The columns that a table of an earlier version lacks until it gets its next row, and its rows for good."""
+
+_AS_THEY_ARE = ("silver_uri", "silver_table_id", "silver_version", "dates_verified", "run_id", "held_since")
+"""The columns that a publication has under the same name."""
 
 _COMMITS_A_FILE = 20
 """So many publications are rewritten as one file, and the log gets a checkpoint: whoever reads the newest opens few."""
@@ -118,13 +122,8 @@ class Publication:
                 {"name": table.name, "uri": absolute(table.uri), "id": table.id, "version": table.version}
                 for table in self.tables.values()
             ],
-            "silver_uri": self.silver_uri,
-            "silver_table_id": self.silver_table_id,
-            "silver_version": self.silver_version,
             "silver_version_is_null_because": self.reason or None,
-            "dates_verified": self.dates_verified,
-            "run_id": self.run_id,
-            "held_since": self.held_since,
+            **{name: getattr(self, name) for name in _AS_THEY_ARE},
             "failures": [
                 {"event_date": failure.date, "check": failure.check, "found": failure.found}
                 for failure in self.failures
@@ -150,14 +149,9 @@ class Publication:
                 )
                 for table, fingerprint in zip(record["tables"], fingerprints, strict=True)
             },
-            silver_uri=record["silver_uri"],
-            silver_table_id=record["silver_table_id"],
-            silver_version=record["silver_version"],
+            **{name: record[name] for name in _AS_THEY_ARE},
             reason=record["silver_version_is_null_because"] or "",
-            dates_verified=record["dates_verified"],
-            run_id=record["run_id"],
             failures=[Failure(each["event_date"], each["check"], each["found"]) for each in record["failures"]],
-            held_since=record["held_since"],
             dates_behind=tuple(record.get("dates_behind") or ()),
         )
 
@@ -173,16 +167,14 @@ class Publications:
         self.uri = uri
         self._places = places or {}
         self._columns: set[str] = set(SCHEMA.names)
-        self._table: DeltaTable | None = None
-        try:
-            self._table = DeltaTable(uri)
-        except TableNotFoundError:
+        self._table = opened(
+            f"The table of publications at {uri}",
+            uri,
+            otherwise="see that the place is a Delta table and can be read",
+            then=", or set GOLD_PUBLISHED_PATH to another path",
+        )
+        if self._table is None:
             return
-        except (DeltaError, OSError) as error:
-            raise UserError(
-                f"The table of publications at {uri} cannot be opened ({reason(error)}): see that the place is a Delta table and can be "
-                "read, or set GOLD_PUBLISHED_PATH to another path."
-            ) from error
         self._columns = {field.name for field in self._table.schema().fields}
         if missing := [name for name in SCHEMA.names if name not in self._columns and name not in GAINED]:
             raise UserError(
@@ -214,25 +206,16 @@ class Publications:
         rows = pa.Table.from_pylist([{**publication.record(), **placed}], schema=SCHEMA)
         # Appends do not conflict with each other. Transactions of one application do.
         once = CommitProperties(app_transactions=[Transaction("gold_assets", version + 1)])
+        gained: Literal["merge"] | None = "merge" if set(SCHEMA.names) - self._columns else None
+        how: dict[str, Any] = {"mode": "append", "schema_mode": gained}
+        if self._table is None:
+            how = {"mode": "error", "name": "publications", "configuration": _PROPERTIES}
         try:
             with races_told():
-                if self._table is None:
-                    write_deltalake(
-                        self.uri,
-                        rows,
-                        mode="error",
-                        name="publications",
-                        configuration=_PROPERTIES,
-                        commit_properties=once,
-                    )
-                else:
-                    gained: Literal["merge"] | None = "merge" if set(SCHEMA.names) - self._columns else None
-                    write_deltalake(self._table, rows, mode="append", schema_mode=gained, commit_properties=once)
-        except DeltaError as error:
-            if self._table is None and DeltaTable.is_deltatable(self.uri):
+                write_deltalake(self._table or self.uri, rows, commit_properties=once, **how)
+        except (DeltaError, OSError) as error:
+            if isinstance(error, DeltaError) and self._table is None and DeltaTable.is_deltatable(self.uri):
                 raise CommitConflict(str(error)) from error
-            raise self._unwritable(error) from error
-        except OSError as error:
             raise self._unwritable(error) from error
         if self._table is not None and (version + 1) % _COMMITS_A_FILE == 0:
             self._table.update_incremental()

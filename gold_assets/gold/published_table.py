@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError
+from gold_assets.delta.opening import opened
 from gold_assets.gold.gold_log import GoldLog
 
 
@@ -36,13 +37,12 @@ class PublishedTable:
 
     def open(self) -> DeltaTable:
         """The table at the version. Raises ``UserError``."""
-        try:
-            table = DeltaTable(self.uri, version=self.version)
-        except (DeltaError, OSError) as error:
-            raise UserError(
-                f"Version {self.version} of {self.name} at {self.uri}, which is published, cannot be opened ({reason(error)}): publish "
-                "again, with gold checks --publish."
-            ) from error
+        again = "publish again, with gold checks --publish"
+        table = opened(
+            f"{self.name} at {self.uri}, which is published,", self.uri, self.version, otherwise=again, newer=again
+        )
+        if table is None:
+            raise UserError(f"There is no Delta table at {self.uri}, where {self.name} was published: {again}.")
         if str(table.metadata().id) != self.id:
             raise UserError(
                 f"The table at {self.uri} is not the {self.name} that was published, but was made anew: publish again, with "

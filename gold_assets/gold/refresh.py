@@ -34,6 +34,7 @@ class Refreshed:
     Attributes:
         dates: per table name and date, what was written; dates that ended empty are there.
         current: per table name, the dates that were left as they are, because they held Silver's rows; and why.
+        tables: by name, at the version that they were left at.
         silver_rows: Silver's rows of these dates, and maybe of others, as ``Silver.rows_by_date`` tells them.
     """
 
@@ -42,6 +43,7 @@ class Refreshed:
     dates: Mapping[str, Mapping[dt.date, WrittenDate]]
     current: Mapping[str, Steps]
     seconds: float
+    tables: Mapping[str, DeltaTable]
 
 
 def refresh(
@@ -75,40 +77,17 @@ def refresh(
     started = time.perf_counter()
     wanted = sorted(set(map(as_date, dates)))
     tables = lake.tables if tables is None else tables
-    silver = lake.pin(silver_version)
-    columns = ", ".join(f"{field.name} {type_name(field)}" for field in silver.fields)
-    logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
-    for theirs, ours in silver.columns.renamed.items():
-        logger.info("Silver's column %s is called %s here", theirs, ours)
-    for name, why in silver.columns.left.items():
-        logger.warning("Silver's column %s stays there: %s", name, why)
-    logger.info(
-        "Refreshing %s on %s from Silver version %d",
-        ", ".join(table.name for table in tables),
-        dates_text(wanted) or "no date",
-        silver.version,
-    )
+    moment = Moment(lake, lake.pin(silver_version), {})
+    _say_what_is_read(moment.silver, tables, wanted)
     steps: dict[str, Steps] = {
         table.name: dict.fromkeys([*wanted, *([None] if table.is_quarantine else [])], ASKED_FOR) for table in tables
     }
     written: dict[str, Written] = {table.name: {} for table in tables}
-
-    moment = Moment(lake, silver, {})
-
-    def accept(found: Mapping[str, DeltaTable | None]) -> None:
-        moment.opened = found
-        moment.refuse_another_silver()
-
-    def open_all() -> list[Target]:
-        opened = open_or_create(tables, lake.places, silver.fields, accept)
-        moment.opened = opened
-        return [Target(table, opened[table.name], silver, engine, by) for table in tables]
-
     with ThreadPoolExecutor(max_workers=1) as pool:
-        opening = pool.submit(open_all)  # while what is recomputed is read
+        opening = pool.submit(_open, moment, tables, engine, by)  # while what is recomputed is read
         if how == "patch":
             wait_and_hear_signals([opening])
-            planner, new_rows = Planner(moment), NewRows(silver, engine, wanted)
+            planner, new_rows = Planner(moment), NewRows(moment.silver, engine, wanted)
             patches = _side_by_side(
                 {
                     target.table.name: partial(target.patch, steps[target.table.name], planner, new_rows)
@@ -117,20 +96,45 @@ def refresh(
             )
             for name, (patched, others) in patches.items():
                 written[name], steps[name] = patched, others
-        silver_rows = _recompute(silver, engine, opening, steps, written)
+        rows_by_date = _recompute(moment.silver, engine, opening, steps, written)
         opening.result()  # where nothing was recomputed, too
-    silver_rows = {**silver.rows_told(wanted), **silver_rows}
-    current = {
-        name: {date: step for date, step in left.items() if step.how == "current"} for name, left in steps.items()
-    }
-    for name, dates_written in written.items():
-        done = {**{date: made.step for date, made in dates_written.items()}, **current[name]}
+    refreshed = Refreshed(
+        moment.silver.version,
+        {**moment.silver.rows_told(wanted), **rows_by_date},
+        {name: {date: made for date, made in of.items() if date is not None} for name, of in written.items()},
+        {name: {date: step for date, step in left.items() if step.how == "current"} for name, left in steps.items()},
+        time.perf_counter() - started,
+        {name: gold for name, gold in moment.opened.items() if gold is not None},
+    )
+    for name, of_table in written.items():
+        done = {**{date: made.step for date, made in of_table.items()}, **refreshed.current[name]}
         for said, on in by_step(done).items():
             logger.info("%s, %s: %s", name, on, said)
-    seconds = time.perf_counter() - started
-    logger.info("Refreshed %d dates of %d tables in %.1f s", len(wanted), len(tables), seconds)
-    dated = {name: {date: made for date, made in dates.items() if date is not None} for name, dates in written.items()}
-    return Refreshed(silver.version, silver_rows, dated, current, seconds)
+    logger.info("Refreshed %d dates of %d tables in %.1f s", len(wanted), len(tables), refreshed.seconds)
+    return refreshed
+
+
+def _say_what_is_read(silver: Silver, tables: Sequence[Table], dates: Sequence[dt.date]) -> None:
+    columns = ", ".join(f"{field.name} {type_name(field)}" for field in silver.fields)
+    logger.info("Silver at %s, version %d, has the columns %s", silver.uri, silver.version, columns)
+    for theirs, ours in silver.columns.renamed.items():
+        logger.info("Silver's column %s is called %s here", theirs, ours)
+    for name, why in silver.columns.left.items():
+        logger.warning("Silver's column %s stays there: %s", name, why)
+    names, on = ", ".join(table.name for table in tables), dates_text(dates) or "no date"
+    logger.info("Refreshing %s on %s from Silver version %d", names, on, silver.version)
+
+
+def _open(moment: Moment, tables: Sequence[Table], engine: Engine, by: str) -> list[Target]:
+    """The tables, made where they are not there yet, and known to the moment. Raises ``UserError`` as ``refresh`` says."""
+
+    def accept(found: Mapping[str, DeltaTable | None]) -> None:
+        moment.opened = found
+        moment.refuse_another_silver()
+
+    opened = open_or_create(tables, moment.lake.places, moment.silver.fields, accept)
+    moment.opened = opened
+    return [Target(table, opened[table.name], moment.silver, engine, by) for table in tables]
 
 
 def _recompute(
