@@ -112,13 +112,10 @@ def as_junit(report: Report) -> ET.Element:
     for table in dict.fromkeys(check.table for check in report.checks):
         found = [finding for finding in report.findings if finding.check.table == table]
         not_run = {check: reason for check, reason in report.not_run.items() if check.table == table}
-        counts = {
-            "tests": len(found) + len(not_run),
-            "failures": [_outcome(finding) for finding in found].count("error"),
-            "errors": len(not_run),
-        }
-        if not counts["tests"]:
+        if not found and not not_run:
             continue
+        failures = [_outcome(finding) for finding in found].count("error")
+        counts = {"tests": len(found) + len(not_run), "failures": failures, "errors": len(not_run)}
         suite = ET.SubElement(root, "testsuite", {"name": table, **{name: str(n) for name, n in counts.items()}})
         for finding in found:
             name = finding.check.name if finding.date is None else f"{finding.check.name}[{finding.date}]"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import click
@@ -59,22 +60,22 @@ def command(settings: Settings, before: str, after: str, names: tuple[str, ...],
 def _text(old: Versions, new: Versions, found: Sequence[TableDifferences], width: int) -> str:
     lines = [f"From {old.words} to {new.words}:"]
     for table in found:
-        lines += ["", f"{table.table.name}, version {_version(table.before)} to {_version(table.after)}: "]
+        before, after = ("none" if side is None else side.version() for side in (table.before, table.after))
+        summary = table.summary if table.dates else "nothing changed"
+        lines += ["", f"{table.table.name}, version {before} to {after}: {summary}"]
         if not table.dates:
-            lines[-1] += "nothing changed"
             continue
-        lines[-1] += table.summary
         lines.append(f"  on {dates_text(table.dates, 5)}")
         totals = [
             (name, _short(total.before), _short(total.after), signed(total.change))
             for name, total in table.totals.items()
         ]
-        lines.append(_indented(table_of(("of these dates", "before", "after", "change"), totals, width - 2)))
+        lines.append(indent(table_of(("of these dates", "before", "after", "change"), totals, width - 2), "  "))
         values = [
             (*values, "" if moved is None else signed(moved))
             for _, *values, moved in _values(table, table.largest(_ROWS_SHOWN))
         ]
-        lines += ["", _indented(table_of(_COLUMNS[1:], values, width - 2))]
+        lines += ["", indent(table_of(_COLUMNS[1:], values, width - 2), "  ")]
         if table.count > _ROWS_SHOWN:
             lines.append(f"  and {plural(table.count - _ROWS_SHOWN, 'change')} more; --csv and --json have all")
     return "\n".join(lines)
@@ -119,11 +120,3 @@ def _as_json(old: Versions, new: Versions, found: Sequence[TableDifferences]) ->
 def _short(number: Number) -> Number | str:
     """A sum of doubles without the digits that the order of its terms decides."""
     return f"{number:.12g}" if isinstance(number, float) else number
-
-
-def _version(table: Any) -> str:
-    return "none" if table is None else str(table.version())
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())

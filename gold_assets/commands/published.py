@@ -28,10 +28,8 @@ def command(settings: ReadingSettings, at: str | None, history: int | None) -> A
     """
     if at and history:
         raise UserError("--at and --history are given together, expected one of the two: leave one out.")
-    found, publications = (
-        published(at, lake=settings.published_path).publication,
-        publications_of(settings.published_path),
-    )
+    publications = publications_of(settings.published_path)
+    found = published(at, lake=settings.published_path).publication
     if history:
         last = publications.last(history)
         return Answer(lambda: _history(last), lambda: [_as_json(publication) for publication in last])
