@@ -29,7 +29,7 @@ _LOCATIONS: dict[tuple[object, str], str] = {}
 """Where a catalog had a table when it was first asked for. A sensor's tick has no time to ask each time."""
 
 
-class Lakehouse(dg.ConfigurableResource):
+class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Silver's place, the places of the tables made from it, and the engine, which starts on first use."""
 
     silver: str
@@ -126,7 +126,8 @@ def _declare_pool(instance: dg.DagsterInstance) -> None:
 
 
 def _open_with_dagster(conf: dict[str, Any]) -> SparkSession:
-    return LazyPySparkResource(spark_config=conf).spark_session
+    session: SparkSession = LazyPySparkResource(spark_config=conf).spark_session
+    return session
 
 
 @contextmanager

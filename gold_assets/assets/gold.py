@@ -31,7 +31,7 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
         config_schema=GOLD_STEP_CONFIG,
         pool=GOLD_WRITERS_POOL,
     )
-    def gold_tables(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.MaterializeResult]:
+    def gold_tables(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.MaterializeResult[Any]]:
         """Recompute the asked dates of the selected tables from Silver's newest version; patch what the sensor asks for."""
         asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
         touched = touched_dates(context.run)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -33,7 +34,7 @@ def published_asset(settings: Settings) -> dg.AssetsDefinition:
         description="The versions of the tables that readers should read: all their dates were compared with Silver and passed.",
         metadata={"dagster/uri": settings.published_path},
     )
-    def published_gold(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult:
+    def published_gold(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult[Any]:
         """Compare what has changed since the last publication with Silver, and publish it where it passes."""
         with one_sentence_failures():
             lake = lakehouse.lake(settings.project)

@@ -103,7 +103,7 @@ def as_json(report: Report) -> dict[str, Any]:
             {"table": check.table, "check": check.name, "reason": reason} for check, reason in report.not_run.items()
         ],
     }
-    return json.loads(json.dumps(whole, default=str), parse_constant=str)
+    return dict(json.loads(json.dumps(whole, default=str), parse_constant=str))
 
 
 def as_junit(report: Report) -> ET.Element:

@@ -312,7 +312,8 @@ class _Reader:
         elif type(node) in _READS:
             reads, *args = _READS[type(node)]
             if given <= {"this", "expression", "expressions", "safe", "big_int", *args}:
-                return reads(self, node)
+                read: Typed = reads(self, node)
+                return read
         if any(word in node.sql("spark").lower().split("(")[0] for word in _CHANGING):
             raise self.refused(
                 node, "that is another value each time, and Gold is a function of its source: leave it out"

@@ -98,7 +98,7 @@ def _unreadable(error: Exception, *tables: DeltaTable) -> Unreadable:
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
     try:
-        return column.to_pylist()
+        return list(column.to_pylist())
     except (OverflowError, ValueError):
         return [_value(scalar) for scalar in column]
 

@@ -11,8 +11,9 @@ from typing import Any
 from tabulate import tabulate
 
 from gold_assets.delta.plural import plural
-from gold_assets.explaining.explanation import Explanation, Held, Origin
+from gold_assets.explaining.explanation import Explanation, Held
 from gold_assets.explaining.history import Change, History, SilverCommit
+from gold_assets.explaining.origin import Origin
 from gold_assets.explaining.rows import Rows
 from gold_assets.reading.answers import plain, shown, table_of
 

@@ -16,7 +16,7 @@ from deltalake.fs import DeltaStorageHandler
 from py4j.protocol import Py4JError, Py4JNetworkError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.places import refuse_overlaps, spark_path

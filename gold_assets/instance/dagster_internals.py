@@ -4,14 +4,16 @@ from typing import Any
 
 import dagster as dg
 from dagster import _serdes as serdes
+from dagster._core import event_api
 from dagster._core.definitions import data_version
 from dagster._core.definitions.asset_checks import asset_check_evaluation
 from dagster._core.launcher import base as launcher
-from dagster._core.storage import asset_check_execution_record, asset_check_state, sqlite_storage, tags
+from dagster._core.storage import asset_check_execution_record, asset_check_state, sqlite, sqlite_storage, tags
 from dagster._core.storage.event_log import base as event_log
 from dagster._core.storage.event_log import sql_event_log
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from dagster._utils import concurrency
 
 # An observation from a sensor carries a data version by this tag alone: only a run has a public way to yield one. 1.13.27
 DATA_VERSION_TAG = data_version.DATA_VERSION_TAG
@@ -31,17 +33,17 @@ AssetCheckEvaluationTargetMaterializationData = asset_check_evaluation.AssetChec
 
 # The latest outcome of a check for each partition: the instance's public methods know an asset check's latest one alone. 1.13.27
 AssetCheckExecutionRecordStatus = asset_check_execution_record.AssetCheckExecutionRecordStatus
-PartitionKeyFilter = event_log.PartitionKeyFilter
+PartitionKeyFilter = event_api.PartitionKeyFilter
 
 # The storage that claims the slots of a pool and opens SQLite's files: a storage of one's own is configured by a public setting,
 # and has no public base class. Overridden are _connect and connect, which open a file anew each time. 1.13.27
-ConcurrencyClaimStatus = event_log.ConcurrencyClaimStatus
+ConcurrencyClaimStatus = concurrency.ConcurrencyClaimStatus
 ConfigurableClassData = serdes.ConfigurableClassData
 DagsterSqliteStorage = sqlite_storage.DagsterSqliteStorage
 SqlEventLogStorage = sql_event_log.SqlEventLogStorage
 SqliteEventLogStorage = sqlite_event_log.SqliteEventLogStorage
 event_logs_directory = sqlite_storage._event_logs_directory
-SQLITE_BUSY_TIMEOUT_SECONDS = sqlite_event_log.SQLITE_BUSY_TIMEOUT_SECONDS
+SQLITE_BUSY_TIMEOUT_SECONDS = sqlite.SQLITE_BUSY_TIMEOUT_SECONDS
 SqliteRunStorage = sqlite_run_storage.SqliteRunStorage
 runs_directory = sqlite_storage._runs_directory
 

@@ -39,6 +39,6 @@ class HealthCheckedRunLauncher(dg.DefaultRunLauncher):
 def _is_there(pid: int, since: float) -> bool:
     """Whether the process is still there that was by then, in seconds since 1970, and not another that has got its number."""
     try:
-        return psutil.Process(pid).create_time() <= since + _CLOCK_IS_SET
+        return bool(psutil.Process(pid).create_time() <= since + _CLOCK_IS_SET)
     except psutil.NoSuchProcess:
         return False

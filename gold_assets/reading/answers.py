@@ -30,7 +30,7 @@ def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) 
     """Rows as a table; where that is wider than ``width``, each row as a block with a line for each column."""
     texts = [[shown(value) for value in row] for row in rows]
     sides = ["right" if any(_is_number(row[n]) for row in rows) else "left" for n in range(len(columns))]
-    text = tabulate(texts, columns, "simple", disable_numparse=True, colalign=sides if rows else None)
+    text: str = tabulate(texts, columns, "simple", disable_numparse=True, colalign=sides if rows else None)
     if max(map(len, text.splitlines()), default=0) > width:
         text = _as_blocks(columns, texts)
     return text

@@ -169,4 +169,4 @@ def text_of(moment: dt.datetime) -> str:
 
 
 def _paths(table: DeltaTable) -> list[str]:
-    return pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
+    return list(pa.table(table.get_add_actions(flatten=True))["path"].to_pylist())

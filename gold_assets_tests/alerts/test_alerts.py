@@ -97,7 +97,7 @@ class Watched(Project):
 
     def __init__(self, lake: Lake, instance: dg.DagsterInstance) -> None:
         super().__init__(lake, instance)
-        self._state: str | None = None
+        self.state: str | None = None
         self.load()
 
     def load(self) -> None:
@@ -107,10 +107,10 @@ class Watched(Project):
     def look(self) -> str:
         """A tick of the alert sensor. What it says of itself."""
         with dg.build_sensor_context(
-            instance=self.instance, cursor=self._state, repository_def=self.repository, resources=self.resources
+            instance=self.instance, cursor=self.state, repository_def=self.repository, resources=self.resources
         ) as context:
             result = self.repository.get_sensor_def("alerts").evaluate_tick(context)
-        self._state = result.cursor
+        self.state = result.cursor
         return str(result.skip_message)
 
     def later(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -268,7 +268,7 @@ def test_what_a_chat_did_not_take_is_told_when_it_is_back_and_its_address_is_in_
     assert not project.execute({}, str(TUESDAY))
     said = project.look()
     assert said.startswith("1 message could not be told by json (") and "the next attempt is in 60 s." in said
-    assert "secret" not in said + str(project._state)
+    assert "secret" not in said + str(project.state)
     assert project.look().startswith("1 message to be told by json in ")
     if trouble == "away":
         chat.open()
@@ -297,10 +297,10 @@ def test_a_new_instance_is_told_nothing_of_what_failed_before_and_a_cursor_of_an
 ) -> None:
     break_spend(project)
     assert not project.execute({}, str(TUESDAY))
-    project._state = '{"began": "never"}'
+    project.state = '{"began": "never"}'
     project.look()
     assert chat.heard() == []
-    assert State.model_validate_json(project._state or "").failed == []
+    assert State.model_validate_json(project.state or "").failed == []
 
 
 class Post(Sink):

@@ -265,5 +265,5 @@ def test_without_a_dagster_instance_nothing_is_reported(
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     caplog.set_level("INFO")
-    assert stream._instance() is None
+    assert stream._instance() is None  # noqa: SLF001
     assert "DAGSTER_HOME is not set: nothing is reported to Dagster" in caplog.text

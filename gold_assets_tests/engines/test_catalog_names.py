@@ -35,7 +35,7 @@ def lake_of(engine: SparkEngine, monkeypatch: pytest.MonkeyPatch, **settings: st
     for name, value in {"GOLD_ENGINE": "spark", **settings}.items():
         monkeypatch.setenv(name, value)
     lakehouse = Lakehouse.from_settings(load_settings(transactions.project))
-    lakehouse._engine = engine
+    lakehouse._engine = engine  # noqa: SLF001
     return lakehouse.lake(transactions.project)
 
 

@@ -52,7 +52,7 @@ socket.create_connection(("127.0.0.1", {port}), timeout=1)
 
 def port_of(engine: SailEngine) -> int:
     assert engine.session
-    return int(engine._server.listening_address[1])
+    return int(engine._server.listening_address[1])  # noqa: SLF001
 
 
 def test_nobody_else_connects_while_the_engine_works() -> None:

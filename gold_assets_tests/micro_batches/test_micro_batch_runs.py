@@ -148,7 +148,7 @@ def test_an_observation_alone_finds_what_changed(project: Project) -> None:
 
 def test_a_tick_starts_no_engine(project: Project) -> None:
     project.tick()
-    assert project.resources["lakehouse"]._engine is None
+    assert project.resources["lakehouse"]._engine is None  # noqa: SLF001
 
 
 def test_the_first_tick_asks_for_nothing_that_a_backfill_has_made_rows_without_a_date_among_it(
