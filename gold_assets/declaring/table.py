@@ -78,10 +78,8 @@ class Table:
                 )
 
     def _refuse_another_select(self) -> None:
-        select, named = (
-            self.select,
-            [name for name in self._names if not self.keeps_source_columns or name != EVENT_DATE],
-        )
+        select, keeps = self.select, self.keeps_source_columns
+        named = [name for name in self._names if not (keeps and name == EVENT_DATE)]
         unknown = [name for name in select.unknown() if name != VIOLATIONS or not self.is_quarantine]
         wrong = ""
         if select.source != self.source.name:
@@ -90,7 +88,7 @@ class Table:
             wrong = f"reads the column {unknown[0]}, expected some of {', '.join(self.source.by_name)}"
         elif list(select.selected) != named:
             wrong = f"makes the columns {', '.join(select.selected) or 'none'}, expected those declared, {', '.join(named)}, in this order"
-        elif self.keeps_source_columns == bool(self.key) or sorted(select.groups_by) != sorted(self.key):
+        elif keeps == bool(self.key) or sorted(select.groups_by) != sorted(self.key):
             grouped = f"groups by {', '.join(select.groups_by)}" if select.groups_by else "does not group its rows"
             wrong = f"{grouped}, expected a GROUP BY of the key, or SELECT * and no key"
         elif EVENT_DATE not in (self.key or self._names):
@@ -156,9 +154,8 @@ class Table:
     @property
     def has_invariants(self) -> bool:
         """Whether there is something that each of its rows must meet by itself."""
-        return bool(
-            self.key or self.invariants or self.select.conditions() or self.select.selected.keys() - {VIOLATIONS}
-        )
+        own = self.select.selected.keys() - {VIOLATIONS}
+        return bool(self.key or self.invariants or self.select.conditions() or own)
 
     def made_from(self, column: str) -> tuple[str, ...]:
         """The source's columns that the values of a column come from."""
