@@ -1,7 +1,6 @@
 """Where Silver and the tables made from it are."""
 
 import datetime as dt
-import logging
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +17,6 @@ from gold_assets.delta.places import refuse_overlaps
 from gold_assets.gold.open_table import check_partitioning
 from gold_assets.gold.publication import Publications
 from gold_assets.silver.pin import Silver, pin_silver
-
-logger = logging.getLogger(__name__)
 
 _UNADDRESSABLE = {"path": re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}"), "URI": re.compile(r"[\[\]^|?#]")}
 
