@@ -97,7 +97,7 @@ class Inspection:
             rows = {date: known for date in self.dates if (known := told.get(date, 0)) is not None}
         for basis, dates in self._by_basis(table, [date for date in self.dates if date not in rows]):
             try:
-                counts = self.counts(self._silver(basis), dates)
+                counts = self.counts(self.moment.silver_of(basis), dates)
             except Unreadable:
                 counts = self.counts(silver, dates)
             rows |= {date: counts[date].rows for date in split(dates)[0]}
@@ -139,7 +139,7 @@ class Inspection:
         )
 
     def _as_a_whole(self, table: Table, basis: Basis, part: list[dt.date | None]) -> dict[dt.date | None, Reconciled]:
-        sides = Sides(self._silver(basis), self.moment.log(table).table)
+        sides = Sides(self.moment.silver_of(basis), self.moment.log(table).table)
         try:
             counts = self.counts(sides.silver, part)
             suspects = part
@@ -186,11 +186,6 @@ class Inspection:
         for date in dates:
             by_basis[self.moment.basis(table, date)].append(date)
         yield from by_basis.items()
-
-    def _silver(self, basis: Basis) -> Silver:
-        silver = self.moment.silver_at(basis.version)
-        assert silver is not None
-        return silver
 
     def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
         dated, undated = split(dates)

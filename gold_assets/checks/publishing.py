@@ -13,8 +13,7 @@ from gold_assets.delta.dates import dates_text
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
-from gold_assets.gold.publication import Failure, Publication, Publications
-from gold_assets.gold.published_table import PublishedTable
+from gold_assets.gold.publication import Failure, Publication, Publications, PublishedTable
 
 _REASONS_KEPT = 50
 _LETTERS_KEPT = 300

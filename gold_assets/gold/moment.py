@@ -20,8 +20,7 @@ from gold_assets.delta.places import resolved
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import Made, MadeFrom
-from gold_assets.gold.publication import Publication
-from gold_assets.gold.published_table import PublishedTable
+from gold_assets.gold.publication import Publication, PublishedTable
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
@@ -129,6 +128,12 @@ class Moment:
                 with suppress(UserError):
                     self._silvers[version] = self.lake.pin(version)
             return self._silvers[version]
+
+    def silver_of(self, basis: Basis) -> Silver:
+        """The Silver that a date is compared with."""
+        silver = self.silver_at(basis.version)
+        assert silver is not None
+        return silver
 
     def logs_of(self, publication: Publication) -> list[GoldLog]:
         """The logs of the tables as the publication names them, which are not opened again where that is how they are."""
