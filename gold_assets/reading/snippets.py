@@ -1,7 +1,7 @@
 """How readers of Delta tables that are not ours are asked for a published version."""
 
 from gold_assets.delta.places import spark_path
-from gold_assets.gold.published_table import PublishedTable
+from gold_assets.gold.publication import PublishedTable
 
 
 def _quoted(text: str, quote: str) -> str:
