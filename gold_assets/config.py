@@ -3,6 +3,7 @@
 import datetime as dt
 import importlib
 import json
+import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,8 @@ _Kind = TypeVar("_Kind", bound="ReadingSettings")
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
 _BETWEEN_URLS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]+://)")
 """A comma within a URL, as in ``mailto://…?to=a,b``, is part of it."""
+_GONE = ("GOLD_ALERT_WEBHOOK", "GOLD_ALERT_MAIL", "GOLD_ALERT_SMTP")
+"""Who sets one of them would wait for alerts that nobody sends."""
 
 
 class ReadingSettings(BaseSettings):
@@ -208,6 +211,11 @@ def load_settings(project: "Project") -> Settings:
 
     Raises ``UserError`` with one sentence where a value makes no sense.
     """
+    if gone := [name for name in _GONE if os.environ.get(name)]:
+        raise UserError(
+            f"{gone[0]} is set, which GOLD_ALERT_URLS has replaced: set that to URLs of apprise, such as "
+            f"slack://token_a/token_b/token_c/#alerts, and unset {gone[0]}."
+        )
     paths: dict[str, Any] = {_field(table): (str, f"{{lake_root}}/{table.default_path}") for table in project.tables}
     paths["source_path"] = (str, f"{{lake_root}}/silver/{project.source.name}")
     with_paths = create_model("Settings", __base__=Settings, **paths)

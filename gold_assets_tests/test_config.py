@@ -174,6 +174,17 @@ def test_a_value_that_makes_no_sense_is_one_sentence(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("setting", ["GOLD_ALERT_WEBHOOK", "GOLD_ALERT_MAIL", "GOLD_ALERT_SMTP"])
+def test_a_setting_that_is_gone_names_the_one_in_its_place(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    monkeypatch.setenv(setting, "https://hush-hush")
+    with pytest.raises(UserError) as raised:
+        load_settings(transactions.project)
+    assert str(raised.value) == (
+        f"{setting} is set, which GOLD_ALERT_URLS has replaced: set that to URLs of apprise, such as "
+        f"slack://token_a/token_b/token_c/#alerts, and unset {setting}."
+    )
+
+
 def test_storage_options_are_in_the_environment_where_every_engine_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "before")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://before")

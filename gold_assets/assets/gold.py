@@ -43,7 +43,7 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
             selected = lake.named([key.to_user_string() for key in context.selected_asset_keys])
             how: Literal["recompute", "patch"] = "recompute" if touched is None else "patch"
             refreshed = refresh(
-                lake, lakehouse.started_engine(), dates, tables=selected, how=how, by=f"run {context.run_id}"
+                lake, lakehouse.started_engine(), dates, tables=selected, how=how, by=f"run {context.run.run_id}"
             )
         as_a_whole = all(refreshed.dates[table.name].keys() == set(asked) for table in selected)
         if not as_a_whole:

@@ -38,7 +38,7 @@ def published_asset(settings: Settings) -> dg.AssetsDefinition:
         """Compare what has changed since the last publication with Silver, and publish it where it passes."""
         with one_sentence_failures():
             lake = lakehouse.lake(settings.project)
-            outcome = publish(lake, settings.limits, run_id=context.run_id)
+            outcome = publish(lake, settings.limits, run_id=context.run.run_id)
             if outcome.publication is None or outcome.is_held:
                 raise dg.Failure(outcome.summary, metadata=_of_attempt(outcome), allow_retries=False)
             context.log.info(outcome.summary)
