@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -145,7 +146,7 @@ class Settings(ReadingSettings):
         return urls
 
     @property
-    def tables(self) -> "tuple[Table, ...]":
+    def tables(self) -> "Sequence[Table]":
         """The project's tables."""
         return self.project.tables
 
@@ -220,7 +221,7 @@ def load_settings(project: "Project") -> Settings:
     paths["source_path"] = (str, f"{{lake_root}}/silver/{project.source.name}")
     with_paths = create_model("Settings", __base__=Settings, **paths)
     with_paths.project = project
-    settings = _loaded(with_paths, project.source.columns[0].name)
+    settings = _loaded(with_paths, next(iter(project.source.columns)).name)
     storage.hide(*settings.alert_addresses())
     for address in settings.alert_addresses():
         storage.hide_address(address)

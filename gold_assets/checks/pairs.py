@@ -1,17 +1,19 @@
 """Both sides of a comparison in SQL: a row for each key, or for each distinct row, with what Silver says and what Gold has."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from deltalake import DeltaTable
 
 from gold_assets.declaring.averages import averaged_sql, same_average_sql
 from gold_assets.declaring.reference import all_of
+from gold_assets.declaring.select import Select
 from gold_assets.declaring.source import VIOLATIONS, types_of
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
-from gold_assets.delta.query import View
+from gold_assets.delta.query import View, query, query_table, rows_of_arrow
 from gold_assets.delta.sql import DATAFUSION, unpruned
 from gold_assets.gold.open_table import left_in_silver
 from gold_assets.silver.pin import Silver
@@ -64,15 +66,53 @@ def pairs(table: Table, sides: Sides, broken_dates: Collection[Any], only: Colle
     else Silver's columns as ``of_row`` names them, ``silver_rows, gold_rows, agrees``. Of Silver's rows those that meet all of
     ``only``, in SQL over its columns.
     """
-    is_valid, rows = table.source.is_valid_sql(sides.silver.types), list(only)
+    if isinstance(table.select, Select):
+        return _key_pairs(table, "", sides) if table.key else _selected_row_pairs(table, table.select, sides)
+    of_silver = _of_silver(table, sides.silver, broken_dates, only)
+    return _key_pairs(table, of_silver, sides) if table.key else _row_pairs(table, of_silver, sides)
+
+
+def compared(
+    table: Table,
+    sides: Sides,
+    views: Mapping[str, View],
+    broken_dates: Collection[Any],
+    sql: str,
+    only: Collection[str] = (),
+) -> list[dict[str, Any]]:
+    """The rows of ``sql``, a SELECT from ``pairs``: by DataFusion, or where the table is in Spark's SQL by DuckDB, which reads it better."""
+    sql = sql.replace("FROM pairs", f"FROM ({pairs(table, sides, broken_dates, only)})")
+    if not table.sql:
+        return query(sql, **views)
+    import duckdb
+
+    of_silver = _of_silver(table, sides.silver, broken_dates, only)
+    read = {"silver": f"SELECT {table.source.read_sql(sides.silver.types)} FROM silver WHERE {of_silver}"}
+    with duckdb.connect() as db:
+        db.execute("SET TimeZone = 'UTC'")
+        for name, view in views.items():
+            db.register(name, query_table(read.get(name, f"SELECT * FROM {name}"), **{name: view}))
+        found = rows_of_arrow(db.sql(sql).to_arrow_table())
+    # A sum of integers is a decimal there.
+    return [
+        {
+            name: int(value) if isinstance(value, Decimal) and value.as_tuple().exponent == 0 else value
+            for name, value in row.items()
+        }
+        for row in found
+    ]
+
+
+def _of_silver(table: Table, silver: Silver, broken_dates: Collection[Any], only: Collection[str]) -> str:
+    """Which of Silver's rows the table is made from, in DataFusion's SQL; of one in Spark's SQL before its own conditions."""
+    is_valid, rows = table.source.is_valid_sql(silver.types), list(only)
     if table.is_quarantine:
         rows.append(unpruned(f"NOT {is_valid}"))
     elif broken_dates:
         rows.append(unpruned(f"NOT ({predicate(broken_dates)}) OR {is_valid}"))
-    if conditions := table.select.conditions(sides.silver.types):
+    if not table.sql and (conditions := table.select.conditions(silver.types)):
         rows.append(unpruned(all_of(conditions.values())))
-    of_silver = " AND ".join(rows) or "true"
-    return _key_pairs(table, of_silver, sides) if table.key else _row_pairs(table, of_silver, sides)
+    return " AND ".join(rows) or "true"
 
 
 def keys(table: Table) -> list[str]:
@@ -109,25 +149,27 @@ def _key_pairs(table: Table, of_silver: str, sides: Sides) -> str:
     of_either = ", ".join(f"coalesce(s.{name}, g.{name}) AS {name}" for name in key)
     both = ", ".join(f"s.{name} AS silver_{name}, g.{name} AS gold_{name}" for name in ("rows", *aggregates))
     broken = "".join(f", g.gold_{name}" for name in table.invariants)
-    agree = " AND ".join(
-        _is_same(name, is_average=found is not None and found.function == "avg") for name, found in aggregates.items()
+    agree = (
+        " AND ".join(_is_same(name, is_exact=name not in table.select.sums_of_doubles) for name in aggregates) or "true"
     )
     silver = _silver_by_key(table, of_silver, sides.silver)
     if sides.before is not None:
         silver = _and_before(table, silver)
     return f"""
         SELECT {of_either}, {both}{broken}, coalesce(s.rows > 0 AND g.rows = 1 AND {agree}, false) AS agrees
-        FROM ({silver}) AS s FULL JOIN ({gold_by_key(table, "gold")}) AS g ON {_on("s", "g", key)}"""
+        FROM ({silver}) AS s FULL JOIN ({gold_by_key(table, "gold")}) AS g ON {_on(table, "s", "g")}"""
 
 
-def _is_same(name: str, *, is_average: bool) -> str:
-    if is_average:
+def _is_same(name: str, *, is_exact: bool) -> str:
+    if not is_exact:
         return same_average_sql(f"s.{name}", f"g.{name}", f"s.size_of_{name}", f"s.leeway_of_{name}")
     return f"(s.{name} = g.{name} OR (s.{name} IS NULL AND g.{name} IS NULL))"
 
 
 def _silver_by_key(table: Table, of_silver: str, silver: Silver) -> str:
     select, types = table.select, silver.types
+    if isinstance(select, Select):
+        return f"SELECT *, 1 AS rows FROM ({select.duckdb})"
     found = {name: each.function if each else "" for name, each in select.aggregates.items()}
     averages = {name: select.averaged_sql(name, types) for name, function in found.items() if function == "avg"}
     others = {name: select.sql(name, types) for name in found if name not in averages}
@@ -157,12 +199,15 @@ def _and_before(table: Table, silver: str) -> str:
                 f"{_mean(f'abs({before})', f'n.size_of_{name}', counted_by)} AS size_of_{name}",
                 f"coalesce(n.leeway_of_{name}, 0) AS leeway_of_{name}",
             ]
-        else:
-            values.append(f"{_OF_TWO[function].format(new=new, before=before)} AS {name}")
+            continue
+        values.append(f"{_OF_TWO[function].format(new=new, before=before)} AS {name}")
+        if name in table.select.sums_of_doubles:
+            values.append(f"coalesce(abs({before}), 0) + coalesce(n.size_of_{name}, 0) AS size_of_{name}")
+            values.append(f"coalesce(n.leeway_of_{name}, 0) AS leeway_of_{name}")
     return f"""
         SELECT {", ".join(f"coalesce(n.{name}, b.{name}) AS {name}" for name in key)},
             coalesce(n.rows, 0) + coalesce(b.rows, 0) AS rows, {", ".join(values)}
-        FROM ({silver}) AS n FULL JOIN ({gold_by_key(table, "before")}) AS b ON {_on("n", "b", key)}"""
+        FROM ({silver}) AS n FULL JOIN ({gold_by_key(table, "before")}) AS b ON {_on(table, "n", "b")}"""
 
 
 def _mean(before: str, new: str, counted_by: str) -> str:
@@ -197,5 +242,17 @@ def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:
         ) GROUP BY {of_both}"""
 
 
-def _on(left: str, right: str, key: list[str]) -> str:
-    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in key)
+def _selected_row_pairs(table: Table, select: Select, sides: Sides) -> str:
+    names = list(select.types)
+    of_both, columns = ", ".join(map(of_row, names)), ", ".join(map(as_of_row, names))
+    before = "" if sides.before is None else f"UNION ALL SELECT {columns}, 1 AS s, 0 AS g FROM before"
+    return f"""
+        SELECT {of_both}, sum(s) AS silver_rows, sum(g) AS gold_rows, 0 AS gold_fault, sum(s) = sum(g) AS agrees FROM (
+            SELECT {columns}, 1 AS s, 0 AS g FROM ({select.duckdb}) {before}
+            UNION ALL SELECT {columns}, 0 AS s, 1 AS g FROM gold
+        ) GROUP BY {of_both}"""
+
+
+def _on(table: Table, left: str, right: str) -> str:
+    same = "IS NOT DISTINCT FROM" if table.sql else "="  # a SELECT may group by NULL
+    return " AND ".join(f"{left}.{name} {same} {right}.{name}" for name in keys(table))

@@ -12,7 +12,18 @@ from typing import Any
 
 from deltalake import DeltaTable
 
-from gold_assets.checks.pairs import OF_ROW, Sides, as_of_row, fault, gold_by_key, gold_view, keys, of_row, pairs, types
+from gold_assets.checks.pairs import (
+    OF_ROW,
+    Sides,
+    as_of_row,
+    compared,
+    fault,
+    gold_by_key,
+    gold_view,
+    keys,
+    of_row,
+    types,
+)
 from gold_assets.declaring.source import VIOLATIONS
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
@@ -77,13 +88,12 @@ def compare(
     """
     totals, sound = totals_of(table), _soundness(table)
     select = ", ".join(f"{expression} AS {name}" for name, expression in {**totals, **sound}.items())
-    compared = f"""SELECT {EVENT_DATE}, {select}, count(*) FILTER (WHERE NOT agrees) AS differing
-        FROM ({pairs(table, sides, broken_dates)}) GROUP BY 1"""
+    counted = f"SELECT {EVENT_DATE}, {select}, count(*) FILTER (WHERE NOT agrees) AS differing FROM pairs GROUP BY 1"
     return {
         row[EVENT_DATE]: Comparison(
             {name: row[name] for name in totals}, row["differing"], {name: row[name] for name in sound}
         )
-        for row in query(compared, **sides.views(dates, undated=undated))
+        for row in compared(table, sides, sides.views(dates, undated=undated), broken_dates, counted)
     }
 
 
@@ -91,8 +101,9 @@ def examples(
     table: Table, sides: Sides, dates: Collection[dt.date], broken_dates: Collection[dt.date], *, undated: bool = False
 ) -> dict[Any, list[dict[str, Any]]]:
     """A few keys or rows of each date that ``compare`` finds to differ, with both sides' values."""
-    differing = f"SELECT * FROM ({pairs(table, sides, broken_dates)}) WHERE NOT agrees"
-    return _some_of_each_date(differing, **sides.views(dates, undated=undated))
+    numbered = f"SELECT *, row_number() OVER (PARTITION BY {EVENT_DATE}) AS number FROM pairs WHERE NOT agrees"
+    differing = f"SELECT * FROM ({numbered}) WHERE number <= {_EXAMPLES_A_DATE}"
+    return _by_date(compared(table, sides, sides.views(dates, undated=undated), broken_dates, differing))
 
 
 def soundness(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, int]]:
@@ -127,10 +138,11 @@ def _soundness(table: Table) -> dict[str, str]:
     if not table.key:
         return {**rows, MISPLACED: "coalesce(sum(gold_fault), 0)"} if table.has_invariants else {}
     without_value = " OR ".join(f"{key} IS NULL" for key in keys(table) if key != EVENT_DATE)
+    nulls = {"keys_with_null": f"count(*) FILTER (WHERE gold_rows > 0 AND ({without_value or 'false'}))"}
     return {
         **rows,
         "keys_more_than_once": "count(*) FILTER (WHERE gold_rows > 1)",
-        "keys_with_null": f"count(*) FILTER (WHERE gold_rows > 0 AND ({without_value or 'false'}))",
+        **({} if table.sql else nulls),  # a SELECT may group by NULL
         **{name: f"coalesce(sum(gold_{name}), 0)" for name in table.invariants},
     }
 
@@ -159,14 +171,6 @@ def duplicate_rows(silver: Silver, dates: Collection[dt.date]) -> dict[dt.date, 
         f"SELECT {EVENT_DATE}, sum(copies) - count(*) AS n FROM ({counted}) GROUP BY 1", silver=silver.view(dates)
     )
     return {row[EVENT_DATE]: row["n"] for row in rows}
-
-
-def _some_of_each_date(sql: str, **tables: View) -> dict[Any, list[dict[str, Any]]]:
-    number = f"row_number() OVER (PARTITION BY {EVENT_DATE})"
-    rows = query(
-        f"SELECT * FROM (SELECT *, {number} AS number FROM ({sql})) WHERE number <= {_EXAMPLES_A_DATE}", **tables
-    )
-    return _by_date(rows)
 
 
 def _by_date(rows: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:

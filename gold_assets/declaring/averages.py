@@ -95,8 +95,8 @@ def averaged_sql(
     """The same as SQL over ``rows``, a SELECT. ``key``, ``averages`` and ``aggregates`` are expressions by name.
 
     Of the averages named in ``totals`` the sum is there in place of the average. Beside each is ``size_of_`` it, the
-    mean size of its values, and ``leeway_of_`` it, by how much another order of the rows may change the average. Both
-    are finite.
+    mean size of its values, of a sum the sum of their sizes, and ``leeway_of_`` it, by how much another order of the rows
+    may change it. Of an average both are finite.
     """
     sums = {_quoted(name, part): total for name in averages for part, total in _sums_sql(name).items()}
     selected = ", ".join(f"{sql} AS {name}" for name, sql in {**key, **aggregates, **sums}.items())
@@ -110,8 +110,12 @@ def averaged_sql(
         carried = "".join(f", {_carried_sql(name, lane)} AS {_quoted(name, f'total_{lane}')}" for name in averages)
         summed = f"SELECT *{carried} FROM ({summed})"
     held = "".join(f", {_mean_held_sql(name, name in totals)} AS {_quoted(name, 'mean')}" for name in averages)
+
+    def times(name: str) -> str:
+        return f" * {_quoted(name, 'count')}" if name in totals else ""
+
     found = "".join(
-        f", {_average_sql(name, name in totals)} AS {name}, {_size_sql(name)} AS size_of_{name}, {_leeway_sql(name)} AS leeway_of_{name}"
+        f", {_average_sql(name, name in totals)} AS {name}, {_size_sql(name)}{times(name)} AS size_of_{name}, ({_leeway_sql(name)}){times(name)} AS leeway_of_{name}"
         for name in averages
     )
     return f"SELECT {', '.join([*key, *aggregates])}{found} FROM (SELECT *{held} FROM ({summed}))"

@@ -38,11 +38,13 @@ class Column:
     Attributes:
         type: of the source, what it is read as; of a table, its type by Delta's name, or ``key`` for the type of the source's.
         description: what it means to a reader.
+        source: of the source, its name in the Delta table, where that is another.
     """
 
     name: str
     type: str
-    description: str
+    description: str = ""
+    source: str = ""
 
     @property
     def kind(self) -> str:
@@ -94,16 +96,27 @@ def decimal_sum(column: Column, rows: DataFrame) -> Expression:
     value, decimal = _as_decimal_or_double(column, rows)
     if decimal is not None:
         return F.sum(value.cast(column.type)).cast(DecimalType(precision + 10, scale))
-    value = _units(column, value)
-    whole = value.cast("bigint")
-    # What the cast cut off is exact, and from a half on its double is a whole unit.
-    units = whole + ((value - whole) * F.lit(2.0)).cast("bigint")
+    units = _whole_units(column, value)
     # In two halves of 32 bits, whose sums fit into a bigint: Spark takes many times as long to add decimals.
     high, low = F.sum(F.shiftright(units, 32)), F.sum(units.bitwiseAND(F.lit(2**32 - 1)))
     sum_of_units = high.cast("decimal(20,0)") * F.lit(2**32).cast("decimal(10,0)") + low.cast("decimal(20,0)")
     return (sum_of_units * F.lit(_unit(scale)).cast(DecimalType(scale + 1, scale))).cast(
         DecimalType(precision + 10, scale)
     )
+
+
+def value(column: Column, rows: DataFrame) -> Expression:
+    """A value of a valid row, as what it is read as; a ``number`` as a double."""
+    if column.kind == "number":
+        return double(column, rows)
+    if column.kind != "decimal":
+        return F.col(column.name)
+    found, decimal = _as_decimal_or_double(column, rows)
+    if decimal is not None:
+        return found.cast(column.type)
+    scale = column.digits[1]
+    whole = _whole_units(column, found).cast("decimal(18,0)")
+    return (whole * F.lit(_unit(scale)).cast(DecimalType(scale + 1, scale))).cast(column.type)
 
 
 def double(column: Column, rows: DataFrame) -> Expression:
@@ -141,6 +154,13 @@ def _as_decimal_or_double(column: Column, rows: DataFrame) -> tuple[Expression, 
 
 def _units(column: Column, value: Expression) -> Expression:
     return value * F.lit(10.0 ** column.digits[1])
+
+
+def _whole_units(column: Column, value: Expression) -> Expression:
+    units = _units(column, value)
+    whole = units.cast("bigint")
+    # What the cast cut off is exact, and from a half on its double is a whole unit.
+    return whole + ((units - whole) * F.lit(2.0)).cast("bigint")
 
 
 def _is_present(column: Column, rows: DataFrame) -> Expression:

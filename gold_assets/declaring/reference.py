@@ -122,6 +122,11 @@ class Reference:
         names = self.selected.keys() - self.groups_by if self.groups_by else set()
         return {name: _aggregate(selected) for name, selected in self.selected.items() if name in names}
 
+    @property
+    def sums_of_doubles(self) -> Collection[str]:
+        """The columns whose last digits depend on the order of rows or patches: averages."""
+        return [name for name, found in self.aggregates.items() if found and found.function == "avg"]
+
     def counts(self, average: str) -> str | None:
         """The column that counts the values which another is the average of."""
         of = self.aggregates[average]

@@ -7,7 +7,7 @@ as the double that it is. A sum or an average of doubles is that of ``declaring.
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,28 +17,30 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from gold_assets.declaring.averages import averaged_sql
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.reference import Reference, one_line
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
 
 _INTEGERS = ("tinyint", "smallint", "int", "bigint")
 _SPARK_TYPES = {"byte": "tinyint", "short": "smallint", "integer": "int", "long": "bigint"}
+_READ_AS = {"number": "double"}
 _DELTA_TYPES = {"tinyint": "byte", "smallint": "short", "int": "integer", "bigint": "long"}
 _DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 20, "null": 1}
 _MOST_DIGITS = 38
 _MOST = {"int": 2**31 - 1, "bigint": 2**63 - 1}
 _NUMBER = re.compile(r"[+-]?(?:0*(\d*)\.?(\d*))(?:[eE][+-]?\d+)?")
 _NAN, _INFINITY, _ZERO = "CAST('NaN' AS DOUBLE)", "CAST('Infinity' AS DOUBLE)", "CAST('0.0' AS DOUBLE)"
-_EXACT_CASTS = {("timestamp", "date"), ("int", "string"), ("bigint", "string"), ("date", "string"), ("boolean", "int")}
+_EXACT_CASTS = {
+    ("key", "string"),
+    ("timestamp", "date"),
+    ("int", "string"),
+    ("bigint", "string"),
+    ("date", "string"),
+    ("boolean", "int"),
+}
 _CLAUSES = {"expressions", "from_", "where", "group", "having"}
 _CHANGING = ("current", "rand", "uuid", "now", "monotonically", "spark_partition", "input_file", "shuffle", "localtime")
-
-
-@dataclass(frozen=True)
-class Combined:
-    """How two values of a key become one: ``sum``, ``count``, ``min``, ``max`` or ``avg``, the last weighed by ``counted_by``."""
-
-    function: str
-    counted_by: str = ""
 
 
 class Typed(NamedTuple):
@@ -81,39 +83,34 @@ class _Aggregate(NamedTuple):
         return f"CAST({called} AS {self.type})" if self.function == "sum" else called
 
 
-@dataclass(frozen=True)
-class Select:
-    """What one SELECT says of ``table``, over the ``source`` with columns of these types by Delta's names.
+class Select(Reference):
+    """What a table's Spark SQL says of it, over the valid rows of ``source`` with these columns.
 
     Raises ``UserError`` where it is no SELECT over the source, where it asks for what no date holds by itself or is another
     value each time, and for what engines do not agree in.
     """
 
-    table: str
-    text: str
-    source: str
-    source_types: Mapping[str, str]
+    keeps_source_columns = False
 
-    @cached_property
-    def _read(self) -> "_Reader":
+    def __init__(self, table: str, sql: str, source: str, columns: Mapping[str, Column]) -> None:
         try:
-            parsed = sqlglot.parse(self.text, dialect="spark")
+            parsed = sqlglot.parse(sql, dialect="spark")
         except SqlglotError as error:
             found = str(error).splitlines()[0].rstrip(".")
-            raise UserError(f"The SELECT of {self.table} is no Spark SQL ({found}): correct {self.text}") from None
+            raise UserError(f"The SELECT of {table} is no Spark SQL ({found}): correct {one_line(sql)}") from None
         if len(parsed) != 1 or not isinstance(parsed[0], exp.Select):
-            raise UserError(
-                f"The SQL of {self.table} is not one SELECT: write SELECT … FROM {self.source}, without UNION."
-            )
-        types = {name: _SPARK_TYPES.get(type, type) for name, type in self.source_types.items()}
-        return _Reader(self.table, self.source, types, parsed[0])
+            raise UserError(f"The SQL of {table} is not one SELECT: write SELECT … FROM {source}, without UNION.")
+        types = {name: _READ_AS.get(column.type, column.type) for name, column in columns.items()}
+        types = {name: _SPARK_TYPES.get(type, type) for name, type in types.items()}
+        self._columns, self._select = columns, parsed[0]
+        self._read = _Reader(table, source, types, parsed[0])
 
-    @property
+    @cached_property
     def types(self) -> Mapping[str, str]:
         """By name, in order, the types of its columns as Delta names them."""
         return {name: _DELTA_TYPES.get(value.type, value.type) for name, value in self._read.values.items()}
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, ...]:
         """The columns by which it is grouped, ``event_date`` last; empty where each row is one of the source's."""
         names = {value.sql: name for name, value in self._read.values.items()}
@@ -121,19 +118,27 @@ class Select:
         return (*(key for key in keys if key != EVENT_DATE), EVENT_DATE) if keys else ()
 
     @property
-    def made_from(self) -> Mapping[str, tuple[str, ...]]:
-        """By name, the source's columns that a column comes from."""
-        return self._read.made_from
+    def selected(self) -> Mapping[str, exp.Expr]:
+        """By name, in order, what it selects."""
+        return self._read.outputs
 
     @property
-    def combined(self) -> Mapping[str, Combined]:
-        """By name, how a column is combined when rows are added; one of which that cannot be told is not there."""
+    def groups_by(self) -> list[str]:
+        """The key."""
+        return list(self.key)
+
+    def made_from(self, name: str) -> tuple[str, ...]:
+        """The source's columns that a column comes from."""
+        return self._read.made_from[name]
+
+    @cached_property
+    def combined(self) -> Mapping[str, str]:
+        """By column, how its values in two rows of a key become one; one of which that cannot be told is not there."""
         return self._read.combined()
 
-    @property
-    def combines(self) -> bool:
-        """Whether what new rows make can be added to what is there; else a date is computed as a whole."""
-        return not self.key or self.combined.keys() | set(self.key) == self.types.keys()
+    def counts(self, average: str) -> str | None:
+        """The column that counts the values which another is the average of."""
+        return self._read.counts(average)
 
     @cached_property
     def spark(self) -> str:
@@ -143,16 +148,16 @@ class Select:
 
     @cached_property
     def duckdb(self) -> str:
-        """For DuckDB, over the source's name.
+        """For DuckDB, over ``silver``.
 
-        Beside the sum or average of doubles ``x`` are ``size_of_x`` and ``leeway_of_x``, as ``declaring.averages`` has them.
+        Beside a sum or an average of doubles ``x`` are ``size_of_x`` and ``leeway_of_x``, as ``declaring.averages`` has them.
         """
-        return self._read.whole(self.source, "duckdb")
+        return self._read.whole("silver", "duckdb")
 
     @property
-    def sums_of_doubles(self) -> Sequence[str]:
+    def sums_of_doubles(self) -> Collection[str]:
         """The columns that are a sum or an average of doubles, which patches may change in the last digits."""
-        return list(self._read.sums_of_doubles())
+        return self._read.sums_of_doubles()
 
 
 @dataclass
@@ -170,17 +175,17 @@ class _Reader:
 
     def __post_init__(self) -> None:
         self._refuse_clauses()
-        outputs, clauses = self._outputs(), self.select.args
+        self.outputs, clauses = self._outputs(), self.select.args
         self.where = self._boolean(clauses["where"].this) if clauses.get("where") else ""
         if group := clauses.get("group"):
             if {name for name, found in group.args.items() if found} != {"expressions"}:
                 raise self.refused(group, "group by columns and expressions")
             for grouped in group.expressions:
-                self._add_group(grouped, outputs)
+                self._add_group(grouped, self.outputs)
             self.within = "group"
         elif clauses.get("having"):
             raise self.refused(clauses["having"], "without GROUP BY say it in WHERE")
-        for name, output in outputs.items():
+        for name, output in self.outputs.items():
             self.used = {}
             self.values[name] = self.read(output)
             self.made_from[name] = tuple(self.used)
@@ -246,7 +251,7 @@ class _Reader:
 
     def whole(self, rows: str, dialect: str) -> str:
         """The SELECT over ``rows`` in the words of an engine."""
-        values = {name: f"CAST({value.sql} AS {value.type})" for name, value in self.values.items()}
+        values = {name: _cast(value) for name, value in self.values.items()}
         # Not the bare condition, by which files would be skipped: statistics of decimals are rounded, and leave NaN out.
         where = f" WHERE coalesce({self.where}, false)" if self.where else ""
         if not self.groups:
@@ -278,22 +283,24 @@ class _Reader:
         doubles = {f"a{number}": number for number, found in enumerate(self.aggregates) if found.is_of_doubles}
         return {name: doubles[value.sql] for name, value in self.values.items() if value.sql in doubles}
 
-    def combined(self) -> dict[str, Combined]:
-        found: dict[str, Combined] = {}
-        if self.having:
-            return found
-        of = {
-            name: self.aggregates[int(value.sql[1:])]
-            for name, value in self.values.items()
-            if re.fullmatch(r"a\d+", value.sql)
+    def combined(self) -> dict[str, str]:
+        functions = (
+            {} if self.having else {name: each for name, each in self._aggregates().items() if not each.distinct}
+        )
+        return {
+            name: each.function
+            for name, each in functions.items()
+            if each.function in ("sum", "count", "min", "max") or (each.function == "avg" and self.counts(name))
         }
-        for name, each in of.items():
-            if each.function == "avg":
-                counts = [other for other, count in of.items() if count == _Aggregate("count", each.of)]
-                found |= {name: Combined("avg", counts[0])} if counts else {}
-            elif each.function in ("sum", "count", "min", "max") and not each.distinct:
-                found[name] = Combined(each.function)
-        return found
+
+    def counts(self, average: str) -> str | None:
+        counted = _Aggregate("count", self._aggregates()[average].of)
+        return next((name for name, each in self._aggregates().items() if each == counted), None)
+
+    def _aggregates(self) -> dict[str, _Aggregate]:
+        """By column, the aggregate that it is, where it is one and no more."""
+        numbers = {f"a{number}": each for number, each in enumerate(self.aggregates)}
+        return {name: numbers[value.sql] for name, value in self.values.items() if value.sql in numbers}
 
     # Expressions
 
@@ -671,6 +678,11 @@ def _text(node: exp.Expr) -> str:
     return (
         node.sql("spark", identify=False).replace("`", "").lower() if not node.find(exp.Literal) else node.sql("spark")
     )
+
+
+def _cast(value: Typed) -> str:
+    is_simple = value.type in (*_INTEGERS, "double", "string", "boolean", "date", "timestamp") or _digits(value.type)
+    return f"CAST({value.sql} AS {value.type})" if is_simple else value.sql
 
 
 def _named(columns: Mapping[str, str]) -> str:

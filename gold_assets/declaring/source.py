@@ -3,7 +3,7 @@
 import datetime as dt
 import functools
 import operator
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deltalake import Field
@@ -11,10 +11,11 @@ from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gold_assets.declaring.column import Column, is_readable, readable_sql
+from gold_assets.declaring.column import Column, double_sql, is_readable, readable_sql, value, value_sql
 from gold_assets.declaring.reference import column_names, parsed
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.sql import DATAFUSION
 from gold_assets.delta.types import type_name
 
 VIOLATIONS = "violations"
@@ -35,7 +36,7 @@ class Rule:
     """
 
     name: str
-    description: str
+    description: str = ""
     condition: str = ""
     reads: str = ""
 
@@ -54,17 +55,28 @@ class Source:
         name: what it is called, in the SQL of the tables' references too; as an asset it is ``silver_`` and the name.
         columns: the columns that it must have, ``event_date`` among them, by which the tables are partitioned.
         rules: what every row must be to count as valid.
+        date: the column of the Delta table that dates a row, a date or a timestamp whose date in UTC counts. It stands for a
+            declared ``event_date`` and its rule.
+
+    Example: ``Source("page_views", [Column("page", "string")], date="viewed_at")``.
 
     Raises ``UserError`` where a name is there twice, a rule is on a column that is none, or none reads a column whose values
     may be none of what it is read as.
     """
 
     name: str
-    columns: tuple[Column, ...]
-    rules: tuple[Rule, ...]
+    columns: Sequence[Column]
+    rules: Sequence[Rule] = ()
     description: str = ""
+    date: str = ""
 
     def __post_init__(self) -> None:
+        dated, rules = [], []
+        if self.date and EVENT_DATE not in (column.name for column in self.columns):
+            dated = [Column(EVENT_DATE, "date", f"UTC date of {self.date}.", source=self.date)]
+            rules = [Rule(f"{EVENT_DATE}_is_missing", f"{self.date} is NULL", reads=EVENT_DATE)]
+        object.__setattr__(self, "columns", (*self.columns, *dated))
+        object.__setattr__(self, "rules", (*self.rules, *rules))
         refuse_twice(f"The source {self.name}", "column", [column.name for column in self.columns])
         refuse_twice(f"The source {self.name}", "rule", [rule.name for rule in self.rules])
         if (date := self.by_name.get(EVENT_DATE)) is None or date.kind != "date":
@@ -91,6 +103,18 @@ class Source:
     @functools.cached_property
     def by_name(self) -> Mapping[str, Column]:
         return {column.name: column for column in self.columns}
+
+    def read(self, rows: DataFrame) -> DataFrame:
+        """The declared columns of valid rows, each value as what it is read as."""
+        return rows.select(*(value(column, rows).alias(column.name) for column in self.columns))
+
+    def read_sql(self, types: Mapping[str, str]) -> str:
+        """The same in DataFusion's SQL, as what a SELECT selects of columns of these types."""
+        read = {
+            name: double_sql(column, types[name]) if column.kind == "number" else value_sql(column, types[name])
+            for name, column in self.by_name.items()
+        }
+        return ", ".join(f"{sql} AS {DATAFUSION.name(name)}" for name, sql in read.items())
 
     @property
     def asset(self) -> str:

@@ -1,16 +1,17 @@
-"""A table that is made from the source: what it holds, by a PySpark function and by the SELECT that it is compared with."""
+"""A table that is made from the source, by a PySpark function and the SELECT that it is compared with, or by one SELECT alone."""
 
 import datetime as dt
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame
 
 from gold_assets.declaring.column import Column
 from gold_assets.declaring.reference import Reference, one_line
+from gold_assets.declaring.select import Select
 from gold_assets.declaring.source import VIOLATIONS, Source, refuse_twice
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
@@ -29,6 +30,9 @@ class Table:
             column ``violations`` is the quarantine, over the other rows. Of it and the key derives what a patch does: a row of
             a key that was there and a new one are combined where each column is a sum, a count, a least or largest value,
             or an average of values that another column counts.
+        sql: in place of version, reference, transformation, columns and key, all of which derive from it: one SELECT in
+            Spark's SQL over the source's valid rows, see ``declaring.select``. Without ``GROUP BY`` a row stands for one of the
+            source's. Columns that are given say what theirs mean.
         transformation: from the source's valid rows, or of the quarantine its broken ones, to the table's.
         columns: the columns, in order. After ``*`` those that it adds, and event_date.
         key: the columns whose values are unique and not NULL, event_date among them; empty where rows are the source's.
@@ -40,18 +44,22 @@ class Table:
         default_path: the table's path below the lake's root, by default ``gold/`` and the name.
         stands_for: the digest of the declaration that ``version`` alone is stamped for. Of any other it is stamped too.
 
+    Example: ``Table("views_by_page", sql="SELECT page, event_date, count(*) AS views FROM page_views GROUP BY page, event_date")``,
+    to which its project gives the source.
+
     Raises ``UserError`` where parts of it contradict each other or the source.
     """
 
     name: str
-    source: Source
-    version: str
-    description: str
-    reference: str
-    transformation: Callable[[DataFrame], DataFrame]
-    columns: tuple[Column, ...]
-    key: tuple[str, ...] = ()
-    zorder_by: tuple[str, ...] = ()
+    source: Source = None  # type: ignore[assignment]
+    version: str = "1"
+    description: str = ""
+    reference: str = ""
+    transformation: Callable[[DataFrame], DataFrame] = lambda rows: rows
+    columns: Sequence[Column] = ()
+    key: Sequence[str] = ()
+    zorder_by: Sequence[str] = ()
+    sql: str = ""
     invariants: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, str] = field(default_factory=dict)
     measure: str = ""
@@ -64,11 +72,17 @@ class Table:
             object.__setattr__(self, "path_setting", f"GOLD_WRITE_PATH_{self.name.upper()}")
         if not self.default_path:
             object.__setattr__(self, "default_path", f"gold/{self.name}")
+        if self.source is None:
+            return
+        if isinstance(self.select, Select):
+            self._derive(self.select)
         refuse_twice(f"The table {self.name}", "column", self._names)
         if unknown := [name for name in self.key if name not in self._names]:
             raise UserError(
                 f"The key of {self.name} has {unknown[0]}, expected some of its columns, {', '.join(self._names)}: correct it."
             )
+        if self.sql:
+            return
         self._refuse_another_select()
         for name, found in self.select.aggregates.items():
             if self.key and found and found.function == "avg" and self.select.counts(name) is None:
@@ -76,6 +90,23 @@ class Table:
                     f"{self.name}.{name} is an average whose values no column counts, so that no patch could add to it: add "
                     f"count({found.of.sql()}) to the SELECT."
                 )
+
+    def _derive(self, select: Select) -> None:
+        if self.key and {*self.key, EVENT_DATE} != {*select.key}:
+            raise UserError(
+                f"The key of {self.name} is {', '.join(self.key)}, and its SELECT groups by {', '.join(select.key) or 'nothing'}: "
+                "make the two say the same, or leave the key out."
+            )
+        meant = {column.name: column.description for column in (*self.source.columns, *self.columns)}
+        derived = {
+            "reference": self.sql,
+            "columns": tuple(Column(name, type, meant.get(name, "")) for name, type in select.types.items()),
+            "key": select.key,
+            "transformation": lambda rows: rows.sparkSession.sql(select.spark, rows=self.source.read(rows)),
+            "zorder_by": self.zorder_by or tuple(name for name in select.key if name != EVENT_DATE),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     def _refuse_another_select(self) -> None:
         select, keeps = self.select, self.keeps_source_columns
@@ -99,6 +130,8 @@ class Table:
     @functools.cached_property
     def select(self) -> Reference:
         """What the reference says."""
+        if self.sql:
+            return Select(self.name, self.sql, self.source.name, self.source.by_name)
         return Reference(self.name, self.reference, self.source.by_name)
 
     @property
@@ -144,7 +177,7 @@ class Table:
     @property
     def what(self) -> str:
         """What a row stands for, in a word."""
-        return self.key[0].removesuffix("_id") if self.key else "row"
+        return next(iter(self.key)).removesuffix("_id") if self.key else "row"
 
     @property
     def is_quarantine(self) -> bool:
@@ -154,6 +187,8 @@ class Table:
     @property
     def has_invariants(self) -> bool:
         """Whether there is something that each of its rows must meet by itself."""
+        if self.sql:
+            return bool(self.key or self.invariants)
         own = self.select.selected.keys() - {VIOLATIONS}
         return bool(self.key or self.invariants or self.select.conditions() or own)
 

@@ -35,7 +35,11 @@ def query(sql: str, **tables: DeltaTable | View) -> list[dict[str, Any]]:
 
     A day or a moment beyond the years 1 to 9999, which Python does not have, is the text that Arrow writes for it.
     """
-    table = query_table(sql, **tables)
+    return rows_of_arrow(query_table(sql, **tables))
+
+
+def rows_of_arrow(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of an Arrow table, with days and moments as ``query`` has them."""
     columns = [_values(column) for column in table.columns]
     return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
 

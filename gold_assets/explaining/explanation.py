@@ -5,11 +5,12 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from deltalake import DeltaTable
 
-from gold_assets.checks.pairs import OF_ROW, Sides, pairs
+from gold_assets.checks.pairs import OF_ROW, Sides, compared
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import Unreadable, query
@@ -158,9 +159,9 @@ def _second_opinion(question: Question, silver: Silver, gold: DeltaTable) -> Sec
     views = sides.views(question.dates, undated=question.date is None)
     of_rows = " AND ".join([question.on_date, *asked.values()])
     views["gold"] = dataclasses.replace(views["gold"], where=question.in_table if table.key else of_rows)
-    compared = pairs(table, sides, question.dates, list(asked.values()))
-    [counted] = query(f"SELECT count(*) FILTER (WHERE NOT agrees) AS n FROM ({compared})", **views)
-    rows = query(f"SELECT * FROM ({compared}) ORDER BY agrees LIMIT {ROWS_SHOWN}", **views)
+    ask = partial(compared, table, sides, views, question.dates, only=list(asked.values()))
+    [counted] = ask("SELECT count(*) FILTER (WHERE NOT agrees) AS n FROM pairs")
+    rows = ask(f"SELECT * FROM pairs ORDER BY agrees LIMIT {ROWS_SHOWN}")
     plain = [{name.removeprefix(OF_ROW): row[name] for name in row if name != "gold_fault"} for row in rows]
     is_exact = all(row[f"silver_{name}"] == row[f"gold_{name}"] for row in plain for name in table.select.aggregates)
     return SecondOpinion(counted["n"] == 0, counted["n"] == 0 and is_exact, plain)

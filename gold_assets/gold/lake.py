@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deltalake import DeltaTable
@@ -56,7 +56,7 @@ class Lake:
         refuse_overlaps(self.named_places)
 
     @property
-    def tables(self) -> tuple[Table, ...]:
+    def tables(self) -> Sequence[Table]:
         """The project's tables."""
         return self.project.tables
 
@@ -94,7 +94,7 @@ class Lake:
         newest = Publications(self.published).newest() if self.published else None
         return newest.silver_uri if newest is not None and newest.silver_table_id == table_id else ""
 
-    def named(self, names: Collection[str]) -> tuple[Table, ...]:
+    def named(self, names: Collection[str]) -> Sequence[Table]:
         """The tables with these names, in the order of ``tables``. Raises ``UserError`` for a name that is none of theirs."""
         known = [table.name for table in self.tables]
         if unknown := [name for name in names if name not in known]:

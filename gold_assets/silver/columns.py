@@ -72,6 +72,7 @@ def known_columns(
     Raises ``UserError`` where a required column is missing or has a type that the source does not accept, and where there
     is no name left for one.
     """
+    given = {column.name: column.source for column in source.columns if column.source} | dict(given)
     sources = {column.name: _source(uri, fields, column, given.get(column.name)) for column in source.columns}
     date = DateColumn(sources[EVENT_DATE].name, type_name(sources[EVENT_DATE]))
     taken = {*sources, *(name.lower() for name in reserved)}
@@ -120,7 +121,7 @@ def _source(uri: str, fields: Sequence[Field], column: Column, given: str | None
         names = ", ".join(field.name for field in fields)
         if given:
             raise UserError(
-                f"Silver at {uri} has no column {given}, which GOLD_SILVER_COLUMNS gives for {column.name}: correct it "
+                f"Silver at {uri} has no column {given}, which its declaration or GOLD_SILVER_COLUMNS gives for {column.name}: correct it "
                 f"(found: {names})."
             )
         raise UserError(

@@ -3,12 +3,14 @@
 import json
 import math
 import random
+from collections.abc import Mapping
 
 import duckdb
 import pyarrow as pa
 import pytest
 
-from gold_assets.declaring.select import Combined, Select
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.select import Select
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets_tests.declaring import spark_answers
@@ -19,13 +21,17 @@ PAGE_VIEWS = {"page": "string", "visitor": "string", "seconds": "double", "paid"
 
 
 def page_views(sql: str) -> Select:
-    return Select("views_by_page", sql, "page_views", PAGE_VIEWS)
+    return select_of(sql, "page_views", PAGE_VIEWS)
+
+
+def select_of(sql: str, source: str, types: Mapping[str, str]) -> Select:
+    return Select("a_table", sql, source, {name: Column(name, type) for name, type in types.items()})
 
 
 def on_duckdb(select: Select, table: pa.Table) -> pa.Table:
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
-        db.register(select.source, table)
+        db.register("silver", table)
         return db.sql(select.duckdb).to_arrow_table()
 
 
@@ -39,7 +45,7 @@ def differing(select: Select, expressions: list[str], found: pa.Table) -> dict[s
 @pytest.mark.parametrize("number", range(len(all_selects())))
 def test_an_expression_means_what_it_means_on_spark(number: int, engine: Engine) -> None:
     expressions, sql = all_selects()[number]
-    select = Select("odd_values", sql, "odd", COLUMNS)
+    select = select_of(sql, "odd", COLUMNS)
     session = engine.session  # type: ignore[attr-defined]
     found = session.sql(select.spark, rows=session.createDataFrame(rows())).toArrow()
     assert differing(select, expressions, found) == {}
@@ -84,26 +90,24 @@ def test_columns_key_and_how_it_is_combined_are_read_from_the_select() -> None:
         "timed": "long", "paid": "decimal(28,4)", "last": "string", "uncounted": "double", "half": "double",
     }  # fmt: skip
     assert select.combined == {
-        "views": Combined("count"),
-        "seconds": Combined("sum"),
-        "mean": Combined("avg", "timed"),
-        "timed": Combined("count"),
-        "paid": Combined("sum"),
-        "last": Combined("max"),
+        "views": "count",
+        "seconds": "sum",
+        "mean": "avg",
+        "timed": "count",
+        "paid": "sum",
+        "last": "max",
     }
-    assert not select.combines
-    assert select.made_from["seconds"] == ("seconds",)
+    assert select.counts("mean") == "timed"
+    assert select.counts("uncounted") is None
+    assert select.made_from("seconds") == ("seconds",)
     assert list(select.sums_of_doubles) == ["seconds", "mean", "uncounted"]
-    assert page_views("SELECT event_date, count(*) AS n FROM page_views GROUP BY event_date").combines
-    assert not page_views(
-        "SELECT event_date, count(*) AS n FROM page_views GROUP BY event_date HAVING count(*) > 1"
-    ).combines
+    filtered = page_views("SELECT event_date, count(*) AS n FROM page_views GROUP BY event_date HAVING count(*) > 1")
+    assert filtered.combined == {}
 
 
 def test_without_group_by_it_is_a_table_of_rows() -> None:
     select = page_views("SELECT *, seconds / 60 AS minutes FROM page_views WHERE seconds > 60")
     assert select.key == ()
-    assert select.combines
     assert select.types == {**PAGE_VIEWS, "minutes": "double"}
 
 
