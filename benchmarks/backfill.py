@@ -50,15 +50,15 @@ _QUARANTINE = "SELECT *, {broken} AS violations FROM silver WHERE NOT {valid}"
 def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
     """This project's refresh of every date Silver has."""
     from gold_assets.delta.dates import days
-    from gold_assets.engines import Engine
     from gold_assets.engines.sail import SailEngine
-    from gold_assets.gold.refresh import Lake, refresh
+    from gold_assets.gold.lake import Lake
+    from gold_assets.gold.refresh import refresh
     from gold_assets.transactions.tables import TABLES
 
     if engine_name == "spark":
         from gold_assets.engines.spark import SparkEngine
 
-        engine: Engine = SparkEngine()
+        engine: SailEngine | SparkEngine = SparkEngine()
     else:
         engine = SailEngine()
     lake = Lake(transactions.project, silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})

@@ -16,6 +16,7 @@ from gold_assets.checks.findings import Check, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.commands.checks import examine
 from gold_assets.gold.lake import Lake
+from gold_assets.transactions.source import source
 from gold_assets.transactions.tables import TABLES
 
 _WINDOW = Limits(dt.date(2017, 1, 1), dt.date(2018, 1, 1))
@@ -34,14 +35,12 @@ def check(checks: list[Check], silver: str, out: str) -> None:
 
 CONTENDERS: dict[str, Callable[[str, str], None]] = {
     "backfill": lambda silver, out: gold_assets_on("sail", silver, out),
-    "all checks of Gold": lambda silver, out: check(
-        [*gold_checks(TABLES), gold_follows(transactions.source)], silver, out
-    ),
+    "all checks of Gold": lambda silver, out: check([*gold_checks(TABLES), gold_follows(source)], silver, out),
     "reconciliation alone": lambda silver, out: check(
         [found for found in gold_checks(TABLES) if found.name == "reconciles"], silver, out
     ),
     "duplicates in Silver": lambda silver, out: check(
-        [found for found in silver_checks(transactions.source) if found.name == "no_duplicate_rows"], silver, out
+        [found for found in silver_checks(source) if found.name == "no_duplicate_rows"], silver, out
     ),
 }
 

@@ -31,7 +31,8 @@ def run(module: str, *arguments: str) -> dict[str, float]:
     process = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", module, *arguments], stdout=subprocess.PIPE, text=True, check=True
     )
-    return json.loads(process.stdout.splitlines()[-1]) | {"process_seconds": time.perf_counter() - started}
+    measures: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
+    return measures | {"process_seconds": time.perf_counter() - started}
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

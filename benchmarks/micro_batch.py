@@ -87,7 +87,8 @@ def _follow(dagster_dev: DagsterDev, rows: pa.Table) -> float:
     started = time.time()
     dagster_dev.wait_for("every table has a new version", 120, lambda: _all_newer(lake, before))
     # The time that the commits carry, for the look at them comes later.
-    return max(DeltaTable(uri).history(1)[0]["timestamp"] / 1000 for uri in lake.places.values()) - started
+    newest = max(float(DeltaTable(uri).history(1)[0]["timestamp"]) for uri in lake.places.values())
+    return newest / 1000 - started
 
 
 def _all_newer(lake: Lake, before: dict[str, int]) -> bool:

@@ -181,7 +181,7 @@ def lake_in(folder: Path, tables: Sequence[Table] = TABLES) -> Lake:
     """A lake with its tables under ``folder``."""
     places = {table.name: str(folder / table.name) for table in tables}
     return Lake(
-        dataclasses.replace(transactions.project, tables=tables),
+        dataclasses.replace(transactions.project, tables=tuple(tables)),
         str(folder / "silver"),
         places,
         published=str(folder / "published"),

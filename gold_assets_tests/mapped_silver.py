@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,9 @@ def change_rows(folder: Path, change: Callable[[Row], Row | None]) -> None:
         _commit(folder, gone, rows)
 
 
-def _commit(folder: Path, gone: list[Row], rows: list[Row]) -> None:
+def _commit(folder: Path, gone: Sequence[Row], rows: list[Row]) -> None:
     now = round(time.time() * 1000)
-    info = {"timestamp": now, "operation": "UPDATE" if gone else "WRITE", "operationParameters": {}}
+    info: dict[str, Any] = {"timestamp": now, "operation": "UPDATE" if gone else "WRITE", "operationParameters": {}}
     removes = [{"path": each["path"], "deletionTimestamp": now, "dataChange": True} for each in gone]
     for remove, each in zip(removes, gone, strict=True):
         remove |= {"extendedFileMetadata": True, "partitionValues": each["partitionValues"], "size": each["size"]}

@@ -5,7 +5,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -63,7 +63,7 @@ def write_silver(
     rows: Sequence[Mapping[str, Any]],
     *,
     schema: pa.Schema = SCHEMA,
-    mode: str = "append",
+    mode: Literal["append", "overwrite", "error"] = "append",
     partition_by: Sequence[str] = ("event_date",),
 ) -> DeltaTable:
     """One commit of ``rows`` to the lake's Silver, which it gives the new columns of ``schema``.
@@ -93,6 +93,11 @@ def rewrite_files(folder: Path, change: Callable[[pa.Table], pa.Table], **how: A
             if "add" in action:
                 action["add"] |= {"size": (folder / unquote(action["add"]["path"])).stat().st_size, "stats": None}
         log.write_text("\n".join(map(json.dumps, actions)))
+
+
+def short_id(lake: Lake) -> str:
+    """Of the Silver table, as a data version has it."""
+    return str(DeltaTable(lake.silver).metadata().id)[:8]
 
 
 def commit(folder: Path, *actions: Mapping[str, Any]) -> None:

@@ -123,9 +123,9 @@ def test_nothing_that_is_no_table_lies_within_one(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_checkpoint_of_a_stream_lies_within_no_table(tmp_path: Path) -> None:
-    places = [str(tmp_path / name) for name in "abcde"]
+    silver, spend, usage, risk, bad = (str(tmp_path / name) for name in "abcde")
     with pytest.raises(UserError, match=r"the checkpoint is .*, within user_spend_summary, "):
-        write_to_gold(*places[:4], f"{places[1]}/checkpoint", places[4], engine=SparkEngine())
+        write_to_gold(silver, spend, usage, risk, f"{spend}/checkpoint", bad, engine=SparkEngine())
 
 
 def test_a_path_that_no_table_can_have_is_one_sentence_at_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from gold_assets.assets.gold import GOLD_WRITERS_POOL
 from gold_assets.definitions import defs
+from gold_assets.resources import GOLD_WRITERS_POOL
 from gold_assets_tests.project import daily_partitions
 
 SILVER = "silver_transactions"
@@ -30,7 +30,7 @@ def repository() -> dg.RepositoryDefinition:
 
 
 def check_specs() -> dict[dg.AssetCheckKey, dg.AssetCheckSpec]:
-    return {spec.key: spec for checks in defs.asset_checks or [] for spec in checks.check_specs}  # type: ignore[union-attr]
+    return {spec.key: spec for checks in defs.asset_checks or [] for spec in checks.check_specs}
 
 
 def test_the_definitions_load() -> None:
@@ -58,7 +58,7 @@ def test_every_table_has_its_checks_by_date_or_as_a_whole() -> None:
 
 
 def test_checks_of_gold_wait_for_its_writers() -> None:
-    pools = {checks.op.name: checks.op.pool for checks in defs.asset_checks or []}  # type: ignore[union-attr]
+    pools = {checks.op.name: checks.op.pool for checks in defs.asset_checks or []}
     assert pools == {"gold_checks": GOLD_WRITERS_POOL, "silver_checks": None}
 
 

@@ -19,6 +19,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from apprise import NotifyBase
 from apprise.manager_plugins import NotificationManager
 from deltalake import DeltaTable, Field, Schema
+from deltalake.schema import PrimitiveType
 
 from gold_assets import transactions
 from gold_assets.alerts.alerts import State, Watch
@@ -159,7 +160,7 @@ def break_spend(project: Watched) -> Path:
     place = Path(project.lake.places["user_spend_summary"])
     aside = place.with_name("aside")
     place.rename(aside)
-    other = Schema([Field("n", "long"), Field("event_date", "date")])
+    other = Schema([Field("n", PrimitiveType("long")), Field("event_date", PrimitiveType("date"))])
     DeltaTable.create(str(place), schema=other, partition_by=["event_date"])
     return aside
 
@@ -331,9 +332,12 @@ def test_a_mail_goes_to_everybody_named_and_is_told_beside_the_chat(
     finally:
         server.stop()
     assert sorted(to for mail in post.mails for to in mail.rcpt_tos) == ["data@example.com", "oncall@example.com"]
-    mail = message_from_bytes(bytes(post.mails[0].content or b""), policy=default)
-    assert mail["Subject"].startswith(f"The run for Gold's {TUESDAY} failed")
-    assert "https://dagster.example.com/runs/" in mail.get_body(("plain", "html")).get_content()
+    content = post.mails[0].content
+    assert isinstance(content, bytes)
+    received = message_from_bytes(content, policy=default)
+    assert received["Subject"].startswith(f"The run for Gold's {TUESDAY} failed")
+    body = received.get_body(("plain", "html"))
+    assert body is not None and "https://dagster.example.com/runs/" in body.get_content()
 
 
 def test_one_messengers_failure_is_its_own_and_what_was_told_is_remembered(

@@ -4,6 +4,7 @@ import datetime as dt
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -22,9 +23,11 @@ pytestmark = pytest.mark.sail
 SPEND, USAGE, RISK, QUARANTINE = "user_spend_summary", "product_usage_metrics", "high_risk_txns", "quarantined_txns"
 DATES = (MONDAY, TUESDAY, WEDNESDAY)
 
+Materialized = dict[tuple[str, dt.date], dict[str, Any]]
+
 
 @pytest.fixture(scope="module")
-def materialized(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, dt.date], dict[str, dg.MetadataValue]]:
+def materialized(tmp_path_factory: pytest.TempPathFactory) -> Materialized:
     """One run over three dates, of which Tuesday has no rows: what it told of each table and date."""
     folder = tmp_path_factory.mktemp("lake")
     names = (SPEND, USAGE, RISK, QUARANTINE)
@@ -65,7 +68,7 @@ def number(metadata: dict[str, dg.MetadataValue], name: str) -> object:
     return metadata[name].value if name in metadata else None
 
 
-def test_each_date_tells_its_own_numbers(materialized: dict) -> None:
+def test_each_date_tells_its_own_numbers(materialized: Materialized) -> None:
     def of(table: str, name: str) -> list[object]:
         return [number(materialized[table, date], name) for date in DATES]
 
@@ -78,7 +81,7 @@ def test_each_date_tells_its_own_numbers(materialized: dict) -> None:
     assert of(QUARANTINE, "quarantined_share") == [0.25, 0.0, 0.0]
 
 
-def test_example_rows_are_of_the_newest_date_that_has_some_in_the_order_of_the_key(materialized: dict) -> None:
+def test_example_rows_are_of_the_newest_date_that_has_some_in_the_order_of_the_key(materialized: Materialized) -> None:
     def rows(table: str) -> list[dict[str, object]]:
         return [dict(record.data) for record in materialized[table, WEDNESDAY]["example_rows"].records]
 
@@ -91,14 +94,14 @@ def test_example_rows_are_of_the_newest_date_that_has_some_in_the_order_of_the_k
     json.dumps(rows(QUARANTINE), allow_nan=False)
 
 
-def test_the_columns_are_the_tables_those_that_silver_lends_included(materialized: dict) -> None:
+def test_the_columns_are_the_tables_those_that_silver_lends_included(materialized: Materialized) -> None:
     schema = materialized[RISK, WEDNESDAY]["dagster/column_schema"].schema
     columns = {column.name: column.type for column in schema.columns}
     assert columns["note"] == "string"
     assert list(columns)[-2:] == ["is_high_risk", "event_date"]
 
 
-def test_lineage_leads_each_column_to_silver(materialized: dict) -> None:
+def test_lineage_leads_each_column_to_silver(materialized: Materialized) -> None:
     def made_from(table: str) -> dict[str, list[str]]:
         lineage = materialized[table, WEDNESDAY]["dagster/column_lineage"].column_lineage
         assert {dep.asset_key for deps in lineage.deps_by_column.values() for dep in deps} == {SILVER}

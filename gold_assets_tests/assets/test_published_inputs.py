@@ -2,11 +2,13 @@
 
 import dataclasses
 import datetime as dt
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from dagster._core.execution.plan.objects import UserFailureData
 
 from gold_assets.assets.published_inputs import PublishedIOManager
 from gold_assets.engines import Engine
@@ -39,7 +41,7 @@ class Downstream:
 
     def run(
         self, asset: dg.AssetsDefinition, first: dt.date | None = None, last: dt.date | None = None
-    ) -> dg.Failure | None:
+    ) -> UserFailureData | None:
         """Materialize the asset alone; the failure, where it has one."""
         ends = {"start": first, "end": last}
         tags = {f"dagster/asset_partition_range_{end}": str(date) for end, date in ends.items() if date is not None}
@@ -57,7 +59,7 @@ class Downstream:
         return failed.step_failure_data.user_failure_data
 
 
-def of(table: str, **more: object) -> dict[str, dg.AssetIn]:
+def of(table: str, **more: Any) -> dict[str, dg.AssetIn]:
     return {table: dg.AssetIn(input_manager_key="published", **more)}
 
 

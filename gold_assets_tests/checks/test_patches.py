@@ -16,6 +16,7 @@ from gold_assets.declaring.column import Column
 from gold_assets.declaring.table import Table
 from gold_assets.engines import Engine
 from gold_assets.gold import commits
+from gold_assets.gold.combine import combined
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.transactions.source import source
@@ -97,7 +98,6 @@ def test_a_patch_after_a_patch_is_compared_by_itself(gold: Lake, engine: Engine)
 
 
 def test_a_key_that_is_added_twice_is_found(gold: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    combined = commits.combined
     monkeypatch.setattr(
         commits, "combined", lambda table, before, new: combined(table, combined(table, before, new), new)
     )
@@ -132,7 +132,6 @@ def test_a_patch_of_all_rows_is_compared_with_the_rows_before(
     monkeypatch.setattr(commits, "MOST_APPENDED", 0)
     patch(gold, engine)
     assert failed(gold) == set()
-    combined = commits.combined
     monkeypatch.setattr(commits, "combined", lambda table, before, new: combined(table, before, new).unionByName(new))
     patch(gold, engine)
     assert {f"{name}:reconciles" for name in (*KEYED, *ROWS)} <= failed(gold)
@@ -240,7 +239,6 @@ def test_a_table_with_a_column_that_does_not_say_how_it_adds_up_is_recomputed(tm
 def test_a_patch_that_adds_up_otherwise_than_the_sql_is_found(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    combined = commits.combined
     summed = dataclasses.replace(EXTREMES, reference=EXTREMES.reference.replace("max(amount)", "sum(amount)"))
     monkeypatch.setattr(commits, "combined", lambda table, before, new: combined(summed, before, new))
     lake, how = refreshed_extremes(tmp_path, engine, EXTREMES)

@@ -93,7 +93,7 @@ def test_an_average_of_the_largest_doubles_is_finite_however_it_is_made(
     write_silver(lake, [row(usage_cost_ratio=sign * largest, user_id=user) for user in ("bob", "eve")])
     expected = largest if sign == 1 else -largest / 3
     for how in ("patch", "recompute"):
-        refresh(lake, engine, [MONDAY], how=how)  # type: ignore[arg-type]
+        refresh(lake, engine, [MONDAY], how=how)
         [found] = [each for each in rows_of(lake.places[USAGE]).to_pylist() if each["event_date"] == MONDAY]
         assert found["avg_usage_cost_ratio"] == pytest.approx(expected, rel=1e-15)
         assert red(lake) == set()

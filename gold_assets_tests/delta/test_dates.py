@@ -38,5 +38,5 @@ def test_no_dates_make_no_predicate() -> None:
 def test_the_predicate_is_true_on_those_dates_and_on_no_other(dates: set[dt.date], and_null: bool) -> None:
     values = ", ".join(f"(DATE '{date}')" for date in [FIRST - dt.timedelta(1), *WINDOW, WINDOW[-1] + dt.timedelta(1)])
     where = predicate(dates, and_null=and_null)
-    found = duckdb.sql(f"SELECT event_date FROM (VALUES {values}, (NULL)) t(event_date) WHERE {where}").fetchall()
+    found = duckdb.execute(f"SELECT event_date FROM (VALUES {values}, (NULL)) t(event_date) WHERE {where}").fetchall()
     assert {date for (date,) in found} == dates | ({None} if and_null else set())

@@ -66,7 +66,7 @@ def test_the_demos_gold_is_the_truth_about_its_silver(lake: Lake) -> None:
 
 def test_every_transaction_counts_once_or_is_quarantined(lake: Lake) -> None:
     spend, usage = (rows_of(lake.places[name]) for name in ("user_spend_summary", "product_usage_metrics"))
-    [(by_user, by_product)] = duckdb.sql(
+    [(by_user, by_product)] = duckdb.execute(
         "SELECT (SELECT sum(transaction_count) FROM spend), (SELECT sum(transaction_count) FROM usage)"
     ).fetchall()
     assert by_user == by_product == complete_journey.ROWS
@@ -82,5 +82,5 @@ def test_a_second_demo_succeeds_and_changes_nothing_in_the_content(demo_root: Pa
     for name, version in versions.items():
         first, second = rows_of(lake.places[name], version), rows_of(lake.places[name])
         assert first.num_rows == second.num_rows > 0
-        assert duckdb.sql("FROM first EXCEPT ALL FROM second").fetchall() == [], name
+        assert duckdb.execute("FROM first EXCEPT ALL FROM second").fetchall() == [], name
     assert_gold_is_true(lake, tables=["product_usage_metrics"])

@@ -1,12 +1,13 @@
 """Other processes: an engine of our own in a Python of its own, and Spark's servers on loopback."""
 
+import datetime as dt
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -39,7 +40,7 @@ for line in sys.stdin:
     asked = json.loads(line)
     lake = lake_in(pathlib.Path(asked["lake"]))
     if "silver" in asked:
-        lake = type(lake)(asked["silver"], lake.places, silver_columns=asked["silver_columns"])
+        lake = dataclasses.replace(lake, silver=asked["silver"], silver_columns=asked["silver_columns"])
     try:
         refresh(lake, engine, map(dt.date.fromisoformat, asked["dates"]))
         answer = {"done": True}
@@ -59,7 +60,7 @@ class OtherProcess:
     def refresh(
         self,
         lake: Path,
-        dates: Iterator[object] | list[object],
+        dates: Iterable[dt.date],
         silver: str | None = None,
         silver_columns: Mapping[str, str] = MappingProxyType({}),
     ) -> str | None:
@@ -72,7 +73,8 @@ class OtherProcess:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, "the process ended without an answer"
-        return json.loads(answer).get("error")
+        said: dict[str, Any] = json.loads(answer)
+        return said.get("error")
 
 
 def clean_environment() -> dict[str, str]:

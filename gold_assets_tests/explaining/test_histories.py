@@ -125,8 +125,9 @@ def assert_differences_are_those(lake: Lake, name: str, before: int, after: int)
         ]
         assert counted(values) == expected
     if found.dates:
-        total = found.totals["total_spend"]
-        moved_by = sum((change.after["total_spend"] or 0) - (change.before["total_spend"] or 0) for change in changes)
+        total: Any = found.totals["total_spend"]
+        moves: list[tuple[Any, Any]] = [(each.before["total_spend"], each.after["total_spend"]) for each in changes]
+        moved_by = sum((after or 0) - (before or 0) for before, after in moves)
         assert (total.before + total.change, moved_by) == (total.after, total.change)
 
 

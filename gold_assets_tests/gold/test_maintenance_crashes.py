@@ -90,7 +90,10 @@ def test_an_optimize_that_is_killed_between_its_commits_is_taken_up_where_it_sto
     for _ in range(5):
         before = spend(gold).version()
         kill_maintenance(
-            gold, lambda before=before: spend(gold).version() >= before + 2, bytes_a_commit=1, vacuum=False
+            gold,
+            lambda: spend(gold).version() >= before + 2,  # noqa: B023
+            bytes_a_commit=1,
+            vacuum=False,
         )
         assert_gold_is_true(gold, tables=[SPEND])
         if left := dates_out_of_order(spend(gold), USER_SPEND_SUMMARY.zorder_by):
@@ -106,7 +109,7 @@ def test_an_optimize_that_is_killed_before_its_commit_has_changed_nothing_and_it
 ) -> None:
     for _ in range(5):
         before, there = live(gold), stored(gold)
-        kill_maintenance(gold, lambda there=there: stored(gold) > there, vacuum=False)
+        kill_maintenance(gold, lambda: stored(gold) > there, vacuum=False)  # noqa: B023
         if live(gold) == before:
             break
         refresh(gold, engine, MONTH)  # the commit was quicker than the kill: once more

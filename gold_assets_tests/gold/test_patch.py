@@ -18,7 +18,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
 from gold_assets.gold import commits, plan
-from gold_assets.gold.combine import MOST_PATCHES, combined
+from gold_assets.gold.combine import MOST_APPENDED, MOST_PATCHES, combined
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import Refreshed, refresh
 from gold_assets.transactions.tables import PRODUCT_USAGE_METRICS
@@ -489,7 +489,7 @@ def test_60_patches_of_a_table_of_rows_equal_a_recompute(lake: Lake, engine: Eng
         if number % 10 == 0:
             silver(lake).create_checkpoint()
             DeltaTable(lake.places[RISK]).create_checkpoint()
-    assert appended == [(number + 1) % (commits.MOST_APPENDED + 1) for number in range(60)]
+    assert appended == [(number + 1) % (MOST_APPENDED + 1) for number in range(60)]
     assert_gold_is_true(lake, tables=[RISK])
 
 
@@ -506,8 +506,8 @@ HOSTILE = {
 def assert_within_the_bound(gold: pa.Table, values: dict[str, list[float]]) -> None:
     found = {each["product_id"]: each for each in gold.to_pylist()}
     for product, averaged in values.items():
-        exact = sum(map(Fraction, averaged)) / len(averaged)
-        size = sum(abs(Fraction(value)) for value in averaged) / len(averaged)
+        exact = sum(map(Fraction, averaged), Fraction()) / len(averaged)
+        size = sum((abs(Fraction(value)) for value in averaged), Fraction()) / len(averaged)
         error = abs(Fraction(found[product]["avg_usage_cost_ratio"]) - exact)
         assert error <= Fraction(1e-12) * size + Fraction(1e-320), product
         assert found[product]["rated_count"] == len(averaged)

@@ -22,7 +22,7 @@ from gold_assets.checks.publishing import publish
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
-from gold_assets.gold.gold_log import GoldLog, say
+from gold_assets.gold.gold_log import GoldCommit, GoldLog, say
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.maintenance import maintain
@@ -351,7 +351,12 @@ def test_the_log_is_read_back_to_the_newest_summary_and_no_further(
     many_refreshes_on_tuesday(gold, engine, 2)
     read: list[int] = []
     commit = GoldLog.commit
-    monkeypatch.setattr(GoldLog, "commit", lambda log, version: read.append(version) or commit(log, version))
+
+    def counted(log: GoldLog, version: int) -> GoldCommit:
+        read.append(version)
+        return commit(log, version)
+
+    monkeypatch.setattr(GoldLog, "commit", counted)
     made = all_made(gold)
     assert {date: source.silver_version for date, source in made.items()} == {MONDAY: 0, TUESDAY: 2, WEDNESDAY: 0}
     assert min(read) == COMMITS_A_SUMMARY

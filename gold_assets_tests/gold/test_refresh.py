@@ -446,7 +446,7 @@ def test_a_range_of_more_rows_than_a_slice_equals_one_slice(
 
 
 def test_a_slice_holds_whole_dates_in_order_and_no_more_rows_than_the_bound() -> None:
-    rows = dict(zip(WEEK, [4, 6, 1, 30, 0, 5, 5], strict=True))
+    rows: dict[dt.date | None, int | None] = dict(zip(WEEK, [4, 6, 1, 30, 0, 5, 5], strict=True))
     assert slices_of(WEEK, rows, SliceBounds(rows=10)) == [WEEK[:2], WEEK[2:3], WEEK[3:4], WEEK[4:]]
 
 

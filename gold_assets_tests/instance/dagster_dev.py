@@ -134,7 +134,7 @@ class DagsterDev:
 def command_line_of(process: psutil.Process) -> list[str]:
     """Its command and arguments, none where it is gone."""
     try:
-        return process.cmdline()
+        return list(process.cmdline())
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return []
 

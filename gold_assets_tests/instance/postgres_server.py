@@ -25,7 +25,7 @@ def programs() -> Path | None:
     return debian[-1].parent if debian else None
 
 
-def on_postgres(url: str) -> dict[str, Any]:
+def on_postgres(url: object) -> dict[str, Any]:
     """An instance's setting ``storage``, as docs/architecture.md has it."""
     where = {"module": "gold_assets.instance.postgres", "class": "PooledPostgresStorage"}
     return {"custom": where | {"config": {"postgres_url": url}}}

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -173,7 +174,7 @@ def test_the_sensor_a_backfill_checks_and_maintenance_are_on_record_and_gold_fol
 
 def launch_backfill(dev: DagsterDev) -> str:
     """Ask for all dates of all tables, as the user interface does; the backfill's id."""
-    asked = {
+    asked: dict[str, list[Any]] = {
         "assetSelection": [{"path": [name]} for name in dev.lake.places],
         "partitionNames": list(map(str, EIGHT_DAYS)),
     }

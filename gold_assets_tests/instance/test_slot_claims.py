@@ -84,7 +84,7 @@ def end_or_begin_to_wait(storage: EventLogStorage, barrier: Barrier, number: int
 
 
 def claims(storage: EventLogStorage, run_id: str, step: str) -> bool:
-    return storage.claim_concurrency_slot(_POOL, run_id, step).is_claimed
+    return bool(storage.claim_concurrency_slot(_POOL, run_id, step).is_claimed)
 
 
 def in_processes(work: _Work, count: int) -> list[list[bool]]:

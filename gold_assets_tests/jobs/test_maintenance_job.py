@@ -7,12 +7,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from gold_assets.assets.gold import GOLD_WRITERS_POOL
 from gold_assets.code_location import definitions
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.jobs.maintenance import maintenance_schedule
+from gold_assets.resources import GOLD_WRITERS_POOL
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import SETTINGS, resources_on
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver
@@ -126,6 +126,6 @@ def test_a_request_that_makes_no_sense_fails_with_one_sentence(
 
 
 def test_it_shares_the_pool_of_golds_writers_and_runs_every_night() -> None:
-    assert {definition.pool for definition in MAINTENANCE.all_node_defs} == {GOLD_WRITERS_POOL}
+    assert {pool for node in MAINTENANCE.all_node_defs for pool in node.pools} == {GOLD_WRITERS_POOL}
     assert (SCHEDULE.cron_schedule, SCHEDULE.execution_timezone) == ("0 3 * * *", "UTC")
     assert SCHEDULE.default_status is dg.DefaultScheduleStatus.RUNNING

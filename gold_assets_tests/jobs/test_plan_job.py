@@ -130,4 +130,4 @@ def test_a_request_that_makes_no_sense_fails_with_one_sentence(
 
 
 def test_it_waits_for_none_of_golds_writers() -> None:
-    assert {definition.pool for definition in PLAN.all_node_defs} == {None}
+    assert {pool for node in PLAN.all_node_defs for pool in node.pools} == set()

@@ -87,7 +87,8 @@ def step(**given: Any) -> Callable[[Callable[..., None]], Any]:
             life.done[follow.__name__] += 1
             follow(life, **drawn)
 
-        return rule(**given)(counted)
+        as_rule: Callable[..., Any] = rule(**given)
+        return as_rule(counted)
 
     return decorated
 

@@ -101,10 +101,9 @@ class Daemon:
 
     def data_version(self, date: dt.date) -> str | None:
         """Silver's data version of the date, as last observed."""
-        [record] = self.instance.fetch_observations(
-            dg.AssetRecordsFilter(SILVER, asset_partitions=[str(date)]), limit=1
-        ).records or [None]
-        observation = record and record.asset_observation
+        of_date = dg.AssetRecordsFilter(SILVER, asset_partitions=[str(date)])
+        newest = self.instance.fetch_observations(of_date, limit=1).records
+        observation = newest[0].asset_observation if newest else None
         return observation.tags[DATA_VERSION_TAG] if observation else None
 
 

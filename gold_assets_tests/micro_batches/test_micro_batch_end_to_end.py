@@ -31,6 +31,12 @@ def spend_version(lake: Lake) -> int:
     return DeltaTable(lake.places[SPEND]).version()
 
 
+def run_now(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found
+
+
 def wait_until_true(dagster_dev: DagsterDev, seconds: float = 240) -> None:
     dagster_dev.wait_for("Gold is true", seconds, lambda: gold_is_true(dagster_dev.lake))
 
@@ -63,8 +69,8 @@ def test_gold_follows_though_its_run_is_killed_in_the_middle(dagster_dev: Dagste
                 wait_until_true(dagster_dev)
                 continue  # it was through before it could be killed
             process.kill()
-            dagster_dev.wait_for("the run ends", 120, lambda: instance.get_run_by_id(killed.run_id).is_finished)  # noqa: B023
-            if instance.get_run_by_id(killed.run_id).status == dg.DagsterRunStatus.FAILURE:
+            dagster_dev.wait_for("the run ends", 120, lambda: run_now(instance, killed).is_finished)  # noqa: B023
+            if run_now(instance, killed).status == dg.DagsterRunStatus.FAILURE:
                 break
         else:
             pytest.fail("no run could be killed in the middle")

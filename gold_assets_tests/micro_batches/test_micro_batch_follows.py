@@ -4,6 +4,7 @@ import datetime as dt
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.events import DagsterEventType
@@ -53,7 +54,7 @@ class Life(RuleBasedStateMachine):
     # What others do to Silver
 
     @rule(rows=st.lists(ROWS, min_size=1, max_size=4))
-    def append(self, rows: list[dict]) -> None:
+    def append(self, rows: list[dict[str, Any]]) -> None:
         write_silver(self.lake, rows)
 
     @rule(date=DATES)
@@ -163,8 +164,12 @@ class Life(RuleBasedStateMachine):
 
 
 def test_gold_is_true_once_it_is_quiet(engine: Engine, tmp_path: Path) -> None:
+    class LifeHere(Life):
+        def __init__(self) -> None:
+            super().__init__(engine, tmp_path)
+
     run_state_machine_as_test(
-        lambda: Life(engine, tmp_path),
+        LifeHere,
         settings=settings(
             max_examples=25,
             stateful_step_count=25,

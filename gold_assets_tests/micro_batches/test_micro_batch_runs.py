@@ -13,7 +13,7 @@ from gold_assets.definitions import defs
 from gold_assets.gold.lake import Lake
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import resources_on
-from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, short_id, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 SILVER = dg.AssetKey("silver_transactions")
@@ -137,7 +137,7 @@ def test_an_observation_alone_finds_what_changed(project: Project) -> None:
     write_silver(project.lake, [row(event_date=WEDNESDAY)])
     DeltaTable(project.lake.silver).delete("event_date = '2024-01-02'")
     project.observe()
-    table = DeltaTable(project.lake.silver).metadata().id[:8]
+    table = short_id(project.lake)
     versions = {
         record.asset_observation.partition: record.asset_observation.data_version
         for record in reversed(project.instance.fetch_observations(SILVER, limit=100).records)

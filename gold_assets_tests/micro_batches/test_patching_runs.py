@@ -123,6 +123,7 @@ def test_dates_that_a_run_leaves_as_they_are_look_neither_failed_nor_out_of_sync
     for table in TABLES:
         key = dg.AssetKey(table.name)
         partitions = project.repository.asset_graph.get(key).partitions_def
+        assert partitions is not None
         status = project.instance.get_status_by_partition(key, list(map(str, DAYS)), partitions)
         assert status is not None
         assert {str(each) for each in status.values()} == {"AssetPartitionStatus.MATERIALIZED"}

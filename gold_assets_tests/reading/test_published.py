@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -164,7 +165,7 @@ def test_rows_that_deletion_vectors_hide_are_not_read() -> None:
 
 
 def test_what_cannot_be_read_is_one_sentence(lake: Lake, publication: Publication, engine: Engine) -> None:
-    for sentence, ask in {
+    asked: dict[str, Callable[[], object]] = {
         "There is no published table nothing, expected one of user_spend_summary, ": lambda: published(lake=lake).delta(
             "nothing"
         ),
@@ -180,7 +181,8 @@ def test_what_cannot_be_read_is_one_sentence(lake: Lake, publication: Publicatio
         ),
         "has no time zone, expected an aware datetime": lambda: published(dt.datetime(2030, 1, 1), lake=lake),
         "The lake has no place for publications": lambda: published(lake=replace(lake, published=None)),
-    }.items():
+    }
+    for sentence, ask in asked.items():
         with pytest.raises(UserError, match=sentence):
             ask()
 

@@ -48,7 +48,7 @@ def test_what_it_appends_has_silvers_columns_and_keeps_the_contract(live: LiveSi
 
 
 def test_without_a_silver_it_says_what_to_do(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GOLD_SOURCE_PATH", lake.silver)
     assert main(["--times", "1"]) == 1
@@ -64,14 +64,14 @@ def sample(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> str:
     return lake.silver
 
 
-def test_it_ends_after_as_many_commits_as_asked(sample: str, capsys: pytest.CaptureFixture) -> None:
+def test_it_ends_after_as_many_commits_as_asked(sample: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--times", "3", "--every", "0", "--seed", "1"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert DeltaTable(sample).version() == 3
 
 
 def test_a_silver_of_ones_own_is_never_changed_also_where_a_file_env_names_it(
-    lake: Lake, sample: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+    lake: Lake, sample: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = write_silver(replace(lake, silver=str(tmp_path / "mine")), [row()])
     monkeypatch.chdir(tmp_path)

@@ -18,7 +18,7 @@ def year() -> pa.Table:
 
 
 def test_the_transactions_are_the_known_ones(year: pa.Table) -> None:
-    counted = duckdb.sql("""
+    counted = duckdb.execute("""
         SELECT count(*), count(DISTINCT user_id), count(DISTINCT event_date), min(event_date), max(event_date),
             count(*) FILTER (risk_level = 'high' AND usage_cost_ratio < 0.2),
             count(DISTINCT event_date) FILTER (risk_level = 'high' AND usage_cost_ratio < 0.2)

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, Field, write_deltalake
+from deltalake.schema import PrimitiveType
 
 from gold_assets.gold.lake import Lake, gold_dates
 from gold_assets.silver.changes import SilverChanges
@@ -46,7 +47,7 @@ def log_file(lake: Lake, version: int, kind: str = "json") -> Path:
     return Path(lake.silver) / "_delta_log" / f"{version:020}.{kind}"
 
 
-def append_commit(lake: Lake, version: int, *actions: dict) -> None:
+def append_commit(lake: Lake, version: int, *actions: dict[str, Any]) -> None:
     log_file(lake, version).write_text("\n".join(map(json.dumps, actions)))
 
 
@@ -105,7 +106,7 @@ def test_optimize_vacuum_and_checkpoints_change_nothing(lake: Lake, silver: Delt
 
 
 def test_a_new_column_alone_changes_no_date(lake: Lake, silver: DeltaTable) -> None:
-    silver.alter.add_columns(Field("store", "string"))
+    silver.alter.add_columns(Field("store", PrimitiveType("string")))
     assert changed(lake, after=0) == {}
 
 
@@ -118,7 +119,10 @@ def test_rows_without_a_date_are_under_none(lake: Lake, silver: DeltaTable) -> N
 def test_a_deletion_vector_changes_the_date_of_its_file(lake: Lake, silver: DeltaTable) -> None:
     lines = log_file(lake, 0).read_text().splitlines()
     added = next(file for line in lines if (file := json.loads(line).get("add")) and "01-01" in file["path"])
-    vector = {"storageType": "i", "pathOrInlineDv": "wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L"}
+    vector: dict[str, Any] = {
+        "storageType": "i",
+        "pathOrInlineDv": "wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L",
+    }
     vector |= {"sizeInBytes": 40, "cardinality": 1}
     remove = {"path": added["path"], "dataChange": True, "deletionTimestamp": 0, "partitionValues": None}
     append_commit(lake, 1, {"remove": remove}, {"add": added | {"deletionVector": vector}})
@@ -247,7 +251,8 @@ def mapped(lake: Lake) -> Lake:
 
 
 def shop(columns: Schema) -> Schema:
-    return columns["place"]["type"]["fields"][1]["type"]["elementType"]["fields"][0]
+    found: Schema = columns["place"]["type"]["fields"][1]["type"]["elementType"]["fields"][0]
+    return found
 
 
 IN_FILES = {"delta.columnMapping.id": 99, "delta.columnMapping.physicalName": "col-99"}

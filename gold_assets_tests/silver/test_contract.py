@@ -237,7 +237,8 @@ def test_a_decimal_of_other_digits_is_read_alike_in_pyspark_and_in_sql(
     lake: Lake, engine: Engine, type: str, money: dict[float, str | None], stored: str
 ) -> None:
     amounts = [amount for amount in money if stored == "double" or math.isfinite(amount)]
-    schema, values = SCHEMA, list(amounts)
+    schema: pa.Schema = SCHEMA
+    values: list[float | Decimal] = list(amounts)
     if stored != "double":
         schema, values = with_type("amount", pa.decimal128(20, 6)), [Decimal(repr(amount)) for amount in amounts]
     delta = write_silver(lake, [row(amount=value, user_id=repr(at)) for at, value in enumerate(values)], schema=schema)
