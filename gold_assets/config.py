@@ -5,7 +5,7 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -234,7 +234,7 @@ def _loaded(kind: type[_Kind], column: str = "") -> _Kind:
     try:
         settings = kind()
     except ValidationError as error:
-        first = error.errors()[0]
+        first: dict[str, Any] = dict(error.errors()[0])
         setting = "GOLD_" + str(first["loc"][0]).upper()
         raise UserError(
             f"{setting} is {first['input']!r}, expected {_expected(first, column)}: correct it or unset it."
@@ -252,10 +252,9 @@ def _field(table: "Table") -> str:
     return table.path_setting.removeprefix("GOLD_").lower()
 
 
-def _expected(error: object, column: str) -> str:
-    details = dict(error)  # type: ignore[call-overload]
-    if details["loc"][0] == "silver_columns":
+def _expected(error: Mapping[str, Any], column: str) -> str:
+    if error["loc"][0] == "silver_columns":
         return f'a JSON object from our column to yours, such as {{"{column}": "your_{column}"}}'
-    if "date" in details["type"]:
+    if "date" in error["type"]:
         return "a date such as 2017-01-31"
-    return str(details.get("ctx", {}).get("expected", details["msg"]))
+    return str(error.get("ctx", {}).get("expected", error["msg"]))

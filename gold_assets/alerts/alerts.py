@@ -80,13 +80,12 @@ class Watch:
         self._lake = lake
         self._window = window
         self._settings = settings
-        self._checks: Sequence[Check] = all_checks(settings.project)
 
     def tick(self, cursor: str | None, messengers: Sequence[Messenger], now: float) -> tuple[State, str]:
         """What there is to remember, and what was told, in a sentence. ``now`` is in seconds since 1970."""
         state, is_first = self._loaded(cursor, now)
         ended, state.runs = ended_runs(self._instance, state.runs)
-        messages = [*self._of_runs(state, ended)]
+        messages = list(self._of_runs(state, ended))
         if ended or is_first:
             messages += self._of_checks(state)
         messages += self._of_silver_and_gold(state, now)
@@ -114,15 +113,13 @@ class Watch:
                 yield self._message(f"The run for {failed.what} failed: {reason}.", f"runs/{failed.run_id}")
         for failed in told:
             if failed.run_id not in still:
-                after = plural(failed.attempts, "failure")
-                yield self._message(
-                    f"Over: the run for {failed.what} has succeeded, after {after}.", f"runs/{failed.run_id}"
-                )
+                over = f"Over: the run for {failed.what} has succeeded, after {plural(failed.attempts, 'failure')}."
+                yield self._message(over, f"runs/{failed.run_id}")
 
     def _of_checks(self, state: State) -> Iterator[Message]:
         told, state.failing = state.failing, {}
         checks: dict[tuple[str, str], Check] = {}
-        for check, failed in failing_checks(self._instance, self._checks):
+        for check, failed in failing_checks(self._instance, all_checks(self._settings.project)):
             for date in map(str, failed or [""]):
                 state.failing.setdefault(check.table, {}).setdefault(date, set()).add(check.name)
                 checks[check.table, date] = check
@@ -144,20 +141,14 @@ class Watch:
         if before:
             yield self._message("Over: Silver and Gold can be read again.", "automation")
         if found is not None:
-            yield from self._of_lag(state, found, now)
+            seconds = found.seconds(now, since=state.began)
+            if state.late_since is None and seconds >= self._settings.alert_lag_minutes * 60:
+                state.late_since, dates = now - seconds, dates_text(found.dates, _DATES_SHOWN)
+                lacks = f"for {seconds / 60:.0f} min it has not had what Silver's version {found.version} brought, on {dates}"
+                yield self._message(f"Gold lags: {lacks}.", "automation")
         elif state.late_since is not None:
             minutes, state.late_since = (now - state.late_since) / 60, None
             yield self._message(f"Over: Gold has caught up with Silver, after {minutes:.0f} min.", "automation")
-
-    def _of_lag(self, state: State, found: Lag, now: float) -> Iterator[Message]:
-        seconds = found.seconds(now, since=state.began)
-        if state.late_since is None and seconds >= self._settings.alert_lag_minutes * 60:
-            state.late_since = now - seconds
-            yield self._message(
-                f"Gold lags: for {seconds / 60:.0f} min it has not had what Silver's version {found.version} brought, on "
-                f"{dates_text(found.dates, _DATES_SHOWN)}.",
-                "automation",
-            )
 
     def _lag(self, state: State) -> Lag | None:
         if self._window is None:

@@ -3,13 +3,19 @@
 import datetime as dt
 import warnings
 from collections.abc import Generator, Iterator, Sequence
+from decimal import Decimal
 
 import dagster as dg
 
-from gold_assets.assets.evaluations import evaluations
-from gold_assets.assets.failed_dates import no_failed_dates, no_failed_dates_spec
-from gold_assets.assets.outcomes import key_of
-from gold_assets.assets.patched_dates import ASKS_FOR_PATCHED_DATES, patched_dates
+from gold_assets.assets.events import latest_materializations
+from gold_assets.assets.metadata import table_of
+from gold_assets.assets.outcomes import (
+    ASKS_FOR_PATCHED_DATES,
+    key_of,
+    no_failed_dates,
+    no_failed_dates_spec,
+    patched_dates,
+)
 from gold_assets.assets.published import IS_CURRENT, events_of, is_current
 from gold_assets.checks.catalogue import gold_checks, gold_follows, run, silver_checks
 from gold_assets.checks.findings import Check, Finding
@@ -18,6 +24,7 @@ from gold_assets.checks.publishing import Checked, publish
 from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.gold.moment import Moment
+from gold_assets.instance.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 from gold_assets.partitions import daily_partitions, touched_dates
 from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
 
@@ -37,7 +44,10 @@ def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
     def evaluate_gold(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
         """Check the run's dates of the tables, all dates where the run is not partitioned; then publish."""
         checked = yield from _evaluate(context, lakehouse, settings, checks)
-        yield from _publish(context, settings, checked)
+        with one_sentence_failures():
+            outcome = publish(checked.inspection.lake, settings.limits, checked, run_id=context.run.run_id)
+            context.log.info(outcome.summary)
+            yield from events_of(outcome, checked.inspection.moment, settings)
         for spec in of_records:
             if spec.key in context.selected_asset_check_keys:
                 yield no_failed_dates(context.instance, spec, checks)
@@ -91,7 +101,7 @@ def _evaluate(
         for check in selected:
             findings = list(run([check], inspection))
             found += findings
-            yield from evaluations(context.instance, check, findings, examples=settings.examples)
+            yield from _evaluations(context.instance, check, findings, examples=settings.examples)
             yield dg.Output(None, dg.AssetCheckSpec(check.name, asset=check.table).get_python_identifier())
     return Checked(inspection, found)
 
@@ -109,9 +119,48 @@ def _dates(context: dg.AssetCheckExecutionContext, moment: Moment, settings: Set
     return asked if touched is None else sorted(touched & set(asked))
 
 
-def _publish(context: dg.AssetCheckExecutionContext, settings: Settings, checked: Checked) -> Iterator[object]:
-    lake = checked.inspection.lake
-    with one_sentence_failures():
-        outcome = publish(lake, settings.limits, checked, run_id=context.run.run_id)
-        context.log.info(outcome.summary)
-        yield from events_of(outcome, checked.inspection.moment, settings)
+def _evaluations(
+    instance: dg.DagsterInstance, check: Check, findings: Sequence[Finding], *, examples: bool
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """An evaluation for each finding of the check; with ``examples`` it holds rows."""
+    judged = _judged(instance, check, {str(finding.date) for finding in findings if finding.date is not None})
+    for finding in findings:
+        partition = None if finding.date is None else str(finding.date)
+        # Not an AssetCheckResult: in a run over a range that is stored without a partition.
+        yield dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(check.table),
+            check_name=check.name,
+            passed=finding.passed,
+            description=finding.summary,
+            severity=dg.AssetCheckSeverity.ERROR if finding.severity == "error" else dg.AssetCheckSeverity.WARN,
+            blocking=check.blocking,
+            partition=partition,
+            metadata=_metadata(finding, examples),
+            target_materialization_data=judged.get(partition),
+        )
+
+
+def _metadata(finding: Finding, examples: bool) -> dict[str, dg.MetadataValue]:
+    metadata: dict[str, dg.MetadataValue] = {}
+    for name, value in finding.numbers.items():
+        if isinstance(value, (Decimal, float)):
+            metadata[name] = dg.MetadataValue.float(float(value))
+        else:
+            metadata[name] = dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.text(value)
+    if rows := finding.rows if examples else finding.rows_without_values:
+        metadata["rows"] = table_of(rows)
+    return metadata
+
+
+def _judged(
+    instance: dg.DagsterInstance, check: Check, partitions: set[str]
+) -> dict[str | None, AssetCheckEvaluationTargetMaterializationData]:
+    """The latest materialization of each partition. Without it the UI takes an evaluation for older than the data."""
+    if not partitions:
+        return {}
+    return {
+        partition: AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+        for partition, record in latest_materializations(instance, dg.AssetKey(check.table), partitions).items()
+    }

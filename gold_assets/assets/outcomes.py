@@ -1,15 +1,26 @@
-"""What Dagster's records say of the checks: the latest outcome of each, date by date."""
+"""What Dagster's records say of the checks: the latest outcome of each, date by date, and which dates are still to be compared in full."""
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from gold_assets.checks.findings import Check
+from gold_assets.assets.metadata import table_of
+from gold_assets.checks.catalogue import RECONCILES
+from gold_assets.checks.findings import Check, Limits
+from gold_assets.checks.rows import COMPARED_IN_FULL
+from gold_assets.delta.dates import dates_text
+from gold_assets.gold.moment import Moment
 from gold_assets.instance.dagster_internals import AssetCheckExecutionRecordStatus, PartitionKeyFilter
 from gold_assets.partitions import touched_dates
 
-COMPLETED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+_COMPLETED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+ASKS_FOR_PATCHED_DATES = {"gold_assets/dates": "patched since they were last compared in full"}
+"""The tag of a run of checks that is to find its dates by itself."""
+
+NO_FAILED_DATES = "no_failed_dates"
+_DATES_SHOWN = 50
 
 
 def key_of(check: Check) -> dg.AssetCheckKey:
@@ -35,7 +46,7 @@ def latest_outcomes(
             completed = storage.get_asset_check_execution_history(
                 key,
                 limit=1,
-                status=COMPLETED,
+                status=_COMPLETED,
                 partition_filter=PartitionKeyFilter(key=info.partition_key),
             )
             if not completed:
@@ -57,7 +68,7 @@ def failing_checks(
             if failed := {date for date, passed in outcomes if not passed}:
                 yield check, failed
             continue
-        latest = storage.get_asset_check_execution_history(key_of(check), limit=1, status=COMPLETED)
+        latest = storage.get_asset_check_execution_history(key_of(check), limit=1, status=_COMPLETED)
         if latest and latest[0].status == AssetCheckExecutionRecordStatus.FAILED:
             yield check, None
 
@@ -81,3 +92,61 @@ def _should_have_come(instance: dg.DagsterInstance, run_id: str, partition: str)
         return True
     touched = touched_dates(run)
     return run.is_finished and (touched is None or dt.date.fromisoformat(partition) in touched)
+
+
+def no_failed_dates_spec(table: str) -> dg.AssetCheckSpec:
+    """The check of a table."""
+    return dg.AssetCheckSpec(
+        NO_FAILED_DATES,
+        asset=table,
+        description="No date's latest evaluation of an error-level check has failed: an older wrong day does not hide.",
+    )
+
+
+def no_failed_dates(
+    instance: dg.DagsterInstance, spec: dg.AssetCheckSpec, checks: Iterable[Check]
+) -> dg.AssetCheckEvaluation:
+    """Whether each date passed when last evaluated, by those of the checks that are its table's."""
+    failed: dict[dt.date, list[str]] = defaultdict(list)
+    checked: set[dt.date] = set()
+    for check in checks:
+        if dg.AssetKey(check.table) == spec.asset_key and check.by_date and check.severity == "error":
+            for date, passed in latest_outcomes(instance, key_of(check)):
+                checked.add(date)
+                if not passed:
+                    failed[date].append(check.name)
+    dates = sorted(failed)
+    metadata: dict[str, int | dg.TableMetadataValue] = {"dates_failed": len(dates), "dates_checked": len(checked)}
+    said = f"Of {len(checked)} dates none failed when last checked."
+    if failed:
+        said = f"Of {len(checked)} dates, {len(dates)} failed when last checked: {dates_text(dates, 5)}. Materialize them again."
+        shown = [{"event_date": str(date), "checks": ", ".join(failed[date])} for date in dates[:_DATES_SHOWN]]
+        metadata["dates"] = table_of(shown)
+    return dg.AssetCheckEvaluation(
+        asset_key=spec.asset_key, check_name=spec.name, passed=not failed, description=said, metadata=metadata
+    )
+
+
+def patched_dates(instance: dg.DagsterInstance, moment: Moment, limits: Limits) -> list[dt.date]:
+    """The dates of which a table was patched last, and not compared in full since, as far as Dagster knows."""
+    patched: set[dt.date] = set()
+    for table in moment.lake.tables:
+        held = {date for date in moment.held(table) if date and date in limits}
+        for date, made in moment.made_from(table, held - patched).items():
+            if date is not None and made.patches and _compared_in_full(instance, table.name, date) < made.table_version:
+                patched.add(date)
+    return sorted(patched)
+
+
+def _compared_in_full(instance: dg.DagsterInstance, table: str, date: dt.date) -> int:
+    """The table's version when the date's latest comparison was one in full, else -1."""
+    latest = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey(table), RECONCILES),
+        limit=1,
+        status=_COMPLETED,
+        partition_filter=PartitionKeyFilter(key=str(date)),
+    )
+    metadata = latest[0].evaluation.metadata if latest and latest[0].evaluation is not None else {}
+    version = metadata.get("table_version")
+    is_full = metadata.get("compared") == dg.MetadataValue.text(COMPARED_IN_FULL)
+    return version.value or 0 if is_full and isinstance(version, dg.IntMetadataValue) else -1

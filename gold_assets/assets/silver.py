@@ -36,17 +36,9 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
             known = changes.dates_after(-1) | silver.dates()
         within = set(partitions.get_partition_keys())
         dates = [date for date in known if date is not None and str(date) in within]
-        return dg.DataVersionsByPartition(
-            {
-                str(date): version
-                for date, version in new_data_versions(
-                    context.instance,
-                    silver,
-                    {date: changes.last_after(date, -1) for date in dates},
-                    changes.oldest_known(-1),
-                )
-            }
-        )
+        last = {date: changes.last_after(date, -1) for date in dates}
+        versions = new_data_versions(context.instance, silver, last, changes.oldest_known(-1))
+        return dg.DataVersionsByPartition({str(date): version for date, version in versions})
 
     return observe
 

@@ -2,9 +2,7 @@
 
 import dagster as dg
 
-from gold_assets.assets.failed_dates import no_failed_dates_spec
-from gold_assets.assets.outcomes import key_of
-from gold_assets.assets.patched_dates import ASKS_FOR_PATCHED_DATES
+from gold_assets.assets.outcomes import ASKS_FOR_PATCHED_DATES, key_of, no_failed_dates_spec
 from gold_assets.assets.published import IS_CURRENT
 from gold_assets.checks.catalogue import RECONCILES, all_checks, gold_checks
 from gold_assets.config import Settings

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import dagster as dg
 
@@ -51,11 +51,9 @@ def request_for(table_id: str | None, asked: Asked, dates: Iterable[dt.date]) ->
 
 def next_attempt(instance: dg.DagsterInstance, table_id: str | None, versions: tuple[int, int]) -> int:
     """1, unless these versions were asked for before and then forgotten: by a crash in the tick, or with a reset cursor."""
-    records = _records(instance, _tags(table_id, versions))
-    newest = max((int(record.dagster_run.tags[ATTEMPT_TAG]) for record in records), default=0)
-    in_flight = any(
-        not record.dagster_run.is_finished and record.dagster_run.tags[ATTEMPT_TAG] == str(newest) for record in records
-    )
+    runs = instance.get_runs(dg.RunsFilter(tags=_tags(table_id, versions)))
+    newest = max((int(run.tags[ATTEMPT_TAG]) for run in runs), default=0)
+    in_flight = any(not run.is_finished and run.tags[ATTEMPT_TAG] == str(newest) for run in runs)
     return newest if in_flight else newest + 1
 
 
@@ -78,16 +76,10 @@ class AskedRuns:
         asked = list(asked)
         tags = [_tags(table_id, each.versions, each.attempt) for each in asked]
         any_of = {name: sorted({each[name] for each in tags}) for name in (TABLE_TAG, VERSIONS_TAG, ATTEMPT_TAG)}
-        records = _records(instance, any_of) if asked else []
+        records = instance.get_run_records(dg.RunsFilter(tags=any_of)) if asked else []
         for each, own in zip(asked, tags, strict=True):
-            self._look(
-                each,
-                [
-                    record
-                    for record in records
-                    if own.items() <= record.dagster_run.tags.items() and range_of(record.dagster_run) == each.dates
-                ],
-            )
+            with_tags = [record for record in records if own.items() <= record.dagster_run.tags.items()]
+            self._look(each, [record for record in with_tags if range_of(record.dagster_run) == each.dates])
 
     def _look(self, asked: Asked, records: Sequence[dg.RunRecord]) -> None:
         """By the runs of the range, those that people have re-executed among them: they keep the tags."""
@@ -95,9 +87,8 @@ class AskedRuns:
             return
         if running := [record for record in records if self._may_still_succeed(record)]:
             seconds = max(self._now - running[0].create_timestamp.timestamp(), 0)
-            self.waits.append(
-                f"run {running[0].dagster_run.run_id[:8]} for {range_text(asked.dates)}, for {seconds:.0f} s now"
-            )
+            run = running[0].dagster_run.run_id[:8]
+            self.waits.append(f"run {run} for {range_text(asked.dates)}, for {seconds:.0f} s now")
             self.asked.append(asked)
             return
         again_at = asked.again_at
@@ -107,19 +98,13 @@ class AskedRuns:
             asked = dataclasses.replace(asked, run_id=own[0].run_id if own else asked.run_id)
         # What a clock has set that was put right since is no later than a pause from now, too.
         again_at = min(again_at, self._now + _LONGEST_PAUSE)
-        self.failures.append(
-            f"{_failure(records, asked)}, attempt {asked.attempt + 1} follows in {max(again_at - self._now, 0):.0f} s"
-        )
+        pause = max(again_at - self._now, 0)
+        self.failures.append(f"{_failure(records, asked)}, attempt {asked.attempt + 1} follows in {pause:.0f} s")
         self.asked.append(dataclasses.replace(asked, again_at=again_at))
 
     def _may_still_succeed(self, record: dg.RunRecord) -> bool:
-        run = record.dagster_run
-        if run.is_finished:
-            return False
-        return (
-            run.status != dg.DagsterRunStatus.NOT_STARTED
-            or abs(self._now - record.create_timestamp.timestamp()) < _LOST_AFTER
-        )
+        run, age = record.dagster_run, abs(self._now - record.create_timestamp.timestamp())
+        return not run.is_finished and (run.status != dg.DagsterRunStatus.NOT_STARTED or age < _LOST_AFTER)
 
 
 def dates_of(instance: dg.DagsterInstance, asked: Asked, known: Callable[[], Collection[dt.date]]) -> set[dt.date]:
@@ -149,8 +134,8 @@ def no_more_than(asked: Iterable[Asked], most: int) -> list[Asked]:
     """What is asked for, in no more than ``most`` ranges: beyond that the nearest become one."""
     in_order = sorted(asked, key=lambda each: each.dates)
     while len(in_order) > most:
-        gaps = [(after.dates[0] - before.dates[1], n) for n, (before, after) in enumerate(itertools.pairwise(in_order))]
-        _, n = min(gaps)
+        gaps = [after.dates[0] - before.dates[1] for before, after in itertools.pairwise(in_order)]
+        n = gaps.index(min(gaps))
         one, other = in_order[n : n + 2]
         in_order[n : n + 2] = [
             dataclasses.replace(
@@ -172,10 +157,6 @@ def bridged(dates: Iterable[dt.date], most: int) -> list[Range]:
     return [(ranges[start][0], ranges[end - 1][1]) for start, end in itertools.pairwise(cuts) if start < end]
 
 
-def _records(instance: dg.DagsterInstance, tags: Mapping[str, str | Sequence[str]]) -> Sequence[dg.RunRecord]:
-    return instance.get_run_records(dg.RunsFilter(tags=tags))
-
-
 def _tags(table_id: str | None, versions: tuple[int, int], attempt: int | None = None) -> dict[str, str]:
     tags = {TABLE_TAG: str(table_id), VERSIONS_TAG: f"{versions[0]}-{versions[1]}"}
     return tags if attempt is None else {**tags, ATTEMPT_TAG: str(attempt)}
@@ -185,8 +166,6 @@ def _failure(records: Sequence[dg.RunRecord], asked: Asked) -> str:
     if not records:
         return f"the run for {range_text(asked.dates)} is gone"
     run = records[0].dagster_run
-    what = {
-        dg.DagsterRunStatus.FAILURE: "failed",
-        dg.DagsterRunStatus.CANCELED: "was cancelled",
-    }.get(run.status, "was never launched")
+    told = {dg.DagsterRunStatus.FAILURE: "failed", dg.DagsterRunStatus.CANCELED: "was cancelled"}
+    what = told.get(run.status, "was never launched")
     return f"run {run.run_id[:8]} for {range_text(asked.dates)} {what}"

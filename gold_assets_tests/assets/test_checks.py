@@ -9,7 +9,7 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from deltalake import DeltaTable
 
-from gold_assets.assets.failed_dates import NO_FAILED_DATES
+from gold_assets.assets.outcomes import NO_FAILED_DATES
 from gold_assets.checks.publishing import publish
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
