@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -30,14 +31,26 @@ _Kind = TypeVar("_Kind", bound="ReadingSettings")
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
 _BETWEEN_URLS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]+://)")
 """A comma within a URL, as in ``mailto://…?to=a,b``, is part of it."""
+_PREFIX = "GOLD_"
 _GONE = ("GOLD_ALERT_WEBHOOK", "GOLD_ALERT_MAIL", "GOLD_ALERT_SMTP")
 """Who sets one of them would wait for alerts that nobody sends."""
+_OF_ALL_PROJECTS = (
+    "storage_options",
+    "engine",
+    "spark_master",
+    "spark_remote",
+    "spark_conf",
+    "spark_jars",
+    "alert_urls",
+    "ui_url",
+)
+"""Where a project's own prefix says nothing of one of these, GOLD_ does."""
 
 
 class ReadingSettings(BaseSettings):
     """What readers need: where the publications are, and what their store asks for. They need no project and no engine."""
 
-    model_config = SettingsConfigDict(env_prefix="GOLD_", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True)
 
     lake_root: str = "data"
     published_path: str = "{lake_root}/published"
@@ -113,22 +126,23 @@ class Settings(ReadingSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
+        prefix = self.project.env_prefix
         if self.partitions_end is not None and self.partitions_end < self.partitions_start:
             raise UserError(
-                f"GOLD_PARTITIONS_END is {self.partitions_end}, before GOLD_PARTITIONS_START {self.partitions_start}: "
+                f"{prefix}PARTITIONS_END is {self.partitions_end}, before {prefix}PARTITIONS_START {self.partitions_start}: "
                 "set it to that date or a later one, or leave it out for a window that includes today."
             )
         known = [column.name for column in self.project.source.columns]
         if unknown := [name for name in self.silver_columns or {} if name not in known]:
             raise UserError(
-                f"GOLD_SILVER_COLUMNS gives a column for {unknown[0]}, expected for some of {', '.join(known)}: correct it."
+                f"{prefix}SILVER_COLUMNS gives a column for {unknown[0]}, expected for some of {', '.join(known)}: correct it."
             )
         refuse_overlaps(
             {
-                "GOLD_SOURCE_PATH": self.source_path,
+                f"{prefix}SOURCE_PATH": self.source_path,
                 **{table.path_setting: self._place(table) for table in self.tables},
-                "GOLD_PUBLISHED_PATH": self.published_path,
-                "GOLD_CHECKPOINT_PATH": self.checkpoint_path,
+                f"{prefix}PUBLISHED_PATH": self.published_path,
+                f"{prefix}CHECKPOINT_PATH": self.checkpoint_path,
             }
         )
         _ = self.lake  # which refuses what no lake can be at
@@ -159,7 +173,7 @@ class Settings(ReadingSettings):
         return Lake(self.project, self.source_path, places, self.silver_columns or {}, self.published_path)
 
     def _place(self, table: "Table") -> str:
-        return str(getattr(self, _field(table)))
+        return str(getattr(self, _field(self.project, table)))
 
     @property
     def names_tables(self) -> bool:
@@ -177,6 +191,56 @@ class Settings(ReadingSettings):
             quarantined_share=self.quarantined_share,
             fresh_by_hour=self.fresh_by_hour,
         )
+
+
+def find_project(name: str = "") -> "Project | None":
+    """The project of this name, ``shop.project:project``: a module, which the working folder may hold, and its attribute.
+
+    Without a name it is the one that ``[tool.gold_assets] project`` gives in pyproject.toml of the working folder, None where there
+    is none. Raises ``UserError`` where it is not there, or is no project.
+    """
+    where, otherwise = "--project", "correct the name, or stand in the folder that holds it"
+    if not name:
+        where = "[tool.gold_assets] project of pyproject.toml"
+        if (name := _named_in_pyproject()) == "":
+            return None
+    module, _, attribute = name.partition(":")
+    if not (module and attribute):
+        raise UserError(
+            f"{where} is {name!r}, expected a module and its attribute such as shop.project:project: correct it."
+        )
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"The module {module} that {where} names cannot be loaded ({reason(error)}): {otherwise}."
+        ) from error
+    from gold_assets.declaring.project import Project
+
+    if not isinstance(project := getattr(found, attribute, None), Project):
+        is_what = f"is {type(project).__name__}" if hasattr(found, attribute) else "is not there"
+        raise UserError(
+            f"{attribute} of the module {module} {is_what}, expected the Project that {where} names: correct the name."
+        )
+    return project
+
+
+def _named_in_pyproject() -> str:
+    try:
+        if sys.version_info < (3, 11):
+            import tomli as tomllib
+        else:
+            import tomllib
+        settings = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+        return str(settings.get("tool", {}).get("gold_assets", {}).get("project", ""))
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"The file pyproject.toml cannot be read ({reason(error)}): correct it, or give --project."
+        ) from error
 
 
 def default_project() -> "Project":
@@ -202,9 +266,11 @@ def read_env_file() -> None:
         ) from error
 
 
-def load_reading_settings() -> ReadingSettings:
+def load_reading_settings(project: "Project | None" = None) -> ReadingSettings:
     """Those of the settings of this process that readers need, loaded as ``load_settings`` loads all."""
-    return _loaded(ReadingSettings)
+    if project is None:
+        return _loaded(ReadingSettings)
+    return _loaded(create_model("ReadingSettings", __base__=ReadingSettings, **_root(project)), project)
 
 
 def load_settings(project: "Project") -> Settings:
@@ -217,11 +283,13 @@ def load_settings(project: "Project") -> Settings:
             f"{gone[0]} is set, which GOLD_ALERT_URLS has replaced: set that to URLs of apprise, such as "
             f"slack://token_a/token_b/token_c/#alerts, and unset {gone[0]}."
         )
-    paths: dict[str, Any] = {_field(table): (str, f"{{lake_root}}/{table.default_path}") for table in project.tables}
+    paths: dict[str, Any] = {
+        _field(project, table): (str, f"{{lake_root}}/{table.default_path}") for table in project.tables
+    }
     paths["source_path"] = (str, f"{{lake_root}}/silver/{project.source.name}")
-    with_paths = create_model("Settings", __base__=Settings, **paths)
+    with_paths = create_model("Settings", __base__=Settings, **paths, **_root(project))
     with_paths.project = project
-    settings = _loaded(with_paths, next(iter(project.source.columns)).name)
+    settings = _loaded(with_paths, project)
     storage.hide(*settings.alert_addresses())
     for address in settings.alert_addresses():
         storage.hide_address(address)
@@ -230,14 +298,27 @@ def load_settings(project: "Project") -> Settings:
     return settings
 
 
-def _loaded(kind: type[_Kind], column: str = "") -> _Kind:
+def _root(project: "Project") -> dict[str, Any]:
+    return {} if project.env_prefix == _PREFIX else {"lake_root": (str, f"data/{project.name}")}
+
+
+def _loaded(kind: type[_Kind], project: "Project | None" = None) -> _Kind:
+    prefix = project.env_prefix if project else _PREFIX
+    asked: dict[str, Any] = {"_env_prefix": prefix}
+    given: dict[str, Any] = {
+        name: value
+        for name in _OF_ALL_PROJECTS
+        if prefix != _PREFIX and name in kind.model_fields and not os.environ.get(prefix + name.upper())
+        if (value := os.environ.get(_PREFIX + name.upper()))
+    }
     try:
-        settings = kind()
+        settings = kind(**asked, **given)
     except ValidationError as error:
         first: dict[str, Any] = dict(error.errors()[0])
-        setting = "GOLD_" + str(first["loc"][0]).upper()
+        name = str(first["loc"][0])
+        setting = (_PREFIX if name in given else prefix) + name.upper()
         raise UserError(
-            f"{setting} is {first['input']!r}, expected {_expected(first, column)}: correct it or unset it."
+            f"{setting} is {first['input']!r}, expected {_expected(first, project)}: correct it or unset it."
         ) from None
     storage.use(settings.store_options())
     return settings
@@ -248,12 +329,13 @@ def is_catalog_name(place: str) -> bool:
     return _CATALOG_NAME.fullmatch(place) is not None
 
 
-def _field(table: "Table") -> str:
-    return table.path_setting.removeprefix("GOLD_").lower()
+def _field(project: "Project", table: "Table") -> str:
+    return table.path_setting.removeprefix(project.env_prefix).lower()
 
 
-def _expected(error: Mapping[str, Any], column: str) -> str:
-    if error["loc"][0] == "silver_columns":
+def _expected(error: Mapping[str, Any], project: "Project | None") -> str:
+    if error["loc"][0] == "silver_columns" and project:
+        column = project.source.columns[0].name
         return f'a JSON object from our column to yours, such as {{"{column}": "your_{column}"}}'
     if "date" in error["type"]:
         return "a date such as 2017-01-31"

@@ -37,13 +37,20 @@ def _without_extra(name: str, error: ModuleNotFoundError) -> click.Command:
 
 
 @click.command(cls=_LoadedWhenCalled, context_settings={"help_option_names": ["-h", "--help"]})
-def gold() -> None:
+@click.option(
+    "--project",
+    metavar="MODULE:NAME",
+    help="Work for this project, such as shop.project:project; by default that of [tool.gold_assets] project in pyproject.toml, or the transactions.",
+)
+@click.pass_context
+def gold(context: click.Context, project: str | None) -> None:
     """Look after the Gold tables from the shell.
 
     Where Silver and the tables are, the window of dates and the engine are told by the GOLD_ settings, from a file .env in the
     working directory, or else the environment. Every sub-command ends with an exit code that its help explains; 2 also stands for
     options that make no sense, and for a failure of the command itself.
     """
+    context.obj = project or context.obj
 
 
 if __name__ == "__main__":

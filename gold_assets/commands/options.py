@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from gold_assets.config import Settings, default_project, load_reading_settings, load_settings, read_env_file
+from gold_assets.config import (
+    Settings,
+    default_project,
+    find_project,
+    load_reading_settings,
+    load_settings,
+    read_env_file,
+)
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError, reason
 
@@ -61,8 +68,8 @@ def sub_command(
 
     ``json_help`` gives it the option ``--json``, which writes the answer's JSON to a file, or in place of the text to stdout.
     It ends with the answer's exit code, and with 2 where the function raises: of a ``UserError`` the sentence is told. The
-    project is the one that ``gold`` was called with, ``gold(obj=project)``, by default the transactions; one that ``only_reads``
-    what is published gets the settings that readers need, and no project.
+    project is the one that ``gold`` was called with, ``gold(obj=project)``, or the name that it was given, or else the one of
+    ``find_project``, or the transactions; one that ``only_reads`` what is published gets the settings that readers need.
     """
 
     def decorate(function: Callable[..., Answer | None]) -> click.Command:
@@ -71,8 +78,9 @@ def sub_command(
             code = 2
             try:
                 read_env_file()
-                project = click.get_current_context().obj
-                settings = load_reading_settings() if only_reads else load_settings(project or default_project())
+                called = click.get_current_context().obj
+                project = find_project(called or "") if called is None or isinstance(called, str) else called
+                settings = load_reading_settings(project) if only_reads else load_settings(project or default_project())
                 answer = function(settings, **given) or Answer(None)
                 if json_file and answer.json:
                     with opened(json_file, "--json") as stream:

@@ -1,5 +1,7 @@
 """A project: one source, and the tables that are made from it."""
 
+import importlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -22,20 +24,32 @@ class Project:
         name: what it is called.
         source: what its tables are made from.
         tables: the tables, in the order in which people see them. To those in SQL a quarantine is added, where there is none.
+        env_prefix: what its settings begin with in place of ``GOLD_``, so that it has places and a window of its own beside another
+            project: with ``WEB_`` they are ``WEB_SOURCE_PATH``, ``WEB_PARTITIONS_START`` … and what they do not say lies below
+            ``data/`` and the project's name. Engine, store, alerts and UI are as ``GOLD_`` has them, unless ``WEB_`` has them too.
 
     Example: ``Project("sales", orders, (REVENUE_BY_DAY, BAD_ORDERS))``.
 
-    Raises ``UserError`` where a table is made from another source, or two tables have the same name, setting or path.
+    Raises ``UserError`` where a table is made from another source, two tables have the same name, setting or path, or the prefix cannot be one.
     """
 
     name: str
     source: Source
     tables: Sequence[Table]
+    env_prefix: str = "GOLD_"
 
     def __post_init__(self) -> None:
         tables = [replace(table, source=self.source) if table.source is None else table for table in self.tables]
         if any(table.sql for table in tables) and not any(table.is_quarantine for table in tables):
             tables.append(_quarantine(self.source))
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*_", self.env_prefix):
+            raise UserError(
+                f"The project {self.name} has the env_prefix {self.env_prefix!r}, expected capitals that end with _, such as WEB_: correct it."
+            )
+        for table in tables if self.env_prefix != "GOLD_" else []:
+            if not table.path_setting.startswith(self.env_prefix):
+                setting = self.env_prefix + table.path_setting.removeprefix("GOLD_")
+                tables[tables.index(table)] = replace(table, path_setting=setting)
         object.__setattr__(self, "tables", tuple(tables))
         for kind in ("name", "path_setting", "default_path"):
             refuse_twice(f"The project {self.name}", f"table's {kind}", [getattr(table, kind) for table in self.tables])
@@ -45,10 +59,19 @@ class Project:
                 f"{self.source.name}: declare it for that one."
             )
 
-    def lake(self, root: str) -> "Lake":
-        """The project's lake with all its places below ``root``, a path or a URI: ``project.lake("data/web")``."""
+    def lake(self, root: str | None = None) -> "Lake":
+        """The project's lake with all its places below ``root``, a path or a URI; by default that of the settings, as ``gold`` reads them.
+
+        Example: ``project.lake("data/web")``, with the places ``data/web/silver/page_views``, ``data/web/gold/views_by_page``,
+        ``data/web/quarantine/page_views`` and ``data/web/published``.
+        """
         from gold_assets.gold.lake import Lake
 
+        if root is None:
+            settings = importlib.import_module("gold_assets.config")  # by name, for it stands above
+            settings.read_env_file()
+            of_settings: Lake = settings.load_settings(self).lake
+            return of_settings
         root = root.rstrip("/")
         places = {table.name: f"{root}/{table.default_path}" for table in self.tables}
         return Lake(self, f"{root}/silver/{self.source.name}", places, published=f"{root}/published")

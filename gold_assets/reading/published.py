@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from pyspark.sql import DataFrame, SparkSession
 
+    from gold_assets.declaring.project import Project
     from gold_assets.engines import Engine
     from gold_assets.gold.lake import Lake
 
@@ -106,7 +107,9 @@ class Published:
             )
 
 
-def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" = None) -> Published:
+def published(
+    at: dt.datetime | str | None = None, *, lake: "Lake | str | None" = None, project: "Project | None" = None
+) -> Published:
     """What readers should read: the newest publication, or the one that they went by at a moment.
 
     Args:
@@ -114,11 +117,12 @@ def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" 
         lake: a lake, or the place of its table of publications, a path or a URI; by default that of the settings, which
             are read as the command ``gold`` reads them: from a file ``.env`` in the working directory, or else the
             environment.
+        project: whose settings these are; by default the one that ``gold`` would find.
 
     Raises ``UserError`` where nothing is published, or nothing was by then.
     """
     moment = None if at is None else moment_of(at)
-    publications = publications_of(lake)
+    publications = publications_of(lake, project)
     found = publications.newest(moment)
     if found is not None:
         return Published(found)
@@ -131,13 +135,13 @@ def published(at: dt.datetime | str | None = None, *, lake: "Lake | str | None" 
     )
 
 
-def publications_of(lake: "Lake | str | None") -> Publications:
+def publications_of(lake: "Lake | str | None", project: "Project | None" = None) -> Publications:
     """The table of publications of a lake, at a place, or of the settings."""
     if lake is None:
-        from gold_assets.config import load_reading_settings, read_env_file
+        from gold_assets.config import find_project, load_reading_settings, read_env_file
 
         read_env_file()
-        lake = load_reading_settings().published_path
+        lake = load_reading_settings(project or find_project()).published_path
     if isinstance(lake, str):
         return Publications(lake)
     if lake.published is None:
