@@ -1,0 +1,152 @@
+"""Tests of your own project: commits to its source, then the rows that its tables must hold; on Sail, in a folder that is gone afterwards.
+
+    with project_lake(project) as case:
+        case.append([{"page": "/", "visitor": "ann", "seconds": 2.5, "viewed_at": datetime(2024, 1, 1, 9)}])
+        case.expect("views_by_page", [{"page": "/", "event_date": date(2024, 1, 1), "views": 1}])
+        case.move("visitor = 'ann'", date(2024, 1, 2))
+        case.expect("views_by_page", [{"page": "/", "event_date": date(2024, 1, 2), "views": 1}])
+
+Each case also asserts that tables which follow commit by commit hold the rows of tables computed anew, and that the checks pass.
+"""
+
+import dataclasses
+import datetime as dt
+import functools
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, Field, QueryBuilder, Schema, write_deltalake
+from deltalake.schema import PrimitiveType
+
+from gold_assets.checks.catalogue import RECONCILES, all_checks, run
+from gold_assets.checks.findings import Limits
+from gold_assets.checks.inspection import Inspection
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.project import Project
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.engines.sail import SailEngine
+from gold_assets.gold.lake import Lake, gold_dates
+from gold_assets.gold.refresh import refresh
+from gold_assets.reading.answers import table_of
+
+Row = Mapping[str, Any]
+_CHECKS = ("schema", RECONCILES, "undated_rows_reconcile", "sound_rows")
+_sail = functools.cache(SailEngine)
+
+
+@contextmanager
+def project_lake(project: Project) -> Iterator["Case"]:
+    """A case of the project: a source that is empty, and no tables yet."""
+    with tempfile.TemporaryDirectory() as root:
+        case = Case(project, root)
+        yield case
+        case.assert_agreement()
+
+
+class Case:
+    """A source to commit to, and the tables made from it, which follow each commit. Rows are dicts by the source's columns."""
+
+    def __init__(self, project: Project, root: str) -> None:
+        self.lake = project.lake(f"{root}/lake")
+        self._anew = dataclasses.replace(project.lake(f"{root}/anew"), silver=self.lake.silver)
+        self._columns = {column.source or column.name: column for column in project.source.columns}
+        self._schema: pa.Schema | None = None
+        self._agreed = True
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add rows to the source; what a row does not name is NULL. The first rows tell of what type keys and dates are."""
+        if unknown := {name for row in rows for name in row} - self._columns.keys():
+            raise AssertionError(f"The source has no column {min(unknown)}, but {', '.join(self._columns)}.")
+        if self._schema is None:
+            types = {name: _type(column, [row.get(name) for row in rows]) for name, column in self._columns.items()}
+            self._schema = pa.schema(Schema([Field(name, PrimitiveType(type)) for name, type in types.items()]))
+        write_deltalake(self.lake.silver, pa.Table.from_pylist(rows, self._schema), mode="append")
+        self._follow(len(rows), "")
+
+    def change(self, which: str, **values: str) -> None:
+        """Set columns of the rows that meet a condition, to expressions: ``case.change("page = '/'", seconds="seconds + 1")``."""
+        self._follow(DeltaTable(self.lake.silver).update(values, predicate=which)["num_updated_rows"], which)
+
+    def delete(self, which: str) -> None:
+        """Delete the rows that meet a condition in DataFusion's SQL."""
+        self._follow(DeltaTable(self.lake.silver).delete(which)["num_deleted_rows"], which)
+
+    def move(self, which: str, to: dt.date) -> None:
+        """Set the date of the rows that meet a condition; where it is told by a timestamp, to midnight UTC."""
+        name = self.lake.project.source.by_name[EVENT_DATE].source or EVENT_DATE
+        is_date = self._schema is not None and pa.types.is_date(self._schema.field(name).type)
+        arrow = "Date32" if is_date else 'Timestamp(Microsecond, Some("UTC"))'
+        self.change(which, **{name: f"arrow_cast('{to}', '{arrow}')"})
+
+    def expect(self, table: str, rows: Sequence[Row]) -> None:
+        """That the table holds these rows and no other, in any order, in the columns that the first of them names.
+
+        Raises ``AssertionError`` where it does not, or where a table is not what it would be computed anew.
+        """
+        self.assert_agreement()
+        _assert_same(f"{table} does not hold the rows expected", rows, _rows(self.lake, table))
+
+    def assert_agreement(self) -> None:
+        """That each table holds the rows that it holds computed anew, and that the checks, which compute it otherwise, agree."""
+        if self._agreed:
+            return
+        refresh(self._anew, _sail(), dates := self._dates())
+        checks = [check for check in all_checks(self.lake.project) if check.name in _CHECKS]
+        for lake, how in ((self._anew, "computed anew"), (self.lake, "made commit by commit")):
+            for finding in run(
+                checks, Inspection(lake, dates, Limits(dt.date.min, dt.date.max, quarantined_share=1.0))
+            ):
+                said = f"{finding.check.table}, {how}, fails the check {finding.check.name}. {finding.summary}"
+                assert finding.passed, f"{said}\n{_table(finding.rows)}"
+        for table in self.lake.places:
+            said = f"{table}, made commit by commit, does not hold the rows that it holds computed anew"
+            _assert_same(said, _rows(self._anew, table), _rows(self.lake, table))
+        self._agreed = True
+
+    def _follow(self, changed: int, which: str) -> None:
+        assert changed, f"The commit changes no row of the source: {which or 'there is none'}."
+        self._agreed = False
+        refresh(self.lake, _sail(), self._dates(), how="patch")
+
+    def _dates(self) -> list[dt.date]:
+        return sorted(filter(None, self.lake.pin().dates() | gold_dates(self.lake)))
+
+
+def _type(column: Column, values: Sequence[Any]) -> str:
+    seen = next((type(value) for value in values if value is not None), None)
+    read = {"key": "long" if seen is int else "string", "decimal": column.type if seen is Decimal else "double"}
+    read |= {"number": "double", "date": "date" if seen is dt.date else "timestamp"}
+    return read.get(column.kind, column.type)
+
+
+def _rows(lake: Lake, table: str) -> list[Row]:
+    assert table in lake.places, f"There is no table {table}, but {', '.join(lake.places)}."
+    select = QueryBuilder().register("t", DeltaTable(lake.places[table])).execute("SELECT * FROM t")
+    return list(pa.table(select).to_pylist())
+
+
+def _assert_same(said: str, expected: Sequence[Row], found: Sequence[Row]) -> None:
+    columns = list((*expected, *found, {})[0])
+    missing, rows = [{name: row.get(name) for name in columns} for row in expected], []
+    for row in found:
+        same = next((each for each in missing if all(_same(each[name], row.get(name)) for name in columns)), None)
+        if same is not None:
+            missing.remove(same)
+        rows.append({"": "found" if same is None else "both", **{name: row.get(name) for name in columns}})
+    if missing or any(row[""] == "found" for row in rows):
+        raise AssertionError(f"{said}:\n{_table([*({'': 'expected', **row} for row in missing), *rows])}")
+
+
+def _table(rows: Sequence[Row]) -> str:
+    return table_of(list(rows[0]), [list(row.values()) for row in rows], 160) if rows else ""
+
+
+def _same(expected: Any, found: Any) -> bool:
+    if isinstance(expected, float) and isinstance(found, float):
+        return math.isclose(expected, found, rel_tol=1e-12) or (math.isnan(expected) and math.isnan(found))
+    return bool(expected == found)
