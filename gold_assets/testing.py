@@ -54,7 +54,8 @@ class Case:
     def __init__(self, project: Project, root: str) -> None:
         self.lake = project.lake(f"{root}/lake")
         self._anew = dataclasses.replace(project.lake(f"{root}/anew"), silver=self.lake.silver)
-        self._columns = {column.source or column.name: column for column in project.source.columns}
+        dates_first = sorted(project.source.columns, key=lambda column: column.name != EVENT_DATE)
+        self._columns = {column.source or column.name: column for column in dates_first}
         self._schema: pa.Schema | None = None
         self._agreed = True
 
@@ -143,7 +144,8 @@ def _assert_same(said: str, expected: Sequence[Row], found: Sequence[Row]) -> No
 
 
 def _table(rows: Sequence[Row]) -> str:
-    return table_of(list(rows[0]), [list(row.values()) for row in rows], 160) if rows else ""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return table_of(columns, [[row.get(name) for name in columns] for row in rows], 160) if rows else ""
 
 
 def _same(expected: Any, found: Any) -> bool:

@@ -64,7 +64,7 @@ def test_a_wrong_expectation_is_shown_beside_the_rows_found() -> None:
         case.expect("by_shop", [{"shop": 1, "event_date": MONDAY}, {"shop": 2, "event_date": TUESDAY}])
         with pytest.raises(AssertionError, match="changes no row of the source: shop = 3"):
             case.delete("shop = 3")
-        with pytest.raises(AssertionError, match="no column name, but shop, price, day"):
+        with pytest.raises(AssertionError, match="no column name, but day, shop, price"):
             case.append([{"name": "x"}])
 
 
