@@ -132,8 +132,9 @@ def _rows(lake: Lake, table: str) -> list[Row]:
 
 
 def _assert_same(said: str, expected: Sequence[Row], found: Sequence[Row]) -> None:
-    columns = list((*expected, *found, {})[0])
-    missing, rows = [{name: row.get(name) for name in columns} for row in expected], []
+    columns = list(next(iter((*expected, *found)), {}))
+    missing = [{name: row.get(name) for name in columns} for row in expected]
+    rows: list[Row] = []
     for row in found:
         same = next((each for each in missing if all(_same(each[name], row.get(name)) for name in columns)), None)
         if same is not None:
