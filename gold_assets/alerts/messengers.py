@@ -91,7 +91,7 @@ def _failure(apprise: "Apprise", message: Message) -> str:
         else (text[:_LONGEST_TITLE] + "…", f"{text}\n{message.link}")
     )
     try:
-        with LogCapture(level=logging.WARNING, fmt="%(message)s") as log:  # type: ignore[no-untyped-call]
+        with LogCapture(level=logging.WARNING, fmt="%(message)s") as log:
             if apprise.notify(title=title, body=body, body_format=NotifyFormat.TEXT):
                 return ""
             status = re.search(r"error=(\d{3})\b", log.getvalue())

@@ -61,7 +61,11 @@ def test_an_average_is_combined_by_the_column_that_counts_its_values() -> None:
             {"key": ("user", "event_date")},
             "The key of user_spend_summary has user, expected some of",
         ),
-        (USER_SPEND_SUMMARY, {"columns": USER_SPEND_SUMMARY.columns * 2}, "has the column user_id twice"),
+        (
+            USER_SPEND_SUMMARY,
+            {"columns": (*USER_SPEND_SUMMARY.columns, *USER_SPEND_SUMMARY.columns)},
+            "has the column user_id twice",
+        ),
         (USER_SPEND_SUMMARY, {"columns": USER_SPEND_SUMMARY.columns[::-1]}, "expected those declared, event_date, tr"),
         (USER_SPEND_SUMMARY, {"key": ("user_id",)}, "groups by user_id, event_date, expected a GROUP BY of the key"),
         (USER_SPEND_SUMMARY, {"key": ()}, "groups by user_id, event_date, expected a GROUP BY of the key"),
