@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
 
 from deltalake import DeltaTable
 
@@ -14,7 +14,7 @@ from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import Check, Finding, Limits
 from gold_assets.checks.pairs import Sides, gold_view
 from gold_assets.checks.patches import Patch, Patches
-from gold_assets.checks.second_opinion import Comparison, SilverCounts
+from gold_assets.checks.second_opinion import Comparison, Dates, SilverCounts
 from gold_assets.declaring.table import Table
 from gold_assets.delta.query import Unreadable
 from gold_assets.engines import SliceBounds
@@ -22,6 +22,8 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Basis, Moment
 from gold_assets.gold.refresh import slices_of
 from gold_assets.silver.pin import Silver
+
+T = TypeVar("T")
 
 _SLICE = SliceBounds(rows=4_000_000)
 """How much of Silver is compared at once: what a query holds in memory, however many dates are asked for."""
@@ -83,14 +85,13 @@ class Inspection:
     def counts(self, silver: Silver, dates: Collection[dt.date | None]) -> Mapping[dt.date | None, SilverCounts]:
         """Silver's rows and broken rows by date."""
         for part in self._slices([date for date in dates if (silver.version, date) not in self._counts]):
-            dated, undated = split(part)
-            found = second_opinion.silver_counts(silver, dated, undated=undated)
-            self._counts |= {(silver.version, date): found.get(date, SilverCounts()) for date in part}
+            found = second_opinion.silver_counts(silver, part)
+            self._counts |= {(silver.version, date): counts for date, counts in found.items()}
         return {date: self._counts[silver.version, date] for date in dates}
 
-    def silver_rows(self, table: Table) -> dict[dt.date, int]:
+    def silver_rows(self, table: Table) -> dict[dt.date | None, int]:
         """Silver's rows by date, at the version that the table's was made from; by its log where only patches are compared."""
-        rows: dict[dt.date, int] = {}
+        rows: dict[dt.date | None, int] = {}
         silver = self.moment.silver
         if self.patches and "deletionVectors" not in (silver.table.protocol().reader_features or ()):
             told = silver.rows_told(self.dates)
@@ -100,7 +101,7 @@ class Inspection:
                 counts = self.counts(self.moment.silver_of(basis), dates)
             except Unreadable:
                 counts = self.counts(silver, dates)
-            rows |= {date: counts[date].rows for date in split(dates)[0]}
+            rows |= {date: counts[date].rows for date in dates}
         return rows
 
     def reconcile(self, table: Table, dates: Sequence[dt.date | None]) -> dict[dt.date | None, Reconciled]:
@@ -116,24 +117,22 @@ class Inspection:
         self._reconciled[table.name] |= reconciled
         return reconciled
 
-    def soundness(self, table: Table) -> Mapping[dt.date, Mapping[str, int]]:
+    def soundness(self, table: Table) -> Mapping[dt.date | None, Mapping[str, int]]:
         """Gold's rows by date and what is wrong with them; what a comparison came by is not read again."""
         known = {date: found.comparison.soundness for date, found in self._reconciled[table.name].items()}
         if all(date in known for date in self.dates):
             return {date: known[date] for date in self.dates if known[date]}
         return self.by_slices(partial(second_opinion.soundness, table, self.moment.log(table).table))
 
-    def by_slices(self, ask: Callable[[list[dt.date]], Mapping[Any, Any]]) -> dict[Any, Any]:
+    def by_slices(self, ask: Callable[[Dates], Mapping[dt.date | None, T]]) -> dict[dt.date | None, T]:
         """What ``ask`` answers for all the dates, asked slice by slice."""
-        answers: dict[Any, Any] = {}
+        answers: dict[dt.date | None, T] = {}
         for part in self._slices(self.dates):
-            answers |= ask(split(part)[0])
+            answers |= ask(part)
         return answers
 
     def _patched(self, table: Table, patch: Patch) -> dict[dt.date | None, Reconciled]:
-        dated, undated = split(patch.dates)
-        found = second_opinion.silver_counts(patch.sides.silver, dated, undated=undated)
-        counts = {date: found.get(date, SilverCounts()) for date in patch.dates}
+        counts = second_opinion.silver_counts(patch.sides.silver, patch.dates)
         return self._compared(
             table, patch.sides, counts, patch.dates, partial(Reconciled, Basis(patch.to), patch=patch)
         )
@@ -144,8 +143,7 @@ class Inspection:
             counts = self.counts(sides.silver, part)
             suspects = part
             if table.is_quarantine:  # where nothing is broken and nothing quarantined, there is nothing to compare
-                dated, undated = split(part)
-                held = second_opinion.row_counts(gold_view(sides.gold, dated, and_null=undated))
+                held = second_opinion.row_counts(gold_view(sides.gold, part))
                 suspects = [date for date in part if counts[date].broken or held.get(date)]
             return self._compared(table, sides, counts, suspects, partial(Reconciled, basis))
         except Unreadable:
@@ -163,15 +161,10 @@ class Inspection:
         reconciled: Callable[..., Reconciled],
     ) -> dict[dt.date | None, Reconciled]:
         """What a comparison of the ``suspects`` finds, for each date that ``counts`` has: on the others there is nothing."""
-        dates, undated = split(suspects)
-        broken = [date for date in dates if counts[date].broken]
-        compared: dict[Any, Comparison] = {}
-        if suspects:
-            compared = second_opinion.compare(table, sides, dates, broken, undated=undated)
-        examples: dict[Any, list[dict[str, Any]]] = {}
-        differing, undated_differ = split([date for date, found in compared.items() if found.differing])
-        if differing or undated_differ:
-            examples = second_opinion.examples(table, sides, differing, broken, undated=undated_differ)
+        broken = [date for date in suspects if counts[date].broken]
+        compared = second_opinion.compare(table, sides, suspects, broken) if suspects else {}
+        differing = [date for date, found in compared.items() if found.differing]
+        examples = second_opinion.examples(table, sides, differing, broken) if differing else {}
         nothing = Comparison(dict.fromkeys(second_opinion.totals_of(table), 0), 0)
         return {
             date: reconciled(counted, compared.get(date, nothing), examples.get(date, []))
@@ -188,17 +181,13 @@ class Inspection:
         yield from by_basis.items()
 
     def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
-        dated, undated = split(dates)
-        cut: list[list[dt.date | None]] = [list(part) for part in slices_of(dated, self._rows_by_date, _SLICE) if part]
-        return [*cut, [None]] if undated else cut
+        dated = [date for date in dates if date is not None]
+        cut = [part for part in slices_of(dated, self._rows_by_date, _SLICE) if part]
+        return [*cut, [None]] if None in dates else cut
 
     @cached_property
     def _rows_by_date(self) -> Mapping[dt.date | None, int | None]:
         return self.moment.silver.rows_by_date(self.dates)
-
-
-def split(dates: Collection[dt.date | None]) -> tuple[list[dt.date], bool]:
-    return [date for date in dates if date is not None], None in dates
 
 
 def not_there(table: Table, inspection: Inspection, check: Check, date: dt.date | None) -> Finding:

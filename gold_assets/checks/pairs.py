@@ -1,5 +1,6 @@
 """Both sides of a comparison in SQL: a row for each key, or for each distinct row, with what Silver says and what Gold has."""
 
+import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -43,23 +44,18 @@ class Sides:
     gold: DeltaTable
     before: DeltaTable | None = None
 
-    def views(self, dates: Collection[Any], *, undated: bool) -> dict[str, View]:
+    def views(self, dates: Collection[dt.date | None]) -> dict[str, View]:
         """What the SQL of ``pairs`` reads, by name."""
-        views = {
-            "silver": self.silver.view(dates, and_null=undated),
-            "gold": gold_view(self.gold, dates, and_null=undated),
-        }
-        if self.before is not None:
-            views["before"] = gold_view(self.before, dates, and_null=undated)
-        return views
+        views = {"silver": self.silver.view(dates), "gold": gold_view(self.gold, dates)}
+        return views if self.before is None else {**views, "before": gold_view(self.before, dates)}
 
 
-def gold_view(gold: DeltaTable, dates: Collection[Any], *, and_null: bool = False) -> View:
-    """A table's rows of these dates, and those without a date where ``and_null``."""
-    return View(gold, "*", predicate(dates, and_null=and_null) or "false")
+def gold_view(gold: DeltaTable, dates: Collection[dt.date | None]) -> View:
+    """A table's rows of these dates, those without a date as None."""
+    return View(gold, "*", predicate(dates) or "false")
 
 
-def pairs(table: Table, sides: Sides, broken_dates: Collection[Any], only: Collection[str] = ()) -> str:
+def pairs(table: Table, sides: Sides, broken_dates: Collection[dt.date | None], only: Collection[str] = ()) -> str:
     """SQL over ``Sides.views``: a row for each key or distinct row, both sides' values, and whether they agree.
 
     With a key, for example, ``user_id, event_date, silver_rows, gold_rows, silver_total_spend, gold_total_spend, …, agrees``;

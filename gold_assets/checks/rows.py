@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import EXPLAINED_BY, ROWS_SHOWN, Check, Finding, explaining_command
-from gold_assets.checks.inspection import Inspection, Reconciled, split
+from gold_assets.checks.inspection import Inspection, Reconciled
 from gold_assets.checks.pairs import gold_view
 from gold_assets.checks.second_opinion import Number
 from gold_assets.declaring.table import Table
@@ -124,8 +124,7 @@ def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
     suspects = [date for date in dates if date is None or not first <= date <= end]
     counts: dict[dt.date | None, int] = {}
     if suspects:  # files may be there whose rows are all deleted
-        dated, undated = split(suspects)
-        counts = second_opinion.row_counts(inspection.moment.silver.view(dated, and_null=undated))
+        counts = second_opinion.row_counts(inspection.moment.silver.view(suspects))
     outside = sorted(date for date in counts if date is not None)
     undated_rows, rows_outside = counts.get(None, 0), sum(counts[date] for date in outside)
     faults = []

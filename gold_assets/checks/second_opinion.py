@@ -5,7 +5,7 @@ function takes a slice of dates that fits in memory and gives an answer for each
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -32,6 +32,10 @@ from gold_assets.delta.sql import DATAFUSION
 from gold_assets.silver.pin import Silver
 
 Number = int | float | Decimal
+Dates = Collection[dt.date | None]
+"""The rows without a date are date None, here and in all answers."""
+
+Examples = list[dict[str, Any]]
 
 MISPLACED = "rows_that_do_not_belong"
 """What is wrong with rows of Silver's that a table's reference would not select so."""
@@ -62,25 +66,23 @@ class Comparison:
     soundness: Mapping[str, int] = field(default_factory=dict)
 
 
-def silver_counts(silver: Silver, dates: Collection[dt.date], *, undated: bool = False) -> dict[Any, SilverCounts]:
-    """Rows and broken rows by date; where ``undated``, of the rows without a date, under None."""
+def silver_counts(silver: Silver, dates: Dates) -> dict[dt.date | None, SilverCounts]:
+    """Rows and broken rows of each of the dates."""
     valid = f"count(*) FILTER (WHERE {silver.source.rules_hold_sql(silver.types)})"
     rows = query(
-        f"SELECT {EVENT_DATE}, count(*) AS n, {valid} AS valid FROM silver GROUP BY 1",
-        silver=silver.view(dates, and_null=undated),
+        f"SELECT {EVENT_DATE}, count(*) AS n, {valid} AS valid FROM silver GROUP BY 1", silver=silver.view(dates)
     )
-    return {row[EVENT_DATE]: SilverCounts(row["n"], row["n"] - row["valid"]) for row in rows}
+    counts = {row[EVENT_DATE]: SilverCounts(row["n"], row["n"] - row["valid"]) for row in rows}
+    return {date: counts.get(date, SilverCounts()) for date in dates}
 
 
-def row_counts(rows: View) -> dict[Any, int]:
-    """Rows by date, those without a date under None."""
+def row_counts(rows: View) -> dict[dt.date | None, int]:
+    """Rows by date."""
     counts = query(f"SELECT {EVENT_DATE}, count(*) AS n FROM rows GROUP BY 1", rows=rows)
     return {row[EVENT_DATE]: row["n"] for row in counts}
 
 
-def compare(
-    table: Table, sides: Sides, dates: Collection[dt.date], broken_dates: Collection[dt.date], *, undated: bool = False
-) -> dict[Any, Comparison]:
+def compare(table: Table, sides: Sides, dates: Dates, broken_dates: Dates) -> dict[dt.date | None, Comparison]:
     """Both sides of ``table`` by date; a date without rows on either is not there.
 
     Every key is compared, to the last digit, in tables with a key; in the others every row, with all its columns.
@@ -93,20 +95,18 @@ def compare(
         row[EVENT_DATE]: Comparison(
             {name: row[name] for name in totals}, row["differing"], {name: row[name] for name in sound}
         )
-        for row in compared(table, sides, sides.views(dates, undated=undated), broken_dates, counted)
+        for row in compared(table, sides, sides.views(dates), broken_dates, counted)
     }
 
 
-def examples(
-    table: Table, sides: Sides, dates: Collection[dt.date], broken_dates: Collection[dt.date], *, undated: bool = False
-) -> dict[Any, list[dict[str, Any]]]:
+def examples(table: Table, sides: Sides, dates: Dates, broken_dates: Dates) -> dict[dt.date | None, Examples]:
     """A few keys or rows of each date that ``compare`` finds to differ, with both sides' values."""
     numbered = f"SELECT *, row_number() OVER (PARTITION BY {EVENT_DATE}) AS number FROM pairs WHERE NOT agrees"
     differing = f"SELECT * FROM ({numbered}) WHERE number <= {_EXAMPLES_A_DATE}"
-    return _by_date(compared(table, sides, sides.views(dates, undated=undated), broken_dates, differing))
+    return _by_date(compared(table, sides, sides.views(dates), broken_dates, differing))
 
 
-def soundness(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, int]]:
+def soundness(table: Table, gold: DeltaTable, dates: Dates) -> dict[dt.date | None, dict[str, int]]:
     """By date, the rows of Gold, and how many keys and rows make no sense by themselves, by the name of what is wrong."""
     if table.key:
         gold_rows = f"SELECT *, rows AS gold_rows FROM ({gold_by_key(table, 'gold')})"
@@ -147,9 +147,7 @@ def _soundness(table: Table) -> dict[str, str]:
     }
 
 
-def broken_rules(
-    table: Table, quarantine: DeltaTable, dates: Collection[dt.date]
-) -> dict[dt.date, list[dict[str, Any]]]:
+def broken_rules(table: Table, quarantine: DeltaTable, dates: Dates) -> dict[dt.date | None, Examples]:
     """By date, the rules that quarantined rows break, how many rows break each, and an example row of each."""
     columns = ", ".join(as_of_row(name) for name in types(quarantine) if name != VIOLATIONS)
     broken = f"SELECT unnest({VIOLATIONS}) AS rule, {columns} FROM quarantine"
@@ -163,7 +161,7 @@ def broken_rules(
     return _by_date(rows)
 
 
-def duplicate_rows(silver: Silver, dates: Collection[dt.date]) -> dict[dt.date, int]:
+def duplicate_rows(silver: Silver, dates: Dates) -> dict[dt.date | None, int]:
     """By date, how many rows of Silver are a copy, in every column, of one before."""
     columns = ", ".join(DATAFUSION.name(field.name) for field in silver.fields)
     counted = f"SELECT {EVENT_DATE}, count(*) AS copies FROM silver GROUP BY {columns}"
@@ -173,11 +171,11 @@ def duplicate_rows(silver: Silver, dates: Collection[dt.date]) -> dict[dt.date, 
     return {row[EVENT_DATE]: row["n"] for row in rows}
 
 
-def _by_date(rows: Iterable[dict[str, Any]]) -> dict[Any, list[dict[str, Any]]]:
-    by_date: dict[Any, list[dict[str, Any]]] = {}
+def _by_date(rows: Examples) -> dict[dt.date | None, Examples]:
+    """The rows by date, without our own columns and with Silver's under their names."""
+    by_date: dict[dt.date | None, Examples] = {}
     for row in rows:
-        row.pop("number")
-        for ours in ("agrees", "gold_fault"):
+        for ours in ("number", "agrees", "gold_fault"):
             row.pop(ours, None)
         for name in [name for name in row if name.startswith(OF_ROW)]:
             plain = name.removeprefix(OF_ROW)

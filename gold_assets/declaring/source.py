@@ -147,7 +147,7 @@ class Source:
         broken = [F.when(~F.coalesce(self._holds(rule, rows), F.lit(False)), F.lit(rule.name)) for rule in self.rules]
         is_broken = ~F.coalesce(self._all_rules_hold(rows), F.lit(False))
         if broken_dates is not None:
-            rows = rows.filter(predicate(filter(None, broken_dates), and_null=None in broken_dates) or "false")
+            rows = rows.filter(predicate(broken_dates) or "false")
         return rows.filter(is_broken).withColumn(VIOLATIONS, F.array_compact(F.array(*broken)))
 
     def broken_dates(self, rows: DataFrame) -> set[dt.date | None]:

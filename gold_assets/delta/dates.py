@@ -92,18 +92,17 @@ class DateColumn:
 
 @dataclass(frozen=True)
 class RowsOn:
-    """The rows of these dates, and those without a date where ``and_null``."""
+    """The rows of these dates; those without a date are date None."""
 
-    dates: Collection[dt.date]
-    and_null: bool = False
+    dates: Collection[dt.date | None]
     column: DateColumn = DateColumn()
 
     def sql(self, dialect: Dialect) -> str:
         """The condition, by which readers can leave out files; empty where there is no such row."""
         name = dialect.name(self.column.name)
         # Not BETWEEN, which Spark 4.2 parses into a function that Delta's replaceWhere leaves unresolved.
-        parts = [self._holds(name, first, last, dialect) for first, last in contiguous(self.dates)]
-        if self.and_null:
+        parts = [self._holds(name, first, last, dialect) for first, last in contiguous(filter(None, self.dates))]
+        if None in self.dates:
             parts.append(f"{name} IS NULL")
         return " OR ".join(f"({part})" for part in parts)
 
@@ -155,9 +154,9 @@ def _text(date: dt.date) -> str:
     return str(date) + {FIRST_DAY: " and earlier", LAST_DAY: " and later"}.get(date, "")
 
 
-def predicate(dates: Iterable[dt.date], *, and_null: bool = False) -> str:
+def predicate(dates: Iterable[dt.date | None]) -> str:
     """``RowsOn`` in a table of ours, as every engine reads it."""
-    return RowsOn(list(dates), and_null).sql(_PLAIN)
+    return RowsOn(list(dates)).sql(_PLAIN)
 
 
 _PLAIN = Dialect("", "")

@@ -84,9 +84,9 @@ class FileDates:
         files = (file for file in self._files if wanted is None or _may_hold(file, wanted))
         return _summed(self._asked(files, _rows_told))
 
-    def rows_told(self, dates: Collection[dt.date]) -> dict[dt.date | None, int | None]:
+    def rows_told(self, dates: Collection[dt.date | None]) -> dict[dt.date | None, int | None]:
         """``rows`` without asking any file: None for all dates that one may hold whose dates the log does not tell."""
-        wanted = set(dates)
+        wanted = {date for date in dates if date is not None}
         files = (file for file in self._files if _may_hold(file, wanted))
         return _summed(_rows_told(file) or dict.fromkeys(wanted) for file in files)
 

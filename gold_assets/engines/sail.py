@@ -151,7 +151,7 @@ class SailEngine:
         if on is None:
             return False
         told = FileDates(table, on.column.name).rows_told(on.dates)
-        counts = [told.get(date, 0) for date in (*on.dates, *([None] if on.and_null else []))]
+        counts = [told.get(date, 0) for date in on.dates]
         return None not in counts and sum(filter(None, counts)) <= self.few_rows
 
     def _copy(self, table: DeltaTable, on: RowsOn | None) -> DataFrame:

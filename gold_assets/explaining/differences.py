@@ -139,7 +139,7 @@ def _changed_dates(before: DeltaTable | None, after: DeltaTable | None) -> set[d
 
 
 def _views(before: DeltaTable | None, after: DeltaTable | None, dates: Dates) -> dict[str, View]:
-    where = predicate([date for date in dates if date is not None], and_null=None in dates)
+    where = predicate(dates)
     either = before or after
     assert either is not None
     return {

@@ -156,10 +156,10 @@ def _basis(lake: Lake, silver: Silver, made: Made | None) -> tuple[Silver, str]:
 def _second_opinion(question: Question, silver: Silver, gold: DeltaTable) -> SecondOpinion | None:
     table, asked = question.table, question.in_silver
     sides = Sides(silver, gold)
-    views = sides.views(question.dates, undated=question.date is None)
+    views = sides.views([question.date])
     of_rows = " AND ".join([question.on_date, *asked.values()])
     views["gold"] = dataclasses.replace(views["gold"], where=question.in_table if table.key else of_rows)
-    ask = partial(compared, table, sides, views, question.dates, only=list(asked.values()))
+    ask = partial(compared, table, sides, views, [question.date], only=list(asked.values()))
     [counted] = ask("SELECT count(*) FILTER (WHERE NOT agrees) AS n FROM pairs")
     rows = ask(f"SELECT * FROM pairs ORDER BY agrees LIMIT {ROWS_SHOWN}")
     plain = [{name.removeprefix(OF_ROW): row[name] for name in row if name != "gold_fault"} for row in rows]

@@ -52,14 +52,9 @@ class Question:
         return " ".join(f"{name}={value}" for name, value in self.values.items())
 
     @property
-    def dates(self) -> list[dt.date]:
-        """The date, where it is one."""
-        return [] if self.date is None else [self.date]
-
-    @property
     def on_date(self) -> str:
         """That a row is of the date, in SQL."""
-        return predicate(self.dates, and_null=self.date is None)
+        return predicate([self.date])
 
     @property
     def in_table(self) -> str:
@@ -81,7 +76,7 @@ class Question:
 
     def silver_rows(self, silver: Silver) -> View:
         """Silver's rows of the date."""
-        return silver.view(self.dates, and_null=self.date is None)
+        return silver.view([self.date])
 
     def rows_in(self, table: DeltaTable) -> View:
         """The rows that are meant, in the table as it is opened."""

@@ -77,9 +77,7 @@ class NewRows:
         with self._reading:
             if key not in self._read:
                 try:
-                    self._read[key] = self._silver.read(
-                        self._engine, self._dates, and_null=True, files=list(by_path.values())
-                    )
+                    self._read[key] = self._silver.read(self._engine, [*self._dates, None], list(by_path.values()))
                 except FAILURES as error:
                     raise self._silver.cannot_be_read(error, [*self._dates, None]) from error
             return self._read[key]
@@ -98,7 +96,7 @@ class Target:
     def recompute(self, rows: DataFrame, broken_dates: Collection[dt.date | None], steps: Steps) -> Written:
         """Let the table hold, on the dates of ``steps``, what Silver's ``rows`` make, which may be of more dates."""
         started = time.perf_counter()
-        where = _where(steps)
+        where = predicate(steps)
 
         def commit_once() -> _Attempt:
             self.delta.update_incremental()  # a commit is checked against those since the version it began from
@@ -134,7 +132,7 @@ class Target:
             written |= self._written(attempt, started)
 
     def _patch_once(self, steps: Steps, new_rows: NewRows, *, holds_null: bool) -> "_Attempt":
-        where = _where(steps)
+        where = predicate(steps)
         new = new_rows.of([file for step in steps.values() for file in step.files])
         new = self._in_order(self.table.of(new.filter(where)))
         appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
@@ -143,7 +141,7 @@ class Target:
             rows_before = FileDates(self.delta).rows()
             self.engine.append(self.delta, new, where, self._user_metadata(stamp))
             return _Attempt(steps, stamp, rows_before)
-        before = self.engine.read(self.delta, RowsOn(_dated(steps), None in steps))
+        before = self.engine.read(self.delta, RowsOn(steps))
         stamp = self._stamp(steps, holds_null)
         self.engine.replace(self.delta, combined(self.table, before, new), where, self._user_metadata(stamp))
         return _Attempt(steps, stamp)
@@ -243,7 +241,3 @@ def _of_one_version(steps: Steps) -> Steps:
 
 def _dated(steps: Steps) -> list[dt.date]:
     return sorted(date for date in steps if date is not None)
-
-
-def _where(steps: Steps) -> str:
-    return predicate(_dated(steps), and_null=None in steps)

@@ -154,28 +154,29 @@ def _recompute(
     wanted = sorted(date for date in asked if date is not None)
     rows_by_date = silver.rows_by_date(wanted)
     slices = slices_of(wanted, rows_by_date, engine.slice_bounds)
-    read = [
-        partial(_read_slice, silver, engine, dates, and_null=None in asked and dates is slices[0]) for dates in slices
-    ]
+    if None in asked:
+        slices[0].append(None)
+    read = [partial(_read_slice, silver, engine, dates) for dates in slices]
     with ThreadPoolExecutor(max_workers=1) as pool:
         upcoming = pool.submit(read[0])
         for number, dates in enumerate(slices, start=1):
             wait_and_hear_signals([targets, upcoming])
-            opened, part = targets.result(), upcoming.result()
+            opened, (rows, broken_dates) = targets.result(), upcoming.result()
             if number < len(slices):  # one ahead and no more, for rows that an engine has to copy
                 upcoming = pool.submit(read[number])
-            in_part = {*dates, None} if part.and_null else set(dates)
-            on = {name: {date: step for date, step in dates.items() if date in in_part} for name, dates in todo.items()}
+            on = {name: {date: of[date] for date in dates if date in of} for name, of in todo.items()}
             done = _side_by_side(
                 {
-                    target.table.name: partial(target.recompute, part.rows, part.broken_dates, on[target.table.name])
+                    target.table.name: partial(target.recompute, rows, broken_dates, on[target.table.name])
                     for target in opened
                     if on[target.table.name]
                 }
             )
             for name, dates_done in done.items():
                 written[name].update(dates_done)
-            logger.info("Slice %d of %d, up to %s, is written", number, len(slices), max(dates, default=None))
+            logger.info(
+                "Slice %d of %d, up to %s, is written", number, len(slices), max(filter(None, dates), default=None)
+            )
     return rows_by_date
 
 
@@ -195,9 +196,9 @@ def _side_by_side(work: Mapping[str, Any]) -> dict[str, Any]:
 
 def slices_of(
     dates: list[dt.date], rows_by_date: Mapping[dt.date | None, int | None], bounds: SliceBounds
-) -> list[list[dt.date]]:
+) -> list[list[dt.date | None]]:
     """The dates in order, cut so that a slice's Silver rows and open partitions stay bounded, however long the range."""
-    slices: list[list[dt.date]] = [[]]
+    slices: list[list[dt.date | None]] = [[]]
     rows_in_slice = 0
     for date in dates:
         known = rows_by_date.get(date, 0)
@@ -210,22 +211,10 @@ def slices_of(
     return slices
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """Silver's rows on dates that are computed together, and which of these hold rows that break a rule.
-
-    Where ``and_null``, the rows without a date are there too.
-    """
-
-    and_null: bool
-    rows: DataFrame
-    broken_dates: set[dt.date | None]
-
-
-def _read_slice(silver: Silver, engine: Engine, dates: list[dt.date], *, and_null: bool) -> _Slice:
+def _read_slice(silver: Silver, engine: Engine, dates: list[dt.date | None]) -> tuple[DataFrame, set[dt.date | None]]:
+    """Silver's rows on dates that are computed together, and which of these hold rows that break a rule."""
     try:
-        rows = silver.read(engine, dates, and_null=and_null)
-        return _Slice(and_null, rows, silver.source.broken_dates(rows) if dates else {None})
+        rows = silver.read(engine, dates)
+        return rows, {None} if dates == [None] else silver.source.broken_dates(rows)
     except FAILURES as error:
-        asked = [*dates, *([None] if and_null else [])]
-        raise silver.cannot_be_read(error, asked) from error
+        raise silver.cannot_be_read(error, dates) from error

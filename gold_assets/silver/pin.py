@@ -90,7 +90,7 @@ class Silver:
         """Which column has what made reading these dates fail, where that was bytes that are no text; else None."""
         if not _NOT_TEXT.search(str(error)):
             return None
-        view = self.view([date for date in dates if date is not None], and_null=None in dates)
+        view = self.view(dates)
         for name in [field.name for field in self.fields if "string" in parts(field.type)]:
             sql = f"SELECT {DATAFUSION.name(name)} FROM (SELECT {view.select} FROM rows WHERE {view.where})"
             try:
@@ -124,13 +124,11 @@ class Silver:
     def read(
         self,
         engine: Engine,
-        dates: Collection[dt.date],
-        *,
-        and_null: bool = False,
+        dates: Collection[dt.date | None],
         files: Collection[Mapping[str, Any]] | None = None,
     ) -> DataFrame:
-        """Silver's rows of these dates, and those without a date where ``and_null``; of ``files`` alone, as ``Engine.read`` has it."""
-        rows = engine.read(self.table, RowsOn(dates, and_null, self.columns.date), files)
+        """Silver's rows of these dates, those without a date as None; of ``files`` alone, as ``Engine.read`` has it."""
+        rows = engine.read(self.table, RowsOn(dates, self.columns.date), files)
         beyond = [day for day in (FIRST_DAY, LAST_DAY) if day in dates]
         if self.columns.as_they_are and not beyond:
             return rows
@@ -148,7 +146,7 @@ class Silver:
             selected.append(value.alias(column.name))
         return rows.select(*selected)
 
-    def view(self, dates: Collection[dt.date], *, and_null: bool = False) -> View:
+    def view(self, dates: Collection[dt.date | None]) -> View:
         """The same rows for ``query``."""
         selected = []
         for column in self.columns.mapped:
@@ -163,7 +161,7 @@ class Silver:
             elif column.is_char:
                 value = f"rtrim({value}, ' ')"
             selected.append(f"{value} AS {DATAFUSION.name(column.name)}")
-        where = RowsOn(dates, and_null, self.columns.date).sql(DATAFUSION)
+        where = RowsOn(dates, self.columns.date).sql(DATAFUSION)
         return View(self.table, ", ".join(selected), where or "false")
 
 
