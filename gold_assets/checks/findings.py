@@ -52,8 +52,8 @@ class Check:
     table: str
     name: str
     description: str
-    by_date: bool
     evaluate: Callable[["Inspection", "Check"], Iterator["Finding"]] = field(repr=False, compare=False)
+    by_date: bool = False
     severity: Severity = "error"
     blocking: bool = False
 

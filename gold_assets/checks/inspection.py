@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from typing import Any, TypeVar
 
 from deltalake import DeltaTable
@@ -188,6 +188,22 @@ class Inspection:
     @cached_property
     def _rows_by_date(self) -> Mapping[dt.date | None, int | None]:
         return self.moment.silver.rows_by_date(self.dates)
+
+
+OfTable = Callable[[Table, Inspection, Check], Iterator[Finding]]
+"""What evaluates a check of a table, whose name the check has."""
+
+
+def where_there(evaluate: OfTable) -> OfTable:
+    """The same; of a table that is not there it finds that, and nothing else."""
+
+    @wraps(evaluate)
+    def evaluated(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+        if inspection.gold(table) is not None:
+            return evaluate(table, inspection, check)
+        return (not_there(table, inspection, check, date) for date in (inspection.dates if check.by_date else [None]))
+
+    return evaluated
 
 
 def not_there(table: Table, inspection: Inspection, check: Check, date: dt.date | None) -> Finding:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import EXPLAINED_BY, ROWS_SHOWN, Check, Finding, explaining_command
-from gold_assets.checks.inspection import Inspection, Reconciled
+from gold_assets.checks.inspection import Inspection, Reconciled, where_there
 from gold_assets.checks.pairs import gold_view
 from gold_assets.checks.second_opinion import Number
 from gold_assets.declaring.table import Table
@@ -16,83 +16,71 @@ COMPARED_IN_FULL = "in full"
 COMPARED_PATCH = "the newest patch"
 
 
+@where_there
 def reconciles(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     reconciled = inspection.reconcile(table, inspection.dates)
     yield from (_reconciliation(table, inspection, check, date, reconciled[date]) for date in inspection.dates)
 
 
-def undated_reconcile(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+@where_there
+def undated_rows_reconcile(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     yield _reconciliation(table, inspection, check, None, inspection.reconcile(table, [None])[None])
 
 
 def _reconciliation(
     table: Table, inspection: Inspection, check: Check, date: dt.date | None, found: Reconciled
 ) -> Finding:
-    gold = inspection.gold(table)
-    assert gold is not None
-    rows = "new_silver" if found.patch else "silver"
+    compared, silver, rows = found.comparison, found.silver, "new_silver" if found.patch else "silver"
     numbers: dict[str, Number | str] = {
         "compared": COMPARED_PATCH if found.patch else COMPARED_IN_FULL,
-        "table_version": gold.version(),
+        "table_version": inspection.moment.log(table).table.version(),
         "silver_version": found.basis.version,
-        f"{rows}_rows": found.silver.rows,
-        f"{rows}_valid_rows": found.silver.rows - found.silver.broken,
-        f"{rows}_broken_rows": found.silver.broken,
+        f"{rows}_rows": silver.rows,
+        f"{rows}_valid_rows": silver.rows - silver.broken,
+        f"{rows}_broken_rows": silver.broken,
     }
-    numbers |= {name: value for name, value in found.comparison.totals.items() if name not in numbers}
+    numbers |= {name: value for name, value in compared.totals.items() if name not in numbers}
     if (source := inspection.moment.made_from(table, [date]).get(date)) is not None:
         numbers["made_from_silver_version"] = source.silver_version
-    what = table.what
-    numbers[f"{what}s_that_differ"] = found.comparison.differing
-    against = _what_gold_is_held_against(found)
-    if found.comparison.differing == 0:
-        summary = f"Equal to {against}."
-        if table.is_quarantine and found.patch is None:
-            summary = (
-                f"{plural(found.silver.rows, 'Silver row')} = {found.silver.rows - found.silver.broken} valid "
-                f"+ {found.silver.broken} quarantined, at version {found.basis.version}."
-            )
-        if found.basis.doubt:
-            summary += f" That is the newest, for {found.basis.doubt}."
-    else:
+    numbers[f"{table.what}s_that_differ"] = compared.differing
+    against, doubt = f"Silver version {found.basis.version}", ""
+    if patch := found.patch:
+        gained = f"the {plural(silver.rows, 'row')} that Silver gained after version {patch.since}, up to {patch.to}"
+        against = f"Gold before the newest patch and {gained}"
+    if found.basis.doubt:
+        doubt = f" That is the newest, for {found.basis.doubt}."
+    if compared.differing:
         sides = ", ".join(
-            f"{name.removeprefix('silver_')} {value} in Silver and {found.comparison.totals['gold_' + name.removeprefix('silver_')]} in Gold"
-            for name, value in found.comparison.totals.items()
-            if name.startswith("silver_")
+            f"{name} {compared.totals[f'silver_{name}']} in Silver and {compared.totals[f'gold_{name}']} in Gold"
+            for name in (side.removeprefix("silver_") for side in compared.totals if side.startswith("silver_"))
         )
-        summary = f"Unequal to {against} in {plural(found.comparison.differing, what)}: {sides}. "
-        if found.basis.doubt:
-            summary += f"That is the newest, for {found.basis.doubt}. "
-        summary += "Materialize the date again." if date else "Materialize any date of the quarantine again."
+        again = "Materialize the date again." if date else "Materialize any date of the quarantine again."
+        summary = f"Unequal to {against} in {plural(compared.differing, table.what)}: {sides}.{doubt} {again}"
+    elif table.is_quarantine and not found.patch:
+        counted = (
+            f"{plural(silver.rows, 'Silver row')} = {silver.rows - silver.broken} valid + {silver.broken} quarantined"
+        )
+        summary = f"{counted}, at version {found.basis.version}.{doubt}"
+    else:
+        summary = f"Equal to {against}.{doubt}"
     examples = [{**row, EXPLAINED_BY: explaining_command(table, date, row)} for row in found.examples]
-    return Finding(check, date, found.comparison.differing == 0, summary, numbers, examples, columns_without_values=())
+    return Finding(check, date, not compared.differing, summary, numbers, examples, columns_without_values=())
 
 
-def _what_gold_is_held_against(found: Reconciled) -> str:
-    if (patch := found.patch) is None:
-        return f"Silver version {found.basis.version}"
-    return (
-        f"Gold before the newest patch and the {plural(found.silver.rows, 'row')} that Silver gained after version "
-        f"{patch.since}, up to {patch.to}"
-    )
-
-
+@where_there
 def sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     counted = inspection.soundness(table)
     for date in inspection.dates:
         numbers = counted.get(date, {"rows": 0})
         wrong = {name: count for name, count in numbers.items() if name != "rows" and count}
         faults = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in wrong.items())
-        summary = (
-            f"{faults}, in {plural(numbers['rows'], 'row')}." if wrong else f"Sound: {plural(numbers['rows'], 'row')}."
-        )
-        yield Finding(check, date, not wrong, summary, numbers)
+        rows = plural(numbers["rows"], "row")
+        yield Finding(check, date, not wrong, f"{faults}, in {rows}." if wrong else f"Sound: {rows}.", numbers)
 
 
-def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
-    gold = inspection.gold(table)
-    assert gold is not None
-    limit = inspection.limits.quarantined_share
+@where_there
+def share(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+    gold, limit = inspection.moment.log(table).table, inspection.limits.quarantined_share
     quarantined = inspection.by_slices(lambda part: second_opinion.row_counts(gold_view(gold, part)))
     rows = inspection.silver_rows(table)
     rules = inspection.by_slices(
@@ -101,21 +89,15 @@ def quarantined_share(table: Table, inspection: Inspection, check: Check) -> Ite
         )
     )
     for date in inspection.dates:
-        held, silver_rows = quarantined.get(date, 0), max(rows[date], quarantined.get(date, 0))
-        share = held / silver_rows if silver_rows else 0.0
-        broken = rules.get(date, [])
+        held, broken = quarantined.get(date, 0), rules.get(date, [])
+        silver_rows = max(rows[date], held)
+        of_all = held / silver_rows if silver_rows else 0.0
         named = ", ".join(f"{row['rule']} ({row['rows']})" for row in broken)
-        summary = f"Quarantined: {held} of {plural(silver_rows, 'row')}, {share:.2%}" + (
-            f": {named}." if named else "."
-        )
-        if share > limit:
+        summary = f"Quarantined: {held} of {plural(silver_rows, 'row')}, {of_all:.2%}{named and f': {named}'}."
+        if of_all > limit:
             summary += f" More than {limit:.2%} is too many: see the example rows and mend Silver."
-        numbers: dict[str, Number | str] = {
-            "quarantined_rows": held,
-            "silver_rows": silver_rows,
-            "quarantined_share": share,
-        }
-        yield Finding(check, date, share <= limit, summary, numbers, broken, columns_without_values=("rule", "rows"))
+        numbers = {"quarantined_rows": held, "silver_rows": silver_rows, "quarantined_share": of_all}
+        yield Finding(check, date, of_all <= limit, summary, numbers, broken, columns_without_values=("rule", "rows"))
 
 
 def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
@@ -127,6 +109,8 @@ def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
         counts = second_opinion.row_counts(inspection.moment.silver.view(suspects))
     outside = sorted(date for date in counts if date is not None)
     undated_rows, rows_outside = counts.get(None, 0), sum(counts[date] for date in outside)
+    numbers = {"dates": len(dates), "dates_outside": len(outside)}
+    numbers |= {"rows_outside": rows_outside, "rows_without_date": undated_rows}
     faults = []
     if outside:
         faults.append(
@@ -140,12 +124,7 @@ def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
         None,
         not faults,
         f"Silver has {'; and '.join(faults)}." if faults else f"All {len(dates)} dates are within {first} to {end}.",
-        {
-            "dates": len(dates),
-            "dates_outside": len(outside),
-            "rows_outside": rows_outside,
-            "rows_without_date": undated_rows,
-        },
+        numbers,
         [{EVENT_DATE: date, "rows": counts[date]} for date in outside[:ROWS_SHOWN]],
         milder=not outside,  # rows without a date are not lost: the quarantine has them
     )
@@ -154,12 +133,8 @@ def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
 def no_duplicate_rows(inspection: Inspection, check: Check) -> Iterator[Finding]:
     copies = inspection.by_slices(lambda part: second_opinion.duplicate_rows(inspection.moment.silver, part))
     for date in inspection.dates:
-        count = copies.get(date, 0)
-        summary = (
-            f"{plural(count, 'copy')} of another row, in every column; each counts."
-            if count
-            else "No row is there twice."
-        )
-        yield Finding(
-            check, date, count == 0, summary, {"copies": count, "silver_version": inspection.moment.silver.version}
-        )
+        count, summary = copies.get(date, 0), "No row is there twice."
+        if count:
+            summary = f"{plural(count, 'copy')} of another row, in every column; each counts."
+        numbers = {"copies": count, "silver_version": inspection.moment.silver.version}
+        yield Finding(check, date, not count, summary, numbers)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from deltalake import Field
 
 from gold_assets.checks.findings import Check, Finding
-from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.inspection import Inspection, where_there
 from gold_assets.checks.second_opinion import Number
 from gold_assets.declaring.table import Table
 from gold_assets.delta.errors import UserError
@@ -14,9 +14,9 @@ from gold_assets.delta.types import type_name
 from gold_assets.gold.open_table import declared_fields, fits, left_in_silver
 
 
+@where_there
 def schema(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
-    gold = inspection.gold(table)
-    assert gold is not None
+    gold = inspection.moment.log(table).table
     declared = declared_fields(table, inspection.moment.silver.fields)
     expected = {field.name: type_name(field) for field in declared}
     own = {column.name for column in table.columns}

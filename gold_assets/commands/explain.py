@@ -24,5 +24,5 @@ def command(settings: Settings, table: str, conditions: tuple[str, ...], date: s
     Exit code 0: explained; 1: explained, and SQL finds another value; 2: something to put right, said in one sentence.
     """
     found = explain(lake_of(settings), table, date, conditions)
-    differs = found.second_opinion is not None and not found.second_opinion.agrees
+    differs = not found.second_opinion.agrees
     return Answer(lambda: as_text(found, terminal_width()), lambda: as_json(found), exit_code=int(differs))

@@ -1,18 +1,39 @@
 """``gold published``: say what is published, and how to read it elsewhere. Needs no Dagster instance and no engine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
+from tabulate import tabulate
 
 from gold_assets.commands.options import Answer, at_moment, sub_command
 from gold_assets.config import ReadingSettings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.places import spark_path
 from gold_assets.delta.plural import plural
-from gold_assets.gold.publication import Publication
+from gold_assets.gold.publication import Publication, PublishedTable
 from gold_assets.reading.published import publications_of, published, text_of
-from gold_assets.reading.snippets import READERS
+
+
+def _quoted(text: str, quote: str) -> str:
+    return quote + text.replace(quote, quote * 2) + quote
+
+
+def _in_duckdb(table: PublishedTable) -> str:
+    place = table.uri if "://" in table.uri else f"file://{table.uri}"
+    return f"SELECT * FROM delta_scan({_quoted(place, chr(39))}, version => {table.version})"
+
+
+READERS: Mapping[str, tuple[str, Callable[[PublishedTable], str]]] = {
+    "spark_sql": (
+        "Spark SQL",
+        lambda table: f"SELECT * FROM delta.{_quoted(spark_path(table.uri), '`')} VERSION AS OF {table.version}",
+    ),
+    "duckdb": ("DuckDB, with its extension delta", _in_duckdb),
+    "polars": ("Polars", lambda table: f"pl.scan_delta({table.uri!r}, version={table.version})"),
+}
+"""By name in the JSON, a reader of Delta tables that is not ours, and how it is asked for a published version."""
 
 
 @sub_command("published --at 2026-01-31T08:00:00Z", json_help="Write the same as JSON", only_reads=True)
@@ -50,8 +71,8 @@ def _text(publication: Publication, held: Publication | None) -> str:
         dates = dates_text({failure.date for failure in held.failures}, 5)
         lines.append(f"Held back since {text_of(held.held_since)} by {checks}: {dates}")
     tables = publication.tables.values()
-    lines += ["", f"{'table':<24}{'version':>9}  path"]
-    lines += [f"{table.name:<24}{table.version:>9}  {table.uri}" for table in tables]
+    rows = [(table.name, table.version, table.uri) for table in tables]
+    lines += ["", _table(("table", "version", "path"), rows)]
     for reader, statement in READERS.values():
         lines += ["", f"{reader}:", *(f"  {statement(table)}" for table in tables)]
     return "\n".join(lines)
@@ -59,13 +80,23 @@ def _text(publication: Publication, held: Publication | None) -> str:
 
 def _history(publications: Sequence[Publication]) -> str:
     names = list(publications[0].tables)
-    lines = [f"{'published at':<29}{'Silver':>7}{'dates':>7}  {'  '.join(names)}  by"]
-    for publication in publications:
-        silver = "-" if publication.silver_version is None else publication.silver_version
-        versions = "  ".join(f"{publication.versions.get(name, '-'):>{len(name)}}" for name in names)
-        by = publication.run_id or "-"
-        lines.append(f"{text_of(publication.at):<29}{silver:>7}{publication.dates_verified:>7}  {versions}  {by}")
-    return "\n".join(lines)
+    rows = [
+        (
+            text_of(publication.at),
+            "-" if publication.silver_version is None else publication.silver_version,
+            publication.dates_verified,
+            *(publication.versions.get(name, "-") for name in names),
+            publication.run_id or "-",
+        )
+        for publication in publications
+    ]
+    return _table(("published at", "Silver", "dates", *names, "by"), rows)
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A line for each row, however wide; the first and the last column are text, the others numbers."""
+    sides = ["left", *["right"] * (len(headers) - 2), "left"]
+    return str(tabulate(rows, headers, "plain", disable_numparse=True, colalign=sides))
 
 
 def _silver(publication: Publication) -> str:

@@ -79,7 +79,7 @@ class TableDifferences:
             return self.count
         names = ", ".join(name for name in keys(self.table) if name != EVENT_DATE)
         select = f"SELECT count(*) AS n FROM (SELECT DISTINCT {names} FROM ({{differing}}))"
-        [counted] = _of_differing(select, self.table, self.before, self.after, self.dates)
+        [counted] = _of_differing(select, self, self.dates)
         return int(counted["n"])
 
     @property
@@ -95,7 +95,7 @@ class TableDifferences:
         if self.dates:
             limit = "" if most is None else f"LIMIT {most}"
             select = f"SELECT * FROM ({{differing}}) ORDER BY abs(change) DESC NULLS LAST, {EVENT_DATE} {limit}"
-            yield from map(_difference, _of_differing(select, self.table, self.before, self.after, self.dates))
+            yield from map(_difference, _of_differing(select, self, self.dates))
 
 
 def differences(
@@ -105,11 +105,12 @@ def differences(
     suspects = _changed_dates(before, after)
     if dates is not None:
         suspects &= set(dates)
-    if not suspects or (before is None and after is None):
-        return TableDifferences(table, before, after)
+    found = TableDifferences(table, before, after)
+    if not suspects:
+        return found
     select = f"SELECT {EVENT_DATE}, count(*) AS n FROM ({{differing}}) GROUP BY 1 ORDER BY 1"
-    changed = {row[EVENT_DATE]: row["n"] for row in _of_differing(select, table, before, after, suspects)}
-    return TableDifferences(table, before, after, changed, _totals(table, before, after, changed))
+    changed = {row[EVENT_DATE]: row["n"] for row in _of_differing(select, found, suspects)}
+    return TableDifferences(table, before, after, changed, _totals(found, changed))
 
 
 def difference(before: Any, after: Any) -> Number:
@@ -138,21 +139,19 @@ def _changed_dates(before: DeltaTable | None, after: DeltaTable | None) -> set[d
     return set().union(*(FileDates(table).dates() for table in opened))
 
 
-def _views(before: DeltaTable | None, after: DeltaTable | None, dates: Dates) -> dict[str, View]:
-    where = predicate(dates)
-    either = before or after
+def _views(found: TableDifferences, dates: Dates) -> dict[str, View]:
+    """Both sides' rows of the dates, none where there was no table."""
+    either = found.before or found.after
     assert either is not None
     return {
-        "old": View(before or either, "*", where if before is not None else "false"),
-        "new": View(after or either, "*", where if after is not None else "false"),
+        name: View(table or either, "*", "false" if table is None else predicate(dates))
+        for name, table in (("old", found.before), ("new", found.after))
     }
 
 
-def _of_differing(
-    select: str, table: Table, before: DeltaTable | None, after: DeltaTable | None, dates: Dates
-) -> list[dict[str, Any]]:
+def _of_differing(select: str, found: TableDifferences, dates: Dates) -> list[dict[str, Any]]:
     """What a SELECT gives from ``{differing}``: a row for each key or row that differs, and ``change`` of the table's measure."""
-    views = _views(before, after, dates)
+    table, views = found.table, _views(found, dates)
     sides = {name: types(view.table) for name, view in views.items()}
     differing = _differing_keys(table, sides["old"]) if table.key else _differing_rows(table, sides)
     return query(select.format(differing=differing), **views)
@@ -201,16 +200,15 @@ def _difference(row: dict[str, Any]) -> Difference:
     return Difference(row[EVENT_DATE], sides["column"], sides["before"], sides["after"])
 
 
-def _totals(table: Table, before: DeltaTable | None, after: DeltaTable | None, dates: Dates) -> dict[str, Total]:
+def _totals(found: TableDifferences, dates: Dates) -> dict[str, Total]:
     """What can be added up, of all rows of the dates."""
     if not dates:
         return {}
-    views = _views(before, after, dates)
+    table, views = found.table, _views(found, dates)
     columns = [name for name in types(views["new"].table) if name in table.totals]
     if not table.key:
         columns = [table.measure] if table.measure else []
     sums = [f"coalesce(sum({DATAFUSION.name(name)}), 0) AS {DATAFUSION.name(name)}" for name in columns]
-    select = f"SELECT {', '.join(['count(*) AS rows', *sums])}"
-    [old] = query(f"{select} FROM old", old=views["old"])
-    [new] = query(f"{select} FROM new", new=views["new"])
+    select = f"SELECT {', '.join(['count(*) AS rows', *sums])} FROM rows"
+    [old], [new] = (query(select, rows=view) for view in views.values())
     return {name: Total(old[name], new[name]) for name in new}

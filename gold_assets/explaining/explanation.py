@@ -18,8 +18,8 @@ from gold_assets.explaining.history import CommitInfo, History, history_of
 from gold_assets.explaining.origin import Origin, not_there, origin_of, why_absent
 from gold_assets.explaining.question import ROWS_SHOWN, Question, question_of
 from gold_assets.explaining.rows import Rows
-from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Basis, Moment
 from gold_assets.gold.provenance import MadeFrom
 from gold_assets.gold.publication import Publications
 from gold_assets.silver.pin import Silver
@@ -83,7 +83,7 @@ class Explanation:
     unpublished: str
     made: Made | None
     origin: Origin
-    second_opinion: SecondOpinion | None
+    second_opinion: SecondOpinion
     history: History
     absent: str
 
@@ -97,27 +97,27 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
     Raises ``UserError`` where there is no such table, date, column or key, with the nearest that there is; and where a table cannot be read.
     """
     [table] = lake.named([table_name])
-    if (gold := lake.open(table)) is None:
+    moment = Moment(lake)
+    if (gold := moment.gold(table)) is None:
         place = lake.places[table.name]
         raise UserError(f"There is no Delta table at {place}, where {table.name} is expected: materialize it.")
     question = question_of(table, gold, date, conditions)
-    silver = lake.pin()
-    history = history_of(question, gold, silver)
+    history = history_of(question, moment)
     now = _held(question, gold)
-    made = _made(gold, question.date)
-    basis, doubt = _basis(lake, silver, made)
+    basis = moment.basis(table, question.date)
     try:
-        origin, opinion = origin_of(lake, question, basis, doubt), _second_opinion(question, basis, gold)
+        origin, opinion = _compared(question, moment, basis)
     except Unreadable:
-        if basis is silver:
+        if basis.version == moment.silver.version:
             raise
-        doubt = f"version {basis.version}, which the date was made from, cannot be read any more"
-        origin, opinion = origin_of(lake, question, silver, doubt), _second_opinion(question, silver, gold)
+        doubt = f"Silver version {basis.version}, which it was made from, cannot be read any more"
+        origin, opinion = _compared(question, moment, Basis(moment.silver.version, doubt))
     is_coming = any(commit.came != [] or commit.went != [] for commit in history.waiting)
     if not now.count and not origin.count and not history.changes and not is_coming:
-        raise not_there(question, gold, silver)
+        raise not_there(question, gold, moment.silver)
     published, published_at, unpublished = _published(lake, question)
     absent = "" if now.count else why_absent(question, origin, history)
+    made = _made(moment, question)
     return Explanation(question, now, published, published_at, unpublished, made, origin, opinion, history, absent)
 
 
@@ -128,34 +128,25 @@ def _held(question: Question, gold: DeltaTable) -> Held:
     return Held(gold.version(), counted["n"], shown)
 
 
-def _made(gold: DeltaTable, date: dt.date | None) -> Made | None:
-    log = GoldLog(gold)
-    source = log.made_from([date]).get(date)
-    if source is None:
+def _made(moment: Moment, question: Question) -> Made | None:
+    if (source := moment.standing(question.table, question.date).made) is None:
         return None
     info: Mapping[str, Any] = {}
     with suppress(FileNotFoundError):  # what the date was made from is known for longer than its commit
-        info = log.commit(source.table_version).info
+        info = moment.log(question.table).commit(source.table_version).info
     return Made(source, CommitInfo.of(source.table_version, info))
 
 
-def _basis(lake: Lake, silver: Silver, made: Made | None) -> tuple[Silver, str]:
-    """The Silver that the date was made from, else the newest and why."""
-    if made is None:
-        return silver, "the table's log tells of no refresh of the date"
-    if made.source.silver_table_id != silver.table_id:
-        return silver, "the date was made from another Silver table"
-    if made.source.silver_version == silver.version:
-        return silver, ""
-    try:
-        return lake.pin(made.source.silver_version), ""
-    except UserError:
-        return silver, f"version {made.source.silver_version}, which the date was made from, cannot be opened any more"
+def _compared(question: Question, moment: Moment, basis: Basis) -> tuple[Origin, SecondOpinion]:
+    """The rows asked about beside what Silver has of them at a version that can be opened."""
+    silver = moment.silver_at(basis.version)
+    assert silver is not None
+    return origin_of(question, moment, silver, basis.doubt), _second_opinion(question, moment, silver)
 
 
-def _second_opinion(question: Question, silver: Silver, gold: DeltaTable) -> SecondOpinion | None:
+def _second_opinion(question: Question, moment: Moment, silver: Silver) -> SecondOpinion:
     table, asked = question.table, question.in_silver
-    sides = Sides(silver, gold)
+    sides = Sides(silver, moment.log(table).table)
     views = sides.views([question.date])
     of_rows = " AND ".join([question.on_date, *asked.values()])
     views["gold"] = dataclasses.replace(views["gold"], where=question.in_table if table.key else of_rows)

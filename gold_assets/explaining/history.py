@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,10 @@ from gold_assets.delta.query import View
 from gold_assets.explaining.question import Question
 from gold_assets.explaining.rows import MOST_ROWS, Rows, TooManyRows, came_and_went, rows_in_files
 from gold_assets.gold.gold_log import GoldCommit, GoldLog
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.provenance import Stamp
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
-
-_MOST_COMMITS = 2_000
-"""How far back the table's log is read."""
 
 _PERSONS = ("userName", "userEmail", "userId")
 _JOBS = {"job": ("jobName", "jobId", "runId", "jobRunId"), "notebook": ("notebookPath", "notebookId")}
@@ -124,17 +123,18 @@ class _Written:
     files: Sequence[FileChange]
 
 
-def history_of(question: Question, gold: DeltaTable, silver: Silver) -> History:
+def history_of(question: Question, moment: Moment) -> History:
     """The history of the rows asked about, up to the versions that both tables are opened at."""
-    commits, ends = _commits_of(gold, question.date)
+    silver, log = moment.silver, moment.log(question.table)
+    commits, ends = _commits_of(log, question.date)
     try:
-        changes = list(_changes(question, gold, silver.table_id, commits, complete=not ends))
+        changes = list(_changes(question, log.table, silver.table_id, commits, complete=not ends))
     except TooManyRows:
         return History(ends=f"more than {MOST_ROWS} rows were ever asked about, which are too many to follow")
     newest = next((commit.stamp for commit in commits if commit.stamp is not None), None)
     made_from = newest.silver_version if newest and newest.silver_table_id == silver.table_id else silver.version
     known = [change.since for change in changes if change.since is not None]
-    told, silver_ends = _silver_commits(question, silver, min([made_from, *known]))
+    told, silver_ends = _silver_commits(question, silver, moment.changes, min([made_from, *known]))
     changes = [dataclasses.replace(change, silver=list(_between(told, change))) for change in changes]
     return History(changes, [commit for commit in told if commit.info.version > made_from], ends, silver_ends)
 
@@ -144,11 +144,12 @@ def _between(commits: Iterable[SilverCommit], change: Change) -> Iterator[Silver
         yield from (commit for commit in commits if change.since < commit.info.version <= change.silver_version)
 
 
-def _silver_commits(question: Question, silver: Silver, after: int) -> tuple[list[SilverCommit], str]:
+def _silver_commits(
+    question: Question, silver: Silver, changes: SilverChanges, after: int
+) -> tuple[list[SilverCommit], str]:
     """Silver's commits after a version that touched the date, oldest first; and why they go back no further, where they do not."""
     if after >= silver.version:
         return [], ""
-    changes = SilverChanges(silver)
     everywhere = changes.everywhere_after(after)
     by_version: dict[int, list[FileChange]] = {version: [] for version in everywhere}
     for change in reversed(changes.files_after(question.date, after)):
@@ -248,23 +249,15 @@ def _made_from(earlier: Stamp | None, silver_table_id: str, *, complete: bool) -
     return earlier.silver_version if earlier.silver_table_id == silver_table_id else -1
 
 
-def _commits_of(gold: DeltaTable, date: dt.date | None) -> tuple[list[_Written], str]:
+def _commits_of(log: GoldLog, date: dt.date | None) -> tuple[list[_Written], str]:
     """The commits of the table that touched the date, newest first; and why they go back no further, where they do not."""
-    log = GoldLog(gold)
     commits: list[_Written] = []
-    oldest = max(gold.version() - _MOST_COMMITS, -1)
-
-    def read(version: int) -> GoldCommit | None:
-        try:
-            return log.commit(version)
-        except FileNotFoundError:
-            return None
-
-    for version, commit in side_by_side(read, gold.version(), oldest):
-        if commit is None:
-            return commits, f"the table's log no longer has version {version}"
-        stamp = commit.stamp if commit.stamp is not None and date in commit.stamp.covers else None
-        files = [file for file in commit.files if file.data_change and file.date == date]
-        if stamp is not None or files:
-            commits.append(_Written(commit, stamp, files))
-    return commits, f"only the table's newest {_MOST_COMMITS} commits are looked at" if oldest >= 0 else ""
+    oldest = log.table.version() + 1
+    with suppress(FileNotFoundError):
+        for version, commit in side_by_side(log.commit, log.table.version(), -1):
+            oldest = version
+            stamp = commit.stamp if commit.stamp is not None and date in commit.stamp.covers else None
+            files = [file for file in commit.files if file.data_change and file.date == date]
+            if stamp is not None or files:
+                commits.append(_Written(commit, stamp, files))
+    return commits, f"the table's log no longer has version {oldest - 1}" if oldest else ""

@@ -16,7 +16,7 @@ from gold_assets.delta.sql import DATAFUSION, unpruned
 from gold_assets.explaining.history import History
 from gold_assets.explaining.question import ROWS_SHOWN, Question, quoted
 from gold_assets.explaining.rows import Rows
-from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.silver.pin import Silver
 
 
@@ -46,7 +46,7 @@ class Origin:
     quarantined: Rows
 
 
-def origin_of(lake: Lake, question: Question, silver: Silver, doubt: str) -> Origin:
+def origin_of(question: Question, moment: Moment, silver: Silver, doubt: str) -> Origin:
     """What ``silver`` has of the rows asked about; ``doubt`` as ``Origin`` has it."""
     table, asked = question.table, " AND ".join(question.in_silver.values()) or "true"
     is_valid, unmet = table.source.is_valid_sql(silver.types), table.select.conditions(silver.types)
@@ -80,18 +80,16 @@ def origin_of(lake: Lake, question: Question, silver: Silver, doubt: str) -> Ori
         {name: counted[f"unmet {name}"] for name in unmet},
         aggregated(numbers, used) if counted["used"] and numbers else {},
         query(f"SELECT * FROM silver WHERE {used} LIMIT {ROWS_SHOWN}", silver=view),
-        _quarantined(lake, question, counted["count"] - counted["valid"]),
+        _quarantined(question, moment) if counted["count"] > counted["valid"] else [],
     )
 
 
-def _quarantined(lake: Lake, question: Question, broken: int) -> Rows:
-    table = next((table for table in lake.tables if table.is_quarantine), None)
-    if not broken or table is None or (quarantine := lake.open(table)) is None:
+def _quarantined(question: Question, moment: Moment) -> Rows:
+    table = next((table for table in moment.lake.tables if table.is_quarantine), None)
+    if table is None or (quarantine := moment.gold(table)) is None:
         return []
-    where = " AND ".join([question.on_date, *question.in_silver.values()])
-    return query(
-        f"SELECT {VIOLATIONS}, * EXCEPT ({VIOLATIONS}) FROM rows LIMIT {ROWS_SHOWN}", rows=View(quarantine, "*", where)
-    )
+    rows = View(quarantine, "*", " AND ".join([question.on_date, *question.in_silver.values()]))
+    return query(f"SELECT {VIOLATIONS}, * EXCEPT ({VIOLATIONS}) FROM rows LIMIT {ROWS_SHOWN}", rows=rows)
 
 
 def why_absent(question: Question, origin: Origin, history: History) -> str:

@@ -92,7 +92,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
             "sample": origin.sample,
             "quarantined": origin.quarantined,
         },
-        "second_opinion": opinion and {"agrees": opinion.agrees, "exact": opinion.is_exact, "pairs": opinion.pairs},
+        "second_opinion": {"agrees": opinion.agrees, "exact": opinion.is_exact, "pairs": opinion.pairs},
         "history": {
             "changes": list(map(_change_as_json, history.changes)),
             "not_in_the_table_yet": list(map(_commit_as_json, history.waiting)),
@@ -168,10 +168,10 @@ def _origin(origin: Origin) -> Iterator[_Part]:
 
 def _second_opinion(found: Explanation) -> Iterator[_Part]:
     opinion, version = found.second_opinion, found.origin.version
-    if opinion is not None and opinion.agrees:
+    if opinion.agrees:
         digits = "to the last digit" if opinion.is_exact else "but for the last digits of an average"
         yield _Part(f"An independent computation in SQL finds the same in version {version}, {digits}")
-    elif opinion is not None:
+    else:
         yield _Part(f"An independent computation in SQL finds something else in version {version}:", rows=opinion.pairs)
 
 

@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from gold_assets.config import Settings
-from gold_assets.explaining.explanation import Explanation, explain
+from gold_assets.explaining.explanation import explain
 from gold_assets.explaining.rendering import as_markdown, as_text
 from gold_assets.resources import Lakehouse, one_sentence_failures
 
@@ -35,7 +35,12 @@ def explain_job(settings: Settings) -> dg.JobDefinition:
         with one_sentence_failures():
             found = explain(lakehouse.lake(settings.project), config.table, config.date, shlex.split(config.key))
         context.log.info(as_text(found, _WIDTH))
-        context.add_output_metadata(_metadata(found))
+        context.add_output_metadata(
+            {
+                "explanation": dg.MetadataValue.md(as_markdown(found)),
+                "sql_agrees": dg.MetadataValue.bool(found.second_opinion.agrees),
+            }
+        )
 
     @dg.job(
         name="explain",
@@ -45,10 +50,3 @@ def explain_job(settings: Settings) -> dg.JobDefinition:
         explain_row()
 
     return job
-
-
-def _metadata(found: Explanation) -> dict[str, dg.MetadataValue]:
-    metadata: dict[str, dg.MetadataValue] = {"explanation": dg.MetadataValue.md(as_markdown(found))}
-    if found.second_opinion is not None:
-        metadata["sql_agrees"] = dg.MetadataValue.bool(found.second_opinion.agrees)
-    return metadata

@@ -168,7 +168,7 @@ def test_an_explanation_tells_what_happened(
             assert not history_of(lake.places[table], user_id=user, event_date=date)
             continue
         assert_tells_what_happened(found, lake, made[table], user_id=user, event_date=date)
-        assert found.second_opinion is not None and found.second_opinion.agrees
+        assert found.second_opinion.agrees
         silver = counted(rows_of(lake.silver).to_pylist(), user_id=user, event_date=date)
         quarantine = counted(rows_of(lake.places["quarantined_txns"]).to_pylist(), user_id=user, event_date=date)
         assert (found.origin.count, found.origin.count - found.origin.valid) == (silver.total(), quarantine.total())

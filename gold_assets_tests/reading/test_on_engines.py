@@ -3,9 +3,9 @@
 import pytest
 
 from gold_assets import published
+from gold_assets.commands.published import READERS
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
-from gold_assets.reading.snippets import READERS
 from gold_assets_tests.conftest import CopyOf
 from gold_assets_tests.corruptions import SPEND
 from gold_assets_tests.reading.lakes import add, publish_in, published_lake

@@ -10,8 +10,7 @@ import dagster as dg
 from deltalake import DeltaTable
 
 from gold_assets.code_location import definitions
-from gold_assets.commands.check_reports import as_text
-from gold_assets.commands.checks import check_lake
+from gold_assets.commands.checks import as_text, check_lake
 from gold_assets.config import Settings, default_project, load_settings, read_env_file
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.query import query
