@@ -25,7 +25,7 @@ _OF_SERVERS = {
 }
 
 _WORKER = """
-import datetime as dt, json, pathlib, sys
+import dataclasses, datetime as dt, json, pathlib, sys
 from gold_assets.engines.sail import SailEngine
 from gold_assets.engines.spark import SparkEngine
 from gold_assets.delta.errors import UserError
