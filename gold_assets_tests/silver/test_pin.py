@@ -172,7 +172,8 @@ def test_a_column_that_the_settings_name_and_silver_lacks_is_one_sentence(lake: 
     renamed = dataclasses.replace(lake, silver_columns={"user_id": "customer"})
     sentence = error_of_refresh(renamed, engine)
     assert (
-        "has no column customer, which GOLD_SILVER_COLUMNS gives for user_id: correct it (found: user_id," in sentence
+        "has no column customer, which its declaration or GOLD_SILVER_COLUMNS gives for user_id: correct it (found: user_id,"
+        in sentence
     )
 
 
