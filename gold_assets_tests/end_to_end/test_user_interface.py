@@ -33,7 +33,7 @@ def test_one_date_is_materialized_from_the_asset_page(page: Page, dagster_dev: D
     expect(page.get_by_text("Materialized (1)")).to_be_visible()
     page.get_by_text(str(WEEK[1]), exact=True).first.click()
     expect(page.get_by_text("dagster/partition_row_count")).to_be_visible()
-    expect(page.get_by_role("cell", name="user 12", exact=True)).to_be_visible()
+    expect(page.get_by_role("cell", name="user 11", exact=True)).to_be_visible()
     assert_gold_is_true(dagster_dev.lake, dates=[WEEK[1]], tables=[SPEND])
     assert set(rows_of(dagster_dev.lake.places[SPEND])["event_date"].to_pylist()) == {WEEK[1]}
 
