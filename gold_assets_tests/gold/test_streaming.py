@@ -256,24 +256,24 @@ def test_a_silver_made_anew_is_one_sentence_and_a_new_checkpoint_loses_nothing(d
     assert_gold_is_true(drained.lake)
 
 
-def test_a_silver_put_back_to_an_older_state_is_followed(stream: Stream, tmp_path: Path) -> None:
+def put_silver_back(stream: Stream, tmp_path: Path) -> None:
+    """To the state before an append that the stream has followed, as from a backup."""
     first_rows(stream.lake)
     shutil.copytree(stream.lake.silver, tmp_path / "backup")
     append(stream.lake)
     stream.drain()
     shutil.rmtree(stream.lake.silver)
     shutil.move(tmp_path / "backup", stream.lake.silver)
+
+
+def test_a_silver_put_back_to_an_older_state_is_followed(stream: Stream, tmp_path: Path) -> None:
+    put_silver_back(stream, tmp_path)
     assert stream.drain() == set(days(MONDAY, WEDNESDAY))
     assert_gold_is_true(stream.lake)
 
 
 def test_a_silver_put_back_and_written_to_since_is_followed(stream: Stream, tmp_path: Path) -> None:
-    first_rows(stream.lake)
-    shutil.copytree(stream.lake.silver, tmp_path / "backup")
-    append(stream.lake)
-    stream.drain()
-    shutil.rmtree(stream.lake.silver)
-    shutil.move(tmp_path / "backup", stream.lake.silver)
+    put_silver_back(stream, tmp_path)
     late_rows(stream.lake)
     late_rows(stream.lake)
     stream.drain()
