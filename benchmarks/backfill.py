@@ -63,7 +63,7 @@ def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
         engine = SailEngine()
     lake = Lake(transactions.project, silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
     engine.session  # noqa: B018 - starts it
-    dates = [date for date in pin_silver(silver, source).dates() if date is not None]
+    dates = [date for date in pin_silver(silver, source).file_dates.dates() if date is not None]
     measure(lambda: refresh(lake, engine, days(min(dates), max(dates))))
     engine.close()
 
@@ -73,7 +73,7 @@ def not_partitioned(silver: str) -> str:
     flat = f"{silver}_not_partitioned"
     if not DeltaTable.is_deltatable(flat):
         rows = DeltaTable(silver).to_pyarrow_dataset()
-        dates = sorted(date for date in pin_silver(silver, source).dates() if date is not None)
+        dates = sorted(date for date in pin_silver(silver, source).file_dates.dates() if date is not None)
         for start in range(0, len(dates), _DATES_A_FILE):
             month = rows.scanner(filter=pc.field("event_date").isin(dates[start : start + _DATES_A_FILE]))
             write_deltalake(flat, month.to_table().sort_by("event_ts"), mode="append")

@@ -87,7 +87,7 @@ def _order(lake: Lake, engine: Engine) -> tuple[int, int, float]:
     for name, version in versions.items():
         table = DeltaTable(lake.places[name])
         commits = (GoldLog(table).commit(n) for n in range(version + 1, table.version() + 1))
-        written += sum(action.size_bytes for commit in commits for action in commit.adds)
+        written += sum(action.action["size"] for commit in commits for action in commit.adds)
     return sum(len(table.ordered) for table in done.values()), written, seconds
 
 

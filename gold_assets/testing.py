@@ -30,7 +30,8 @@ from gold_assets.declaring.column import Column
 from gold_assets.declaring.project import Project
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.engines.sail import SailEngine
-from gold_assets.gold.lake import Lake, gold_dates
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.refresh import refresh
 from gold_assets.reading.answers import table_of
 
@@ -115,7 +116,7 @@ class Case:
         refresh(self.lake, _sail(), self._dates(), how="patch")
 
     def _dates(self) -> list[dt.date]:
-        return sorted(filter(None, self.lake.pin().dates() | gold_dates(self.lake)))
+        return sorted(filter(None, Moment(self.lake).dates))
 
 
 def _type(column: Column, values: Sequence[Any]) -> str:

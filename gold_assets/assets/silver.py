@@ -33,7 +33,7 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
         with one_sentence_failures():
             silver = lakehouse.lake(settings.project).pin()
             changes = SilverChanges(silver)
-            known = changes.dates_after(-1) | silver.dates()
+            known = changes.dates_after(-1) | silver.file_dates.dates()
         within = set(partitions.get_partition_keys())
         dates = [date for date in known if date is not None and str(date) in within]
         last = {date: changes.last_after(date, -1) for date in dates}

@@ -76,8 +76,7 @@ class Inspection:
         """The dates asked for; by default all those within the window that Silver or a table has."""
         if self._asked is not None:
             return sorted(set(self._asked))
-        known = self.moment.silver.dates().union(*map(self.moment.held, self.lake.tables))
-        return sorted(date for date in known if date and date in self.limits)
+        return sorted(date for date in self.moment.dates if date and date in self.limits)
 
     def gold(self, table: Table) -> DeltaTable | None:
         return self.moment.gold(table)
@@ -94,7 +93,7 @@ class Inspection:
         rows: dict[dt.date | None, int] = {}
         silver = self.moment.silver
         if self.patches and "deletionVectors" not in (silver.table.protocol().reader_features or ()):
-            told = silver.rows_told(self.dates)
+            told = silver.file_dates.rows_told(self.dates)
             rows = {date: known for date in self.dates if (known := told.get(date, 0)) is not None}
         for basis, dates in self._by_basis(table, [date for date in self.dates if date not in rows]):
             try:
@@ -187,7 +186,7 @@ class Inspection:
 
     @cached_property
     def _rows_by_date(self) -> Mapping[dt.date | None, int | None]:
-        return self.moment.silver.rows_by_date(self.dates)
+        return self.moment.silver.file_dates.rows(self.dates)
 
 
 OfTable = Callable[[Table, Inspection, Check], Iterator[Finding]]

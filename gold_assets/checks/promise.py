@@ -145,10 +145,7 @@ class Holdings:
             if self._moment.basis(table, date).version == silver.version:
                 source = self._sources[table.name].get(date)
                 found[date] = MadeFrom(
-                    silver_table_id=silver.table_id,
-                    silver_version=silver.version,
-                    silver_commit=silver.commit,
-                    silver_uri=silver.uri,
+                    **vars(silver.as_told),
                     # It tells of no refresh, and of no patch that could be compared by itself.
                     refresh_id="",
                     code_version=source.code_version if source else table.code_version,

@@ -102,7 +102,7 @@ def share(table: Table, inspection: Inspection, check: Check) -> Iterator[Findin
 
 def dates_in_window(inspection: Inspection, check: Check) -> Iterator[Finding]:
     first, end = inspection.limits.first_date, inspection.limits.end
-    dates = inspection.moment.silver.dates()
+    dates = inspection.moment.silver.file_dates.dates()
     suspects = [date for date in dates if date is None or not first <= date <= end]
     counts: dict[dt.date | None, int] = {}
     if suspects:  # files may be there whose rows are all deleted

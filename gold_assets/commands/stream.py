@@ -93,12 +93,12 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
         date for of in (batch.refreshed.dates, batch.refreshed.current) for dates in of.values() for date in dates
     }
     dates = sorted(date for date in looked_at if date is not None and str(date) in known)
-    last = {date: batch.changes.last_after(date, batch.after) for date in dates}
-    oldest = batch.changes.oldest_known(batch.after)
-    for date, version in new_data_versions(instance, batch.silver, last, oldest):
+    last = {date: batch.moment.changes.last_after(date, batch.after) for date in dates}
+    oldest = batch.moment.changes.oldest_known(batch.after)
+    for date, version in new_data_versions(instance, batch.moment.silver, last, oldest):
         tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
         instance.report_runless_asset_event(
-            dg.AssetObservation(batch.silver.source.asset, partition=str(date), tags=tags)
+            dg.AssetObservation(batch.moment.silver.source.asset, partition=str(date), tags=tags)
         )
     for table in settings.tables:
         made, current = batch.refreshed.dates[table.name], batch.refreshed.current[table.name]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -38,12 +39,21 @@ def races_told() -> Iterator[None]:
         raise
 
 
-def until_committed(name: str, uri: str, attempt: Callable[[], _Done]) -> _Done:
-    """What ``attempt`` returns, called again, after a growing random pause, where it raises ``CommitConflict``.
+def until_committed(name: str, table: DeltaTable | str, attempt: Callable[[], _Done]) -> _Done:
+    """What ``attempt`` returns, called again, after a growing random pause, where it loses a race.
 
-    Raises ``UserError`` where the table ``name`` at ``uri`` has lost ``ATTEMPTS`` races in a row, or allows no such
-    commit.
+    Args:
+        table: the open table, which is brought up to date before each attempt; or the place of one that each opens.
+
+    Raises ``UserError`` where the table ``name`` has lost ``ATTEMPTS`` races in a row, or allows no such commit.
     """
+    uri = table if isinstance(table, str) else table.table_uri
+
+    def attempt_on_newest() -> _Done:
+        if isinstance(table, DeltaTable):
+            table.update_incremental()
+        with races_told():
+            return attempt()
 
     def say_so(state: RetryCallState) -> None:
         logger.warning("%s: another writer committed first, trying again (attempt %d)", name, state.attempt_number + 1)
@@ -56,7 +66,7 @@ def until_committed(name: str, uri: str, attempt: Callable[[], _Done]) -> _Done:
         reraise=True,
     )
     try:
-        return races(attempt)
+        return races(attempt_on_newest)
     except CommitConflict as conflict:
         raise UserError(
             f"{name} at {uri} lost {ATTEMPTS} commit races in a row to other writers ({reason(conflict)}): "

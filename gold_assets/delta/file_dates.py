@@ -4,7 +4,6 @@ import datetime as dt
 import functools
 import itertools
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -19,11 +18,12 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Field
 from deltalake.exceptions import DeltaError
-from deltalake.fs import DeltaStorageHandler
 
 from gold_assets.delta.dates import EVENT_DATE, day_of, days, days_in
 from gold_assets.delta.delta_rs_internals import files_of
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.kept_dates import Held, RowsByDate, kept_dates
+from gold_assets.delta.log import date_in_partition
 from gold_assets.delta.query import as_table
 from gold_assets.delta.storage import is_uri
 from gold_assets.delta.types import PHYSICAL_NAME
@@ -32,8 +32,15 @@ _DAY = dt.timedelta(days=1)
 _FILES_AT_ONCE, _FILES_A_LOOK_AT_THE_CLOCK = 8, 64
 
 
-class UnknownDate(Exception):
-    """A file does not tell which dates it holds."""
+class UnknownDate(UserError):
+    """A file does not tell which dates it holds; ``path`` is the file's, as the log has it."""
+
+    def __init__(self, table: DeltaTable, path: str) -> None:
+        super().__init__(
+            f"The file {path} of the Delta table at {table.table_uri} cannot be read at version {table.version()}, and the log does not "
+            "tell which dates it holds: see that the file is there and whole, and that this process may read it."
+        )
+        self.path = path
 
 
 @dataclass(frozen=True)
@@ -133,10 +140,10 @@ class FileDates:
             try:
                 held = self._held_in(file.path)
             except (OSError, DeltaError, pa.ArrowException, ValueError) as error:
-                raise UnknownDate(file.path) from error
+                raise UnknownDate(self._table, file.path) from error
             self._kept.learn(file.path, file.size, file.modified, held)
         if not held.has_column and not file.layout_told:
-            raise UnknownDate(file.path)
+            raise UnknownDate(self._table, file.path)
         return held.rows
 
     def _known(self, file: _File) -> Held | None:
@@ -147,7 +154,7 @@ class FileDates:
         if not is_uri(place):
             return _held_in_file(self._storage, place, self._physical)
         root, name = place.rsplit("/", 1)
-        return _held_in_file(pafs.PyFileSystem(DeltaStorageHandler(root)), name, self._physical)
+        return _held_in_file(files_of(root), name, self._physical)
 
     @functools.cached_property
     def _storage(self) -> pafs.FileSystem:
@@ -178,7 +185,8 @@ class FileDates:
     def _from_action(self, action: Mapping[str, Any]) -> _File:
         path, size, modified = action["path"], action.get("size"), action.get("modificationTime")
         try:
-            if (partition := self._partition_of(action)) is not None:
+            # Whatever the layout is now.
+            if (partition := date_in_partition(action, self._names)) is not None:
                 return _File(path, None, size, modified, partition)
             stats = json.loads(action["stats"]) if action.get("stats") else {}
             least, most, nulls = (
@@ -195,25 +203,7 @@ class FileDates:
                 layout_told=action.get("partitionValues") is not None,
             )
         except ValueError as error:
-            raise UnknownDate(path) from error
-
-    def _partition_of(self, action: Mapping[str, Any]) -> tuple[dt.date | None] | None:
-        """(value,) where the action names the file's date, whatever the layout is now."""
-        values = action.get("partitionValues")
-        if values is not None:
-            value = [values[name] for name in self._names if name in values]
-        else:
-            # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
-            names = "|".join(map(re.escape, self._names))
-            value = [
-                unquote(found[1])
-                for found in [re.search(rf"(?:^|/)(?:{names})=([^/]+)/", unquote(action["path"]))]
-                if found
-            ]
-        if not value:
-            return None
-        # Delta lets a writer put an empty string for NULL.
-        return (None if value[0] in (None, "", "__HIVE_DEFAULT_PARTITION__") else day_of(value[0]),)
+            raise UnknownDate(self._table, path) from error
 
 
 def _summed(counts: Iterable[RowsByDate]) -> dict[dt.date | None, int | None]:

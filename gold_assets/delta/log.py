@@ -5,15 +5,15 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from deltalake.fs import DeltaStorageHandler
 
 from gold_assets.delta.dates import EVENT_DATE, day_of
 from gold_assets.delta.delta_rs_internals import files_of
@@ -48,10 +48,6 @@ class FileChange:
         return str(self.action["path"])
 
     @property
-    def size_bytes(self) -> int:
-        return self.action.get("size") or 0
-
-    @property
     def has_vector(self) -> bool:
         """Whether a deletion vector hides some of its rows."""
         return self.action.get("deletionVector") is not None
@@ -59,14 +55,21 @@ class FileChange:
     @property
     def date(self) -> dt.date | None:
         """The event_date of its rows, where the table is partitioned by that as ours are; None for rows without one."""
-        values = self.action.get("partitionValues")
-        if values is not None and EVENT_DATE in values:
-            text = values[EVENT_DATE]
-        else:
-            # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
-            in_path = re.search(rf"(?:^|/){EVENT_DATE}=([^/]+)/", self.path)
-            text = None if in_path is None else in_path[1].replace("__HIVE_DEFAULT_PARTITION__", "")
-        return day_of(text) if text else None  # Delta lets a writer put an empty string for NULL
+        (named,) = date_in_partition(self.action, [EVENT_DATE]) or (None,)
+        return named
+
+
+def date_in_partition(action: Mapping[str, Any], names: Sequence[str]) -> tuple[dt.date | None] | None:
+    """(date,) where an add or a remove has it as the value of a partition column of one of these names. Raises ``ValueError``."""
+    values = action.get("partitionValues")
+    if values is None:
+        # A remove need not repeat its partition values; the path names them, by convention, where writers leave them out.
+        found = re.search(rf"(?:^|/)({'|'.join(map(re.escape, names))})=([^/]+)/", unquote(action["path"]))
+        values = {} if found is None else {found[1]: unquote(found[2])}
+    if not (named := [values[name] for name in names if name in values]):
+        return None
+    # Delta lets a writer put an empty string for NULL.
+    return (None if named[0] in (None, "", "__HIVE_DEFAULT_PARTITION__") else day_of(named[0]),)
 
 
 Partitions = dict[tuple[tuple[str, Any], ...], Mapping[str, Any]]
@@ -105,7 +108,7 @@ class DeltaLog:
 
     def __init__(self, table: DeltaTable | str) -> None:
         """Of an open table, or of the one at a path or URI, which is then not loaded."""
-        self._files = pafs.PyFileSystem(DeltaStorageHandler(table)) if isinstance(table, str) else files_of(table)
+        self._files = files_of(table)
 
     def actions(self, version: int) -> Iterator[dict[str, Any]]:
         """What ``version`` says, action by action, as it is written."""

@@ -13,13 +13,12 @@ def opened(
     *,
     otherwise: str,
     then: str = "",
-    as_: str = "",
     newer: str = "ask for a newer version",
 ) -> DeltaTable | None:
     """The table at ``version``, by default its newest; None where there is none.
 
-    Raises ``UserError``, which says that ``what`` cannot be opened ``as_`` what is expected, why, and what to do: what mends
-    the cause, else what is told ``otherwise``; and ``then``. ``newer`` is what to do where the version is gone for good.
+    Raises ``UserError``, which says that ``what`` cannot be read, why, and what to do: what mends the cause, else what is told
+    ``otherwise``; and ``then``. ``newer`` is what to do where the version is gone for good.
     """
     try:
         return DeltaTable(uri, version=version)
@@ -27,8 +26,8 @@ def opened(
         if version is None or not DeltaTable.is_deltatable(uri):
             return None
         raise UserError(
-            f"{what} cannot be opened at version {version}, of which log clean-up has taken what makes it: {newer}."
+            f"{what} cannot be read at version {version}, of which log clean-up has taken what makes it: {newer}."
         ) from None
     except (DeltaError, OSError) as error:
-        at = "" if version is None else f" at version {version}"
-        raise failed(f"{what} cannot be opened{as_}{at}", error, otherwise, then) from error
+        at = "its newest version" if version is None else f"version {version}"
+        raise failed(f"{what} cannot be read at {at}", error, otherwise, then) from error

@@ -119,7 +119,7 @@ def not_there(question: Question, gold: DeltaTable, silver: Silver) -> UserError
     """That neither Silver nor the table has such a row, nor ever had one that the logs tell of; and what is nearest."""
     neither, date = f"Neither Silver nor {question.table.name} has", question.date
     if date is not None:
-        dates = {other for other in FileDates(gold).dates() | silver.dates() if other is not None}
+        dates = {other for other in FileDates(gold).dates() | silver.file_dates.dates() if other is not None}
         if date not in dates:
             nearest = min(dates, key=lambda other: (abs(other - date), other), default=None)
             found = "neither has any date" if nearest is None else f"the nearest date that either has is {nearest}"

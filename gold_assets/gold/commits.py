@@ -22,7 +22,6 @@ from gold_assets.delta.dates import RowsOn, predicate
 from gold_assets.delta.errors import UserError, failed
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import FileChange
-from gold_assets.delta.places import absolute
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine
@@ -99,7 +98,6 @@ class Target:
         where = predicate(steps)
 
         def commit_once() -> _Attempt:
-            self.delta.update_incremental()  # a commit is checked against those since the version it began from
             stamp = self._stamp(steps, None in steps)
             made = self._in_order(self.table.of(rows.filter(where), broken_dates))
             self.engine.replace(self.delta, made, where, self._user_metadata(stamp))
@@ -118,7 +116,6 @@ class Target:
             left = set(dates) - written.keys()
 
             def commit_once(left: Collection[dt.date | None] = left) -> _Attempt:
-                self.delta.update_incremental()
                 steps = planner.steps(self.table, left)
                 if not (patched := _of_one_version(steps)):
                     return _Attempt(steps)
@@ -149,10 +146,8 @@ class Target:
     def _stamp(self, steps: Steps, holds_null: bool, appended: int = 0) -> Stamp:
         made = [step.made for step in steps.values() if step.how == "patched" and step.made is not None]
         return Stamp(
+            **vars(self.silver.as_told),
             refresh_id=str(uuid.uuid4()),
-            silver_version=self.silver.version,
-            silver_table_id=self.silver.table_id,
-            silver_commit=self.silver.commit,
             code_version=self.table.code_version,
             renamed=dict(self.silver.columns.renamed),
             on_version=self.delta.version(),
@@ -162,7 +157,6 @@ class Target:
             patches=1 + max(step.patches for step in made) if made else 0,
             appended=appended,
             by=self.by,
-            silver_uri=absolute(self.silver.uri),
         )
 
     def _user_metadata(self, stamp: Stamp) -> str:
@@ -189,7 +183,7 @@ class Target:
 
     def _committed(self, attempt: Callable[[], "_Attempt"], dates: Collection[dt.date | None]) -> "_Attempt":
         try:
-            return until_committed(self.table.name, self.delta.table_uri, attempt)
+            return until_committed(self.table.name, self.delta, attempt)
         except FAILURES as error:
             if (not_text := self.silver.not_text(error, dates)) is not None:
                 raise not_text from error

@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,19 +39,21 @@ class GoldCommit:
         """The dates of which it changed rows, whoever made it."""
         return frozenset(file.date for file in self.files if file.data_change)
 
-    @cached_property
-    def user_metadata(self) -> dict[str, Any]:
-        """The writer's ``userMetadata`` where it is a JSON object, else empty."""
-        try:
-            metadata = json.loads(self.info.get("userMetadata") or "{}")
-        except ValueError:
-            return {}
-        return metadata if isinstance(metadata, dict) else {}
-
     @property
+    def restored(self) -> int | None:
+        """The version that a restore went back to, -1 where it tells a moment in place of one; None where it is no restore."""
+        if self.info.get("operation") != "RESTORE":
+            return None
+        version = (self.info.get("operationParameters") or {}).get("version")
+        return -1 if version is None else int(version)
+
+    @cached_property
     def said(self) -> dict[str, Any]:
-        """What a writer of ours said about it."""
-        said = self.user_metadata.get(STAMP)
+        """What a writer of ours said about it, in its ``userMetadata``; empty where that is somebody else's."""
+        try:
+            said = json.loads(self.info.get("userMetadata") or "{}")[STAMP]
+        except (ValueError, TypeError, LookupError):
+            return {}
         return said if isinstance(said, dict) else {}
 
     @cached_property
@@ -125,25 +127,31 @@ class GoldLog:
         """
 
         def commit_once() -> None:
-            self.table.update_incremental()
             made, back_to = self._read(None)
             if back_to < since:
                 say(self.table, Summary(self.table.version(), made))
 
-        until_committed(name, self.table.table_uri, commit_once)
+        until_committed(name, self.table, commit_once)
 
     def _read(self, dates: set[dt.date | None] | None) -> tuple[Made, int]:
         """What the log tells of the ``dates``, by default of all; and the oldest version that was read for it.
 
         A restore takes back the commits after its version, and their summaries.
         """
-        found = _Found(dates)
+        made: Made = {}
+        changed: dict[dt.date | None, int] = {}  # by date the newest version in which somebody else changed it
         summary: Summary | None = None
         version = back_to = self.table.version()
-        while version >= 0 and not found.is_complete:
+
+        def untold(of: Collection[dt.date | None]) -> list[dt.date | None]:
+            return [date for date in of if date not in made and (dates is None or date in dates)]
+
+        while version >= 0 and (dates is None or not dates <= made.keys()):
             if summary is not None and version <= summary.version:
                 if version == summary.version:
-                    found.take_summary(summary)
+                    for date in untold(summary.made):
+                        told = summary.made[date]
+                        made[date] = dataclasses.replace(told, overwritten_in=changed.get(date, told.overwritten_in))
                     break
                 summary = None
             try:
@@ -151,16 +159,17 @@ class GoldLog:
             except FileNotFoundError:
                 break
             back_to = min(back_to, version)
-            if commit.info.get("operation") == "RESTORE":
-                restored = (commit.info.get("operationParameters") or {}).get("version")
-                if restored is None:
-                    break  # to a moment: which version that was is not told
-                version = int(restored)
+            if commit.restored is not None:
+                version = commit.restored
                 continue
-            found.take(commit, self._changed_beside)
+            if commit.stamp is None:
+                changed = dict.fromkeys(commit.changed_dates, commit.version) | changed
+            elif new := untold(commit.stamp.covers):
+                known = self._changed_beside(commit) | changed
+                made |= {date: commit.stamp.made(commit.version, known.get(date)) for date in new}
             summary = summary or commit.summary
             version -= 1
-        return found.made, back_to
+        return made, back_to
 
     def _changed_beside(self, commit: GoldCommit) -> dict[dt.date | None, int]:
         """By date, the version that changed it after a refresh began and before it committed, where the engine let that happen."""
@@ -170,37 +179,6 @@ class GoldLog:
             with suppress(FileNotFoundError):
                 changed |= dict.fromkeys(self.commit(between).changed_dates, between)
         return changed
-
-
-class _Found:
-    """What commits, read backwards, tell of ``dates``, by default of all."""
-
-    def __init__(self, dates: set[dt.date | None] | None) -> None:
-        self.made: Made = {}
-        self._dates = dates
-        self._changed: dict[dt.date | None, int] = {}
-        """By date the newest version in which somebody else changed it, of those that were read."""
-
-    @property
-    def is_complete(self) -> bool:
-        return self._dates is not None and self._dates <= self.made.keys()
-
-    def take(self, commit: GoldCommit, changed_beside: Callable[[GoldCommit], Mapping[dt.date | None, int]]) -> None:
-        if commit.stamp is None:
-            for date in commit.changed_dates:
-                self._changed.setdefault(date, commit.version)
-        elif new := self._new(commit.stamp.covers):
-            beside = changed_beside(commit)
-            for date in new:
-                self.made[date] = commit.stamp.made(commit.version, self._changed.get(date, beside.get(date)))
-
-    def take_summary(self, summary: Summary) -> None:
-        for date in self._new(summary.made):
-            made = summary.made[date]
-            self.made[date] = dataclasses.replace(made, overwritten_in=self._changed.get(date, made.overwritten_in))
-
-    def _new(self, dates: Collection[dt.date | None]) -> list[dt.date | None]:
-        return [date for date in dates if date not in self.made and (self._dates is None or date in self._dates)]
 
 
 def note_verified(table: DeltaTable, verified: Mapping[dt.date | None, MadeFrom]) -> None:

@@ -1,6 +1,5 @@
 """Where Silver and the tables made from it are."""
 
-import datetime as dt
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from gold_assets.declaring.project import Project
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.opening import opened
 from gold_assets.delta.places import refuse_overlaps
 from gold_assets.gold.open_table import check_partitioning
@@ -100,12 +98,3 @@ class Lake:
         if unknown := [name for name in names if name not in known]:
             raise UserError(f"There is no table {unknown[0]}, expected some of {', '.join(known)}: correct the name.")
         return tuple(table for table in self.tables if table.name in names)
-
-
-def gold_dates(lake: Lake) -> set[dt.date]:
-    """The dates that any of the tables made from Silver has files for."""
-    dates: set[dt.date | None] = set()
-    for table in lake.tables:
-        if (delta_table := lake.open(table)) is not None:
-            dates |= FileDates(delta_table).dates()
-    return {date for date in dates if date is not None}

@@ -50,7 +50,7 @@ class LakePlan:
     Attributes:
         silver: what the tables would be made from.
         steps: per table name and date, what there is to do; None stands for the rows without a date.
-        silver_rows: Silver's rows of the dates that would be recomputed, as ``Silver.rows_by_date`` tells them.
+        silver_rows: Silver's rows of the dates that would be recomputed, as ``FileDates.rows`` tells them.
     """
 
     silver: Silver
@@ -158,8 +158,7 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     moment = Moment(lake)
     silver = moment.silver
     moment.refuse_another_silver()
-    known = silver.dates().union(*map(moment.held, lake.tables))
-    on = sorted(date for date in known.intersection(dates) if date is not None)
+    on = sorted(date for date in moment.dates.intersection(dates) if date is not None)
     planner = Planner(moment)
     steps = {
         table.name: _steps(planner, moment, table, [*on, *([None] if table.is_quarantine else [])]) for table in tables
@@ -168,7 +167,7 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     rows = {}
     if recomputed:
         # Asked for dates alone, a file is left out though it has rows without one.
-        rows = silver.rows_by_date(None if None in recomputed else {date for date in recomputed if date})
+        rows = silver.file_dates.rows(None if None in recomputed else {date for date in recomputed if date})
     return LakePlan(silver, steps, rows)
 
 

@@ -261,13 +261,12 @@ def _commits(dates: list[dt.date], files: Mapping[dt.date | None, list[int]]) ->
 
 def _order(table: Table, delta_table: DeltaTable, engine: Engine, dates: list[dt.date]) -> None:
     def commit_once() -> None:
-        delta_table.update_incremental()
         out_of_order = dates_out_of_order(delta_table, table.zorder_by)
         if todo := [date for date in dates if date in out_of_order]:
             engine.optimize(delta_table, todo, table.zorder_by, _stamp(table, delta_table, out_of_order))
             delta_table.update_incremental()
 
-    until_committed(table.name, delta_table.table_uri, commit_once)
+    until_committed(table.name, delta_table, commit_once)
 
 
 def _stamp(table: Table, delta_table: DeltaTable, out_of_order: Collection[dt.date]) -> str:

@@ -173,6 +173,11 @@ class Moment:
             self._held[table.name] = frozenset() if gold is None else frozenset(FileDates(gold).dates())
         return self._held[table.name]
 
+    @cached_property
+    def dates(self) -> frozenset[dt.date | None]:
+        """The dates that Silver or a table has files for; rows without a date are date None."""
+        return frozenset(self.silver.file_dates.dates()).union(*map(self.held, self.lake.tables))
+
     def refuse_another_silver(self) -> None:
         """Raise ``UserError`` where the tables were made from another Silver, in another place.
 

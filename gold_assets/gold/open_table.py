@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake import DeltaTable, Field, PostCommitHookProperties, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 from deltalake.schema import ArrayType, PrimitiveType
 
 from gold_assets.declaring.column import Column
 from gold_assets.declaring.table import Table
-from gold_assets.delta.commit_races import CommitConflict, races_told, until_committed
+from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.errors import UserError, failed
 from gold_assets.delta.opening import opened
 from gold_assets.delta.query import datafusion
@@ -102,8 +102,8 @@ def fits(there: Field, field: Field) -> bool:
 
 def _open(table: Table, uri: str, fields: list[Field]) -> DeltaTable | None:
     """The table at ``uri``, None where nothing is there."""
-    what, then = f"The place of {table.name}, {uri},", f", or set {table.path_setting} to another path"
-    delta_table = opened(what, uri, otherwise="clear it", then=then, as_=" as a Delta table")
+    then = f", or set {table.path_setting} to another path"
+    delta_table = opened(f"{table.name} at {uri}", uri, otherwise="clear the place", then=then)
     if delta_table is None:
         _check_is_empty(table, uri)
         return None
@@ -135,20 +135,16 @@ def _create(table: Table, uri: str, fields: list[Field]) -> DeltaTable:
 def keep_log(name: str, delta_table: DeltaTable) -> None:
     """See that no commit to the table ``name`` cleans its log, which one that another version made may do."""
 
-    def commit_once() -> None:
-        if delta_table.metadata().configuration.get(LOG_CLEANUP, "true").lower() == "false":
-            return
-        try:
-            with races_told():
-                delta_table.alter.set_table_properties(
-                    {LOG_CLEANUP: "false"},
-                    post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
-                )
-        except CommitConflict:
-            delta_table.update_incremental()
-            raise
+    def is_kept() -> bool:
+        return delta_table.metadata().configuration.get(LOG_CLEANUP, "true").lower() == "false"
 
-    until_committed(name, delta_table.table_uri, commit_once)
+    def commit_once() -> None:
+        if not is_kept():
+            keeping = PostCommitHookProperties(cleanup_expired_logs=False)
+            delta_table.alter.set_table_properties({LOG_CLEANUP: "false"}, post_commithook_properties=keeping)
+
+    if not is_kept():
+        until_committed(name, delta_table, commit_once)
 
 
 def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) -> DeltaTable:
@@ -180,22 +176,17 @@ def _widen(table: Table, delta_table: DeltaTable, fields: list[Field]) -> None:
         there = {field.name: field.type for field in delta_table.schema().fields}
         if not (wider := _wider(delta_table, fields)):
             return  # another writer was faster
-        try:
-            with races_told():
-                if all(can_become(there[field.name], field.type, widened=False) for field in wider):
-                    delta_table.alter.add_columns(wider)
-                else:
-                    _write_anew(delta_table, wider)
-        except CommitConflict:
-            delta_table.update_incremental()
-            raise
+        if all(can_become(there[field.name], field.type, widened=False) for field in wider):
+            delta_table.alter.add_columns(wider)
+        else:
+            _write_anew(delta_table, wider)
         logger.info("%s has the types of Silver now in %s", table.name, ", ".join(field.name for field in wider))
 
     if not (wider := _wider(delta_table, fields)):
         return
     names = ", ".join(field.name for field in wider)
     try:
-        until_committed(table.name, delta_table.table_uri, commit_once)
+        until_committed(table.name, delta_table, commit_once)
     except UserError:
         raise
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
@@ -231,7 +222,7 @@ def _write_anew(delta_table: DeltaTable, wider: Sequence[Field]) -> None:
 
 def _check_is_empty(table: Table, uri: str) -> None:
     try:
-        files = pafs.PyFileSystem(DeltaStorageHandler(uri))
+        files = files_of(uri)
         found = [
             entry.base_name
             for entry in files.get_file_info(pafs.FileSelector("", allow_not_found=True))

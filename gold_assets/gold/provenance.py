@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gold_assets.delta.dates import contiguous, days
+from gold_assets.silver.pin import SilverVersion
 
 STAMP, _SUMMARY = "gold_assets", "summary"
 """The key in a commit's ``userMetadata`` under which a refresh says what it did."""
@@ -24,12 +25,10 @@ Made = dict[dt.date | None, "MadeFrom"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SilverRead:
+class SilverRead(SilverVersion):
     """The Silver that a refresh read, and how it came by the rows.
 
     Attributes:
-        silver_table_id, silver_version, silver_commit, silver_uri: the Silver table's id, its version, the fingerprint of
-            that one's commit, and its place; empty where an earlier release did not say.
         refresh_id: unlike any other's; empty where none is known, and a check has found that the rows are those of that
             Silver.
         code_version: of the transformation.
@@ -39,16 +38,12 @@ class SilverRead:
         by: who asked for the refresh, empty where it did not say.
     """
 
-    silver_table_id: str
-    silver_version: int
-    silver_commit: str = ""
     refresh_id: str
     code_version: str
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     patches: int = 0
     appended: int = 0
     by: str = ""
-    silver_uri: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ class Refreshed:
         dates: per table name and date, what was written; dates that ended empty are there.
         current: per table name, the dates that were left as they are, because they held Silver's rows; and why.
         tables: by name, at the version that they were left at.
-        silver_rows: Silver's rows of these dates, and maybe of others, as ``Silver.rows_by_date`` tells them.
+        silver_rows: Silver's rows of these dates, and maybe of others, as ``FileDates.rows`` tells them.
     """
 
     silver_version: int
@@ -74,10 +74,22 @@ def refresh(
     table was made from another Silver in another place; and where a write fails: what was committed by then is whole,
     and the same refresh again completes it.
     """
+    moment = Moment(lake, lake.pin(silver_version), {})
+    return refresh_at(moment, engine, dates, lake.tables if tables is None else tables, how=how, by=by)
+
+
+def refresh_at(
+    moment: Moment,
+    engine: Engine,
+    dates: Iterable[dt.date],
+    tables: Sequence[Table],
+    *,
+    how: Literal["recompute", "patch"],
+    by: str,
+) -> Refreshed:
+    """``refresh`` from Silver as the moment has it; the tables are opened anew, and are then the moment's."""
     started = time.perf_counter()
     wanted = sorted(set(map(as_date, dates)))
-    tables = lake.tables if tables is None else tables
-    moment = Moment(lake, lake.pin(silver_version), {})
     _say_what_is_read(moment.silver, tables, wanted)
     steps: dict[str, Steps] = {
         table.name: dict.fromkeys([*wanted, *([None] if table.is_quarantine else [])], ASKED_FOR) for table in tables
@@ -100,7 +112,7 @@ def refresh(
         opening.result()  # where nothing was recomputed, too
     refreshed = Refreshed(
         moment.silver.version,
-        {**moment.silver.rows_told(wanted), **rows_by_date},
+        {**moment.silver.file_dates.rows_told(wanted), **rows_by_date},
         {name: {date: made for date, made in of.items() if date is not None} for name, of in written.items()},
         {name: {date: step for date, step in left.items() if step.how == "current"} for name, left in steps.items()},
         time.perf_counter() - started,
@@ -152,7 +164,7 @@ def _recompute(
     if not asked:
         return {}
     wanted = sorted(date for date in asked if date is not None)
-    rows_by_date = silver.rows_by_date(wanted)
+    rows_by_date = silver.file_dates.rows(wanted)
     slices = slices_of(wanted, rows_by_date, engine.slice_bounds)
     if None in asked:
         slices[0].append(None)

@@ -10,18 +10,17 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog, ends_at
 from gold_assets.engines import Engine
 from gold_assets.engines.spark import SparkEngine
-from gold_assets.gold.lake import Lake, gold_dates
+from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
-from gold_assets.gold.refresh import Refreshed, refresh
-from gold_assets.silver.changes import SilverChanges
-from gold_assets.silver.pin import Silver
+from gold_assets.gold.moment import Moment
+from gold_assets.gold.refresh import Refreshed, refresh_at
+from gold_assets.silver.pin import Silver, SilverVersion
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +33,14 @@ class Batch:
 
     Attributes:
         id: on Spark its number, which starts over with a new checkpoint; on Sail the how manieth since the start.
-        silver: Silver at the version that Gold was brought to.
-        after: the version of Silver after which ``changes`` tells what was new to Gold; -1 where Gold knew none of it.
-        changes: what Silver's log tells of its commits.
+        moment: of the lake, with Silver at the version that Gold was brought to.
+        after: the version of Silver after which its commits were new to Gold; -1 where Gold knew none of them.
         refreshed: what was written, and which of the dates that were looked at held Silver's rows already.
     """
 
     id: int
-    silver: Silver
+    moment: Moment
     after: int
-    changes: SilverChanges
     refreshed: Refreshed
 
     @property
@@ -96,14 +93,6 @@ def _seconds(interval: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
-class _Reached(NamedTuple):
-    """The version of Silver that a batch brought Gold to."""
-
-    silver_table_id: str
-    silver_version: int
-    silver_commit: str
-
-
 class Batches:
     """The batches of a stream, one at a time."""
 
@@ -116,24 +105,25 @@ class Batches:
         """Those that were written."""
         self._engine = engine
         self._on_refreshed = on_refreshed
-        self._reached: _Reached | None = None
+        self._reached: SilverVersion | None = None
+        """The version of Silver that the last batch brought Gold to."""
 
     def do(self, number: int) -> Silver:
         """Bring Gold up to Silver's newest version, which is returned, as the batch of this number."""
-        silver = self.lake.pin()
-        changes, before = SilverChanges(silver), self._reached
+        moment, before = Moment(self.lake, self.lake.pin(), {}), self._reached
+        silver, changes = moment.silver, moment.changes
         if before is None or changes.foreign(before) or changes.every_date_after(before.silver_version):
             before = None
-            touched = {None, *silver.dates(), *gold_dates(self.lake)}
+            touched = {None, *Moment(self.lake, silver).dates}
         else:
             touched = {*changes.dates_after(before.silver_version)}
         if touched:
             dates = {date for date in touched if date is not None}
             by = f"batch {number} of the stream"
-            refreshed = refresh(self.lake, self._engine, dates, silver.version, how="patch", by=by)
+            refreshed = refresh_at(moment, self._engine, dates, self.lake.tables, how="patch", by=by)
             after = _made_from(refreshed, silver) if before is None else before.silver_version
-            self._tell(Batch(number, silver, after, changes, refreshed))
-        self._reached = _Reached(silver.table_id, silver.version, silver.commit)
+            self._tell(Batch(number, moment, after, refreshed))
+        self._reached = silver.as_told
         return silver
 
     def _tell(self, batch: Batch) -> None:
@@ -141,7 +131,7 @@ class Batches:
         logger.info(
             "Batch %d: Silver version %d, %s written, %d rows of it quarantined, %.1f s",
             batch.id,
-            batch.silver.version,
+            batch.moment.silver.version,
             dates_text(batch.dates) or "no date",
             sum(made.rows for name in quarantines for made in batch.refreshed.dates[name].values()),
             batch.refreshed.seconds,

@@ -12,12 +12,12 @@ from typing import Any
 
 import pyarrow.fs as pafs
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 from py4j.protocol import Py4JError, Py4JNetworkError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
+from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.errors import UserError, reason, remedy
 from gold_assets.delta.places import refuse_overlaps, spark_path
 from gold_assets.delta.storage import without_credentials
@@ -69,7 +69,7 @@ def newest_offset(checkpoint: str) -> tuple[str, int] | None:
     Raises ``UserError`` where this is no such checkpoint, or not whole.
     """
     try:
-        files = pafs.PyFileSystem(DeltaStorageHandler(checkpoint))
+        files = files_of(checkpoint)
         there, batches = (
             # An object store names the folder itself too, with no base name.
             {entry.base_name for entry in files.get_file_info(pafs.FileSelector(folder, allow_not_found=True))} - {""}
@@ -100,7 +100,7 @@ def newest_offset(checkpoint: str) -> tuple[str, int] | None:
 
 def _clear(checkpoint: str) -> None:
     """Take away all batches, so that the stream starts over."""
-    files = pafs.PyFileSystem(DeltaStorageHandler(checkpoint))
+    files = files_of(checkpoint)
     for folder in ("commits", "offsets"):
         with suppress(FileNotFoundError):
             files.delete_dir(folder)

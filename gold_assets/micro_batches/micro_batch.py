@@ -19,7 +19,7 @@ from gold_assets.assets.silver import new_data_versions
 from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import CommitFile, DeltaLog
-from gold_assets.gold.lake import Lake, gold_dates
+from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import dates_behind
 from gold_assets.gold.moment import Moment
 from gold_assets.instance.dagster_internals import DATA_VERSION_TAG
@@ -94,7 +94,7 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
             raise
         return _skip(cursor, f"There is no Silver table at {lake.silver} yet.")
     until = time.monotonic() + _SECONDS
-    if left := silver.learn_dates(until):
+    if left := silver.file_dates.learn(until):
         said = f"{left:,} of Silver's files are still to be asked for their dates, and the next tick goes on with them."
         return _skip(cursor, said)
     return _Look(context, lake, silver, window, cursor, until).result(now, runs.failures)
@@ -123,7 +123,7 @@ class _Look:
             before = Cursor(table_id=silver.table_id)
         self._before = before
         self._end = DeltaLog(silver.table).file_of(silver.version)
-        self._held = {date for date in silver.dates() if date is not None}
+        self._held = {date for date in silver.file_dates.dates() if date is not None}
         self._gold = {table.name: end_of(lake, table, before.gold.get(table.name)) for table in lake.tables}
         self._new = NewCommits(silver, before.followed, until)
 
@@ -234,7 +234,7 @@ class _Look:
     @cached_property
     def _known(self) -> set[dt.date]:
         """The dates of Silver and of the tables."""
-        return self._held | gold_dates(self._lake)
+        return {date for date in self._moment.dates if date is not None}
 
     def _in_window(self, dates: Iterable[dt.date | None]) -> list[dt.date]:
         return sorted(date for date in dates if date is not None and within(date, self._window))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -15,21 +15,10 @@ from deltalake.exceptions import DeltaError
 from gold_assets.delta.file_dates import UnknownDate
 from gold_assets.delta.log import DeltaLog, FileChange, Partitions, file_change, side_by_side
 from gold_assets.delta.types import CHAR_TYPE, PHYSICAL_NAME
-from gold_assets.silver.pin import Silver
+from gold_assets.silver.pin import Silver, SilverVersion
 
 _NEAR = 8
 """So many commits are looked through before the table is opened as it was."""
-
-
-class MadeFromSilver(Protocol):
-    """From which version of which Silver something was made, and the fingerprint of that version's commit."""
-
-    @property
-    def silver_table_id(self) -> str: ...
-    @property
-    def silver_version(self) -> int: ...
-    @property
-    def silver_commit(self) -> str: ...
 
 
 class SilverChanges:
@@ -72,7 +61,7 @@ class SilverChanges:
         self._read_to(version)
         return self._ends if self._since > version else ""
 
-    def foreign(self, made: MadeFromSilver) -> str:
+    def foreign(self, made: SilverVersion) -> str:
         """Why no commit of this Silver tells what has changed since something was made; empty where they may tell.
 
         It was made from another table, or from a version that this one does not have since it was put back to an older
@@ -173,7 +162,7 @@ class SilverChanges:
                 try:
                     dates = self._silver.file_dates.of_action(action.get("add") or action["remove"])
                 except UnknownDate as unknown:
-                    commit.of_unknown_date = str(unknown)
+                    commit.of_unknown_date = unknown.path
                     continue
                 commit.files.append((dates, change))
         except FileNotFoundError:

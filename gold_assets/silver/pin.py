@@ -2,29 +2,44 @@
 
 import datetime as dt
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from deltalake import DeltaTable, Field
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from gold_assets.declaring.source import Source, types_of
 from gold_assets.delta.dates import EVENT_DATE, FIRST_DAY, LAST_DAY, RowsOn, dates_text
-from gold_assets.delta.errors import UserError, reason, remedy
-from gold_assets.delta.file_dates import FileDates, UnknownDate
+from gold_assets.delta.errors import UserError, failed
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import DeltaLog
+from gold_assets.delta.opening import opened
+from gold_assets.delta.places import absolute
 from gold_assets.delta.query import View, datafusion
-from gold_assets.delta.sql import DATAFUSION, SPARK
+from gold_assets.delta.sql import DATAFUSION, SPARK, Dialect
 from gold_assets.delta.types import parts
 from gold_assets.engines import Engine
 from gold_assets.silver.columns import SilverColumns, known_columns
 
 _NOT_TEXT = re.compile(r"non UTF-8 data|invalid utf-8|Invalid UTF8", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SilverVersion:
+    """Which version of which Silver something was made from.
+
+    Attributes:
+        silver_table_id, silver_version, silver_commit, silver_uri: the Silver table's id, its version, the fingerprint of
+            that one's commit, and its place; empty where an earlier release did not say.
+    """
+
+    silver_table_id: str
+    silver_version: int
+    silver_commit: str = ""
+    silver_uri: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,16 @@ class Silver:
     dates_kept_at: str | None = None
 
     @property
+    def as_told(self) -> SilverVersion:
+        """Which one this is, as what is made from it tells."""
+        return SilverVersion(
+            silver_table_id=self.table_id,
+            silver_version=self.version,
+            silver_commit=self.commit,
+            silver_uri=absolute(self.uri),
+        )
+
+    @property
     def fields(self) -> list[Field]:
         """Silver's columns, without the metadata that Delta features keep on them."""
         return [column.field for column in self.columns.mapped]
@@ -63,28 +88,6 @@ class Silver:
     def file_dates(self) -> FileDates:
         """Which dates are in which of Silver's files."""
         return FileDates(self.table, self.columns.date.name, kept_at=self.dates_kept_at)
-
-    def learn_dates(self, until: float) -> int:
-        """Look into files that the log does not tell the dates of, as ``FileDates.learn``: how many are left."""
-        with self._dates_told():
-            return self.file_dates.learn(until)
-
-    def dates(self) -> set[dt.date | None]:
-        """The dates that Silver has files for; rows without a date are date None."""
-        with self._dates_told():
-            return self.file_dates.dates()
-
-    def rows_by_date(self, dates: Collection[dt.date] | None = None) -> dict[dt.date | None, int | None]:
-        """By date, rows in its files, those among them that deletion vectors hide: None where a file does not tell.
-
-        NULL dates are key None. Where there are ``dates``, of them at least; files without any of them are not asked.
-        """
-        with self._dates_told():
-            return self.file_dates.rows(dates)
-
-    def rows_told(self, dates: Collection[dt.date]) -> dict[dt.date | None, int | None]:
-        """``rows_by_date`` of some dates, as far as the log tells."""
-        return self.file_dates.rows_told(dates)
 
     def not_text(self, error: Exception, dates: Collection[dt.date | None]) -> UserError | None:
         """Which column has what made reading these dates fail, where that was bytes that are no text; else None."""
@@ -104,22 +107,11 @@ class Silver:
                     )
         return None
 
-    @contextmanager
-    def _dates_told(self) -> Iterator[None]:
-        try:
-            yield
-        except UnknownDate as unknown:
-            raise UserError(
-                f"The file {unknown} of Silver at {self.uri} cannot be read at version {self.version}, and the log does not tell "
-                "which dates it holds: see that the file is there and whole, and that this process may read it."
-            ) from unknown
-
     def cannot_be_read(self, error: Exception, dates: Collection[dt.date | None]) -> UserError:
         """The sentence about rows of these dates that an engine could not read."""
         otherwise = "check that its files are there and whole, and that this process may read them"
-        return self.not_text(error, dates) or UserError(
-            f"Silver at {self.uri} cannot be read at version {self.version} ({reason(error)}): {remedy(error, otherwise)}."
-        )
+        what = f"Silver at {self.uri} cannot be read at version {self.version}"
+        return self.not_text(error, dates) or failed(what, error, otherwise)
 
     def read(
         self,
@@ -129,28 +121,20 @@ class Silver:
     ) -> DataFrame:
         """Silver's rows of these dates, those without a date as None; of ``files`` alone, as ``Engine.read`` has it."""
         rows = engine.read(self.table, RowsOn(dates, self.columns.date), files)
-        beyond = [day for day in (FIRST_DAY, LAST_DAY) if day in dates]
-        if self.columns.as_they_are and not beyond:
+        if self.columns.as_they_are and {FIRST_DAY, LAST_DAY}.isdisjoint(dates):
             return rows
-        selected = []
-        for column in self.columns.mapped:
-            value = F.col(SPARK.name(column.source))
-            if column.name == EVENT_DATE:
-                value = value.cast("date")
-                for day in beyond:
-                    # As text: pyspark writes the year 1 of a date as 1, which Java does not take.
-                    bound = F.lit(day.isoformat()).cast("date")
-                    value = F.when(value < bound if day == FIRST_DAY else value > bound, bound).otherwise(value)
-            elif column.is_char:
-                value = F.rtrim(value)
-            selected.append(value.alias(column.name))
-        return rows.select(*selected)
+        return rows.selectExpr(*self._selected(dates, SPARK))
 
     def view(self, dates: Collection[dt.date | None]) -> View:
         """The same rows for ``query``."""
+        where = RowsOn(dates, self.columns.date).sql(DATAFUSION)
+        return View(self.table, ", ".join(self._selected(dates, DATAFUSION)), where or "false")
+
+    def _selected(self, dates: Collection[dt.date | None], dialect: Dialect) -> list[str]:
+        """The columns in SQL, as they are known here."""
         selected = []
         for column in self.columns.mapped:
-            value = DATAFUSION.name(column.source)
+            value = dialect.name(column.source)
             if column.name == EVENT_DATE:
                 value = f"CAST({value} AS DATE)"
                 if not {FIRST_DAY, LAST_DAY}.isdisjoint(dates):
@@ -159,10 +143,9 @@ class Silver:
                         f"CASE WHEN {value} < {first} THEN {first} WHEN {value} > {last} THEN {last} ELSE {value} END"
                     )
             elif column.is_char:
-                value = f"rtrim({value}, ' ')"
-            selected.append(f"{value} AS {DATAFUSION.name(column.name)}")
-        where = RowsOn(dates, self.columns.date).sql(DATAFUSION)
-        return View(self.table, ", ".join(selected), where or "false")
+                value = f"rtrim({value})"
+            selected.append(f"{value} AS {dialect.name(column.name)}")
+        return selected
 
 
 def pin_silver(
@@ -178,25 +161,17 @@ def pin_silver(
     Raises ``UserError`` where there is no Delta table, no such version, or a required column is missing or has a type
     that the source does not accept.
     """
-    try:
-        table = DeltaTable(uri, version=version)
-        # Now, and not when it is asked for: until then the log may have been put back and written anew.
-        commit = DeltaLog(table).fingerprint(table.version())
-    except TableNotFoundError:
-        if version is not None and DeltaTable.is_deltatable(uri):
-            raise UserError(
-                f"Silver at {uri} cannot be read at version {version}, of which log clean-up has taken what makes it: ask for "
-                "a newer version."
-            ) from None
+    what = f"Silver at {uri}"
+    otherwise = "check that this process may read it, that the version exists and that its log is whole"
+    if (table := opened(what, uri, version, otherwise=otherwise)) is None:
         raise UserError(
             f"There is no Delta table at {uri}, where Silver is expected: "
             "set GOLD_SOURCE_PATH to your Silver table, or build the demo's with make demo."
-        ) from None
+        )
+    try:
+        # Now, and not when it is asked for: until then the log may have been put back and written anew.
+        commit = DeltaLog(table).fingerprint(table.version())
     except (DeltaError, OSError) as error:
-        asked = "its newest version" if version is None else f"version {version}"
-        otherwise = "check that this process may read it, that the version exists and that its log is whole"
-        raise UserError(
-            f"Silver at {uri} cannot be read at {asked} ({reason(error)}): {remedy(error, otherwise)}."
-        ) from error
+        raise failed(f"{what} cannot be read at version {table.version()}", error, otherwise) from error
     columns = known_columns(uri, source, table.schema().fields, given or {}, reserved)
     return Silver(uri, source, table, table.version(), str(table.metadata().id), commit, columns, dates_kept_at)

@@ -27,9 +27,9 @@ def test_a_commit_tells_its_files_dates_rows_and_writer(lake: Lake) -> None:
     )
     commits = list(log_of(lake).backwards(1))
     assert [commit.version for commit in commits] == [1, 0]
-    assert commits[0].user_metadata == {"who": "ann"}
+    assert json.loads(commits[0].info["userMetadata"]) == {"who": "ann"}
     assert {action.date: action.rows for action in commits[1].adds} == {MONDAY: 2, TUESDAY: 1, None: 1}
-    assert all(action.data_change and action.size_bytes > 0 for action in commits[1].adds)
+    assert all(action.data_change and action.action["size"] > 0 for action in commits[1].adds)
     assert not commits[1].removes
 
 
@@ -84,4 +84,4 @@ def test_lines_longer_than_a_read_are_read_whole(lake: Lake) -> None:
     long_text = "x" * 3_000_000
     info = {"commitInfo": {"userMetadata": json.dumps({"t": long_text})}}
     _rewrite(lake, lambda text: f"{text.strip()}\n{json.dumps(info)}")
-    assert log_of(lake).commit(0).user_metadata == {"t": long_text}
+    assert json.loads(log_of(lake).commit(0).info["userMetadata"]) == {"t": long_text}

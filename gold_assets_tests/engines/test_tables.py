@@ -118,9 +118,7 @@ def test_a_refresh_that_finds_and_leaves_nothing_is_in_the_log(lake: Lake, engin
     done = refresh(lake, engine, [TUESDAY])
     written = done.dates["user_spend_summary"][TUESDAY]
     assert written.rows == 0
-    assert GoldLog(spend_on(lake)).commit(written.table_version).user_metadata["gold_assets"]["dates"] == [
-        [str(TUESDAY), str(TUESDAY)]
-    ]
+    assert GoldLog(spend_on(lake)).commit(written.table_version).said["dates"] == [[str(TUESDAY), str(TUESDAY)]]
 
 
 def test_rows_outside_the_predicate_are_refused_and_nothing_is_written(lake: Lake, engine: Engine) -> None:

@@ -25,7 +25,6 @@ from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine, SliceBounds
 from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.provenance import STAMP
 from gold_assets.gold.refresh import refresh, slices_of
 from gold_assets_tests.conftest import CopyOf, few_rows, lake_in
 from gold_assets_tests.small_silver import (
@@ -477,7 +476,7 @@ def test_each_commit_says_which_silver_it_is_made_from(lake: Lake, engine: Engin
     refresh(lake, engine, [MONDAY, TUESDAY, WEEK[5]], silver_version=0, by="a test")
     refresh_ids = set()
     for table in lake.tables:
-        stamp = dict(commit_of(lake, table.name).user_metadata[STAMP])
+        stamp = dict(commit_of(lake, table.name).said)
         refresh_ids.add(stamp.pop("refresh_id"))
         assert stamp == {
             "silver_version": 0,
@@ -664,6 +663,6 @@ def test_refreshes_that_race_on_the_same_tables_end_true(lake: Lake, engine: Eng
 
 
 def test_user_metadata_of_other_writers_is_no_stamp(two_days: Lake) -> None:
-    assert commit_of(two_days, "user_spend_summary", 0).user_metadata == {}
+    assert commit_of(two_days, "user_spend_summary", 0).said == {}
     for text in ("not json", "[]", json.dumps("text"), ""):
-        assert GoldCommit(0, {"userMetadata": text}).user_metadata == {}
+        assert GoldCommit(0, {"userMetadata": text}).said == {}

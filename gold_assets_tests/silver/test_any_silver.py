@@ -125,7 +125,7 @@ def test_gold_equals_the_truth_for_any_silver(
         real = Counter(rows_of(lake.places[name])["event_date"].to_pylist())
         assert {date: each.rows for date, each in written.items()} == {date: real[date] for date in DATES}
     silver = Counter(rows_of(lake.silver)["event_date"].to_pylist())
-    assert lake.pin().rows_by_date() == silver
+    assert lake.pin().file_dates.rows() == silver
     assert SilverChanges(lake.pin()).dates_after(-1) == set(silver)
 
 

@@ -14,7 +14,8 @@ import pytest
 from deltalake import DeltaTable, Field, write_deltalake
 from deltalake.schema import PrimitiveType
 
-from gold_assets.gold.lake import Lake, gold_dates
+from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.silver.changes import SilverChanges
 from gold_assets_tests.conftest import NO_TABLES
 from gold_assets_tests.small_silver import (
@@ -113,7 +114,7 @@ def test_a_new_column_alone_changes_no_date(lake: Lake, silver: DeltaTable) -> N
 def test_rows_without_a_date_are_under_none(lake: Lake, silver: DeltaTable) -> None:
     write_silver(lake, [row(event_date=None)])
     assert changed(lake, after=0) == {None: 1}
-    assert lake.pin().dates() == {MONDAY, TUESDAY, None}
+    assert lake.pin().file_dates.dates() == {MONDAY, TUESDAY, None}
 
 
 def test_a_deletion_vector_changes_the_date_of_its_file(lake: Lake, silver: DeltaTable) -> None:
@@ -211,11 +212,12 @@ def test_a_table_made_anew_starts_from_its_own_beginning(lake: Lake, silver: Del
     assert changed(lake) == {WEDNESDAY: 0}
 
 
-def test_gold_dates_are_those_of_all_tables_that_are_there(lake: Lake) -> None:
-    assert gold_dates(lake) == set()
+def test_the_dates_of_a_lake_are_those_of_silver_and_of_all_tables_that_are_there(lake: Lake) -> None:
+    write_silver(lake, [row(event_date=WEDNESDAY)])
+    assert Moment(lake).dates == {WEDNESDAY}
     write_silver(Lake(NO_TABLES, lake.places["user_spend_summary"], {}), [row()], schema=SCHEMA)
     write_silver(Lake(NO_TABLES, lake.places["quarantined_txns"], {}), [row(event_date=TUESDAY), row(event_date=None)])
-    assert gold_dates(lake) == {MONDAY, TUESDAY}
+    assert Moment(lake).dates == {MONDAY, TUESDAY, WEDNESDAY, None}
 
 
 # What rows mean

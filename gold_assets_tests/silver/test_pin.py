@@ -225,14 +225,14 @@ def test_silver_is_read_at_the_version_that_was_asked_for_however_old_it_is(lake
 def test_the_rows_of_each_date_are_known_from_the_log_alone(lake: Lake) -> None:
     write_silver(lake, [row(), row(), row(event_date=TUESDAY), row(event_date=None)])
     write_silver(lake, [row()])
-    assert lake.pin().rows_by_date() == {MONDAY: 3, TUESDAY: 1, None: 1}
+    assert lake.pin().file_dates.rows() == {MONDAY: 3, TUESDAY: 1, None: 1}
 
 
 def test_rows_are_known_where_columns_have_no_statistics(lake: Lake) -> None:
     write_silver(lake, [row()])
     DeltaTable(lake.silver).alter.set_table_properties({"delta.dataSkippingNumIndexedCols": "0"})
     write_deltalake(lake.silver, pa.Table.from_pylist([row(event_date=TUESDAY)], schema=SCHEMA), mode="append")
-    assert lake.pin().rows_by_date() == {MONDAY: 1, TUESDAY: 1}
+    assert lake.pin().file_dates.rows() == {MONDAY: 1, TUESDAY: 1}
 
 
 def test_a_silver_with_checkpoints_is_read_at_each_version_that_is_left(lake: Lake, engine: Engine) -> None:

@@ -53,7 +53,7 @@ def build_silver(settings: Settings) -> tuple[dt.date, dt.date]:
         year = transactions(until=yesterday)
         print(f"Building Silver from {year.num_rows:,} real transactions at {settings.source_path}")
         write_silver(settings.source_path, until=yesterday, extra_rows=bad_rows(year))
-    dates = [date for date in settings.lake.pin().dates() if date is not None]
+    dates = [date for date in settings.lake.pin().file_dates.dates() if date is not None]
     first, last = min(dates), max(dates)
     if home := os.environ.get("DAGSTER_HOME"):  # for the make targets
         of_sample = ["GOLD_EXAMPLES ?= on"] if is_sample(settings.source_path) else []
