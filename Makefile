@@ -20,7 +20,7 @@ export GOLD_PARTITIONS_START
 export GOLD_EXAMPLES
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live ui test set-up test-fast test-sail test-spark test-end-to-end chaos lint screenshots clean needs
+.PHONY: help demo demo-live example ui test set-up test-fast test-sail test-spark test-end-to-end chaos lint screenshots clean needs
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,13 @@ demo: .venv/.demo ## build the sample Silver, materialize every date of Gold, ch
 
 demo-live: .venv/.demo ## keep changing the sample Silver, so that the UI shows Gold follow; Ctrl-C ends it
 	@$(BIN)/python -W ignore -m gold_assets.transactions.sample.live
+
+# Each has a lake of its own, and the window of its rows, which are old.
+example: .venv/.test ## make the Gold tables of a folder of examples/, and check them: make example NAME=flights
+	@unset DAGSTER_HOME; set -ex; export GOLD_LAKE_ROOT=data/$(NAME) GOLD_PARTITIONS_START=2024-01-01 GOLD_PARTITIONS_END=2024-01-31 \
+	FLIGHTS_PARTITIONS_START=2013-01-01 FLIGHTS_PARTITIONS_END=2013-01-31; \
+	$(BIN)/python -W ignore -m examples.$(NAME).silver; \
+	for command in stream checks; do $(BIN)/gold --project examples.$(NAME).project:project $$command; done
 
 ui: .venv/.demo ## start the Dagster UI and daemon on what the demo made
 	$(BIN)/dagster dev

@@ -4,6 +4,8 @@
 process of its own, make the tables from it:
 
 - ``gold_assets on Sail`` and ``on Spark``: ``refresh`` of all dates, contract and quarantine on board;
+- ``in SQL on Sail`` and ``in SQL on Spark``: the same with each of the three tables declared as one SELECT in place of PySpark. What
+  that costs is the ratio of ``--only "gold_assets on Sail" "in SQL on Sail"``;
 - ``on Sail, no partitions`` and ``on Spark, no partitions``: the same from a Silver that is not partitioned, of the same rows in files of a month each;
 - ``DuckDB + delta-rs``: the three tables and the quarantine by the same contract, a query and a write each;
 - ``DuckDB + delta-rs, bare``: the three tables of every row, no contract, no quarantine;
@@ -17,9 +19,10 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from benchmarks.contenders import compare, measure, parser, table
-from gold_assets import transactions
+from gold_assets import Project, Table, transactions
 from gold_assets.silver.pin import pin_silver
 from gold_assets.transactions.source import source
+from gold_assets.transactions.tables import QUARANTINED_TXNS
 
 _DATES_A_FILE = 31
 
@@ -47,13 +50,42 @@ _TABLES = (
 _QUARANTINE = "SELECT *, {broken} AS violations FROM silver WHERE NOT {valid}"
 
 
-def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
+IN_SQL = Project(
+    "transactions",
+    source,
+    (
+        Table(
+            "user_spend_summary",
+            sql="""
+                SELECT user_id, sum(amount) AS total_spend, count(*) AS transaction_count, event_date
+                FROM transactions GROUP BY user_id, event_date""",
+        ),
+        Table(
+            "product_usage_metrics",
+            sql="""
+                SELECT product_id, avg(usage_cost_ratio) AS avg_usage_cost_ratio, count(usage_cost_ratio) AS rated_count,
+                    count(*) AS transaction_count, event_date
+                FROM transactions GROUP BY product_id, event_date""",
+        ),
+        Table(
+            "high_risk_txns",
+            sql="""
+                SELECT *, true AS is_high_risk FROM transactions
+                WHERE risk_level = 'high' AND usage_cost_ratio < 0.2""",
+            zorder_by=["user_id"],
+        ),
+        QUARANTINED_TXNS,
+    ),
+)
+"""The project with its tables in SQL. ``*`` is the declared columns there, and all of Silver's in PySpark."""
+
+
+def gold_assets_on(engine_name: str, silver: str, out: str, project: Project = transactions.project) -> None:
     """This project's refresh of every date Silver has."""
     from gold_assets.delta.dates import days
     from gold_assets.engines.sail import SailEngine
     from gold_assets.gold.lake import Lake
     from gold_assets.gold.refresh import refresh
-    from gold_assets.transactions.tables import TABLES
 
     if engine_name == "spark":
         from gold_assets.engines.spark import SparkEngine
@@ -61,7 +93,7 @@ def gold_assets_on(engine_name: str, silver: str, out: str) -> None:
         engine: SailEngine | SparkEngine = SparkEngine()
     else:
         engine = SailEngine()
-    lake = Lake(transactions.project, silver, {declared.name: f"{out}/{declared.name}" for declared in TABLES})
+    lake = Lake(project, silver, {declared.name: f"{out}/{declared.name}" for declared in project.tables})
     engine.session  # noqa: B018 - starts it
     dates = [date for date in pin_silver(silver, source).file_dates.dates() if date is not None]
     measure(lambda: refresh(lake, engine, days(min(dates), max(dates))))
@@ -130,8 +162,10 @@ def pyspark_by_hand(silver: str, out: str, *, bare: bool) -> None:
 
 CONTENDERS = {
     "gold_assets on Sail": lambda silver, out: gold_assets_on("sail", silver, out),
+    "in SQL on Sail": lambda silver, out: gold_assets_on("sail", silver, out, IN_SQL),
     "on Sail, no partitions": lambda silver, out: gold_assets_on("sail", not_partitioned(silver), out),
     "gold_assets on Spark": lambda silver, out: gold_assets_on("spark", silver, out),
+    "in SQL on Spark": lambda silver, out: gold_assets_on("spark", silver, out, IN_SQL),
     "on Spark, no partitions": lambda silver, out: gold_assets_on("spark", not_partitioned(silver), out),
     "DuckDB + delta-rs": lambda silver, out: duckdb_by_hand(silver, out, bare=False),
     "DuckDB + delta-rs, bare": lambda silver, out: duckdb_by_hand(silver, out, bare=True),
