@@ -1,8 +1,6 @@
 """What a user can put right: one sentence that says what was found, what was expected and what to do."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from gold_assets.delta import storage
 
@@ -35,22 +33,25 @@ def missing_extra(error: ModuleNotFoundError) -> UserError:
 def reason(error: Exception) -> str:
     """What a library says of a failure, on one line, to stand inside a sentence."""
     text = storage.without_secrets(str(error))
-    if (known := _known(text)) is not None and known.what:
-        return known.what
+    if (known := _known(text)) is not None:
+        return known[0]
     lines = [line.strip().removeprefix(": ") for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("An error occurred while calling")]  # py4j, of any failure
     if not lines:
         return type(error).__name__
     said = lines[0].rstrip(".!")
     cause = re.search(r'message: "([^"]+)"', text)  # delta-rs, of what the operating system answered
-    return said if cause is None or cause[1] in said else f"{said}: {cause[1]}"
+    if cause is not None and cause[1] not in said:
+        said = f"{said}: {cause[1]}"
+    causes = [line.removeprefix("Caused by: ") for line in lines[1:] if line.startswith("Caused by: ")]  # Java
+    return " <- ".join([said, *causes[-1:]])
 
 
 def remedy(error: Exception, otherwise: str) -> str:
     """What to do about a failure, to end a sentence with: what mends its cause where its text tells it, else ``otherwise``."""
     known = _known(str(error))
     if known is not None:
-        return known.to_do
+        return known[1]
     return remedy(error.__cause__, otherwise) if isinstance(error.__cause__, Exception) else otherwise
 
 
@@ -59,93 +60,80 @@ def failed(what: str, error: Exception, otherwise: str, then: str = "") -> UserE
     return UserError(f"{what} ({reason(error)}): {remedy(error, otherwise)}{then}.")
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A failure that a library's text tells: in our words, where it has no good ones, and what mends it."""
-
-    what: str
-    to_do: str
-
-
-def _known(text: str) -> _Known | None:
-    for pattern, tell in _TOLD.items():
+def _known(text: str) -> tuple[str, str] | None:
+    """Of a failure that a library's text tells: what it is, in our words where it has no good ones, and what mends it."""
+    if found := _UNKNOWN_FEATURES.search(text):
+        names = [_as_delta_names(name) for name in found.expand(r"\1\2\3").split(", ")]
+        return (
+            f"it asks for the table feature {', '.join(names)}, which delta-rs does not know",
+            "drop the feature from the table, use a copy of it without the feature, or upgrade deltalake",
+        )
+    for pattern, (what, to_do) in _TOLD.items():
         if found := re.search(pattern, text):
-            return tell(found)
-    of_a_store = storage.explanation(text)
-    return None if of_a_store is None else _Known(*of_a_store)
+            return found.expand(what), to_do
+    return storage.explanation(text)
 
 
-def _gone(path: str) -> _Known:
-    return _Known(
-        f"the file {path} is not there",
-        "run again, for a VACUUM may have taken it meanwhile; where the table's newest version names it too, put it back or take it "
-        "out of the table's log (FSCK REPAIR TABLE of Spark on Databricks, DeltaTable.repair() of deltalake)",
-    )
+_UNKNOWN_FEATURES = re.compile(
+    r"Feature '([^']+)' is not supported|Unsupported table features required: \[(.*)\]|(catalog-managed table)"
+)
 
 
-def _unknown_features(names: str) -> _Known:
-    listed = [re.sub(r'Unknown\("(.*)"\)', r"\1", name) for name in names.split(", ")]
-    features = ", ".join(
-        _AS_DELTA_NAMES.get(name, re.sub("Preview$", "-preview", name[:1].lower() + name[1:])) for name in listed
-    )
-    return _Known(
-        f"it asks for the table feature {features}, which delta-rs does not know",
-        "drop the feature from the table, use a copy of it without the feature, or upgrade deltalake",
-    )
+def _as_delta_names(feature: str) -> str:
+    name = re.sub(r'Unknown\("(.*)"\)', r"\1", feature)
+    if name == "ClusteredTable":
+        return "clustering"
+    if name == "catalog-managed table":
+        return "catalogManaged, or catalogOwned-preview as it was called before"
+    return re.sub("Preview$", "-preview", name[:1].lower() + name[1:])
 
 
-_AS_DELTA_NAMES = {
-    "ClusteredTable": "clustering",
-    "catalog-managed table": "catalogManaged, or catalogOwned-preview as it was called before",
-}
-"""Table features that delta-rs calls otherwise."""
+_LET_IN = "let this process read there, and write where the tables made from Silver are"
 
-_TOLD: dict[str, Callable[[re.Match[str]], _Known]] = {
-    r"found gap: .*?\bversion: (\d+).*-> .*?\bversion: (\d+)": lambda found: _Known(
-        f"its log has version {found[1]} and version {found[2]} and none between them",
+_TOLD = {
+    r"found gap: .*?\bversion: (\d+).*-> .*?\bversion: (\d+)": (
+        r"its log has version \1 and version \2 and none between them",
         "put the commits that are missing in _delta_log back, or make the table anew",
     ),
-    r"No table metadata or protocol found in delta log": lambda found: _Known(
+    r"No table metadata or protocol found in delta log": (
         "its log does not begin with a whole table",
         "put the commits or the checkpoint that are missing in _delta_log back, or make the table anew",
     ),
-    r"LogSegment end version (\d+) not the same as": lambda found: _Known(
-        f"its newest version is {found[1]}", "ask for a version that it has"
+    r"LogSegment end version (\d+) not the same as": (
+        r"its newest version is \1",
+        "ask for a version that it has",
     ),
-    r"Feature '([^']+)' is not supported|Unsupported table features required: \[(.*)\]|(catalog-managed table)": (
-        lambda found: _unknown_features(found[1] or found[2] or found[3])
-    ),
-    r"Delta table is append-only|DELTA_CANNOT_MODIFY_APPEND_ONLY": lambda found: _Known(
+    r"Delta table is append-only|DELTA_CANNOT_MODIFY_APPEND_ONLY": (
         "the table's property delta.appendOnly is set, and a refresh replaces rows",
         "set the property to false (ALTER TABLE … SET TBLPROPERTIES ('delta.appendOnly' = 'false'))",
     ),
-    r"Column mapping is not supported for write operation": lambda found: _Known(
+    r"Column mapping is not supported for write operation": (
         "the table has column mapping (delta.columnMapping.mode), with which delta-rs does not do this",
         "set GOLD_ENGINE=spark, or take column mapping from the table (ALTER TABLE … SET TBLPROPERTIES "
         "('delta.columnMapping.mode' = 'none'))",
     ),
     r"Object at location (.+?) not found|Encountered error while reading file (\S.*?)\. File does not exist": (
-        lambda found: _gone(found[1] or found[2])
+        r"the file \1\2 is not there",
+        "run again, for a VACUUM may have taken it meanwhile; where the table's newest version names it too, put it back or take it "
+        "out of the table's log (FSCK REPAIR TABLE of Spark on Databricks, DeltaTable.repair() of deltalake)",
     ),
-    r"Answer from Java side is empty|Error while (sending|receiving)|trying to connect to the Java server": lambda found: (
-        _Known(
-            "Spark's JVM has ended",
-            "find out why, and where its memory ran out, give it more (spark.driver.memory in the file of GOLD_SPARK_CONF)",
-        )
+    r"Answer from Java side is empty|Error while (sending|receiving)|trying to connect to the Java server": (
+        "Spark's JVM has ended",
+        "find out why, and where its memory ran out, give it more (spark.driver.memory in the file of GOLD_SPARK_CONF)",
     ),
-    r"Permission denied|Read-only file system": lambda found: _Known(
-        found[0].lower(), "let this process read there, and write where the tables made from Silver are"
-    ),
-    r"index overflow decoding byte array": lambda found: _Known(
+    r"Permission denied": ("permission denied", _LET_IN),
+    r"Read-only file system": ("read-only file system", _LET_IN),
+    r"index overflow decoding byte array": (
         "rows are so large that 8,192 of them, which Sail reads at once, hold more than 2 GiB of one column",
         "set SAIL_EXECUTION__BATCH_SIZE=512 in the environment, or make the largest texts or binaries of Silver smaller",
     ),
-    r"(?i)offset overflow|negative offsets in binary array|input array too large": lambda found: _Known(
+    r"(?i)offset overflow|negative offsets in binary array|input array too large": (
         "rows are so large that those which are handled at once hold more than 2 GiB of one column",
         "make the largest texts or binaries of Silver smaller, or keep them elsewhere",
     ),
-    r"No space left on device": lambda found: _Known(
-        "the disk is full", "make room on the disks of the lake and of the temporary files, which TMPDIR places"
+    r"No space left on device": (
+        "the disk is full",
+        "make room on the disks of the lake and of the temporary files, which TMPDIR places",
     ),
 }
 """By what a library's text says. Texts of delta-rs, of the Delta kernel in it, and of Spark."""

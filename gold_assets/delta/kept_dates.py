@@ -34,11 +34,8 @@ class Held:
     has_column: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    size: int | None
-    modified: int | None
-    held: Held
+_Known = tuple[int | None, int | None, Held]
+"""Of a file its size, its time, and what is in it."""
 
 
 class KeptDates:
@@ -55,14 +52,13 @@ class KeptDates:
 
     def of(self, path: str, size: int | None, modified: int | None) -> Held | None:
         """What is in the file; None where it is not known. Who removes a file need not say its size and time."""
-        known = self._known.get(path)
-        if known is None or (size is not None and known.size != size):
-            return None
-        return None if modified is not None and known.modified != modified else known.held
+        known_size, known_modified, held = self._known.get(path, (size, modified, None))
+        is_another = size not in (None, known_size) or modified not in (None, known_modified)
+        return None if is_another else held
 
     def learn(self, path: str, size: int | None, modified: int | None, held: Held) -> None:
         if len(self._known) < _FILES_KEPT or path in self._known:
-            self._known[path] = _Known(size, modified, held)
+            self._known[path] = size, modified, held
             self._has_new = True
 
     def keep(self, files: Collection[str]) -> None:
@@ -86,7 +82,7 @@ class KeptDates:
             with files_of(place).open_input_stream(self._file) as opened:
                 kept = map(json.loads, opened.read().splitlines())
             return {
-                path: _Known(size, modified, Held({_date(date): rows for date, rows in held}, has_column))
+                path: (size, modified, Held({_date(date): rows for date, rows in held}, has_column))
                 for path, size, modified, has_column, held in kept
             }
         except (FileNotFoundError, TableNotFoundError):
@@ -104,9 +100,8 @@ class KeptDates:
         if scheme == "file":  # a store has no folders to make
             Path(path).mkdir(parents=True, exist_ok=True)
         with files_of(place).open_output_stream(self._file, buffer_size=_BUFFER_BYTES) as opened:
-            for file, known in list(self._known.items()):  # to which other threads add
-                held = list(known.held.rows.items())
-                line = json.dumps((file, known.size, known.modified, known.held.has_column, held), default=str)
+            for file, (size, modified, held) in list(self._known.items()):  # to which other threads add
+                line = json.dumps((file, size, modified, held.has_column, list(held.rows.items())), default=str)
                 opened.write(f"{line}\n".encode())
 
 

@@ -25,12 +25,8 @@ def absolute(place: str) -> str:
 
 def resolved(place: str) -> str:
     """The same text for whatever names the same place: by symlinks, ``..``, slashes, ``file://`` or another scheme of the store."""
-    scheme, rest = located(place)
-    if scheme == "file":
-        return os.path.realpath(rest)
-    store, _, path = rest.partition("/")
-    path = posixpath.normpath("/" + path.lstrip("/"))
-    return f"{_ONE_STORE.get(scheme.lower(), scheme.lower())}://{store.lower()}{path}".rstrip("/")
+    store, path = _store_and_path(place)
+    return f"{store.lower()}{posixpath.normpath(path)}".rstrip("/") if store else os.path.realpath(path)
 
 
 def spark_path(place: str) -> str:
@@ -60,17 +56,17 @@ def refuse_overlaps(places: Mapping[str, str]) -> None:
 
 def seen_from(now: str, place: str, then: str) -> str:
     """Where a place has come to with a table that was at ``then`` and is at ``now``; as it is where the two are in different stores."""
-    (root, path), (root_then, path_then), (root_now, path_now) = map(_root_and_path, (place, then, now))
+    (root, path), (root_then, path_then), (root_now, path_now) = map(_store_and_path, (place, then, now))
     if root != root_then or (root_now, path_now) == (root_then, path_then):
         return place
     moved = posixpath.normpath(posixpath.join(path_now, posixpath.relpath(path, path_then)))
     return f"{root_now}{quote(moved)}" if root_now else moved
 
 
-def _root_and_path(place: str) -> tuple[str, str]:
+def _store_and_path(place: str) -> tuple[str, str]:
     """The store of a place, empty for this machine, and the path in it."""
     scheme, path = located(place)
     if scheme == "file":
         return "", path
     bucket, _, key = path.partition("/")
-    return f"{_ONE_STORE.get(scheme, scheme)}://{bucket}", f"/{key}"
+    return f"{_ONE_STORE.get(scheme.lower(), scheme)}://{bucket}", f"/{key.lstrip('/')}"

@@ -21,7 +21,7 @@ from gold_assets.delta.dates import EVENT_DATE, RowsOn, predicate
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.places import spark_path
 from gold_assets.delta.sql import SPARK
-from gold_assets.delta.storage import located, without_credentials, without_secrets
+from gold_assets.delta.storage import located, without_credentials
 from gold_assets.engines import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES, SliceBounds, spark_jars
 from gold_assets.engines import spark_runtime as runtime
 
@@ -164,7 +164,7 @@ class SparkEngine:
             [detail] = self.session.sql(f"DESCRIBE DETAIL {quoted}").collect()
         except (PySparkException, Py4JError) as error:
             raise UserError(
-                f"There is nothing at the path {name}, and no such table in Spark's catalog ({_what_spark_says(error)}): "
+                f"There is nothing at the path {name}, and no such table in Spark's catalog ({reason(error)}): "
                 "correct the setting, or register the table with CREATE TABLE … USING delta LOCATION …."
             ) from error
         if detail["format"] != "delta":
@@ -226,7 +226,7 @@ class SparkEngine:
             return self._open(conf)
         except (PySparkException, Py4JError) as error:
             ended = "JAVA_GATEWAY_EXITED" in str(error)
-            why = "its JVM ended before it was ready, and said why above" if ended else _what_spark_says(error)
+            why = "its JVM ended before it was ready, and said why above" if ended else reason(error)
             raise UserError(
                 f"Spark did not start on {self._master} ({why}): correct GOLD_SPARK_MASTER or the file of GOLD_SPARK_CONF."
             ) from error
@@ -239,7 +239,7 @@ class SparkEngine:
             extensions = session.conf.get("spark.sql.extensions", "") or ""
         except PySparkException as error:
             raise UserError(
-                f"The Spark Connect server at {without_credentials(remote)} refused the session ({_what_spark_says(error)}): "
+                f"The Spark Connect server at {without_credentials(remote)} refused the session ({reason(error)}): "
                 "correct GOLD_SPARK_REMOTE or mend the server."
             ) from error
         if _DELTA["spark.sql.extensions"] not in extensions:
@@ -265,7 +265,7 @@ def _failures_told() -> Iterator[None]:
         yield
     except (PySparkException, Py4JError) as error:
         failure = CommitConflict if _CONFLICT.search(str(error)) else OSError
-        raise failure(_what_spark_says(error)) from error
+        raise failure(reason(error)) from error
 
 
 @contextmanager
@@ -300,11 +300,3 @@ def _in_time(work: Callable[[], SparkSession], master: str) -> SparkSession:
         return done.result(_START_SECONDS)
     except FutureTimeoutError:
         raise UserError(runtime.not_spark(master, "GOLD_SPARK_MASTER", _START_SECONDS)) from None
-
-
-def _what_spark_says(error: Exception) -> str:
-    """The first line of a JVM's failure that is not about the call, and the last cause that it names."""
-    lines = [line.strip() for line in without_secrets(str(error)).splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("An error occurred while calling")] or [reason(error)]
-    causes = [line.removeprefix("Caused by: ") for line in lines[1:] if line.startswith("Caused by: ")]
-    return " <- ".join([lines[0].removeprefix(": ").rstrip(".!"), *causes[-1:]])

@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 
 from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import until_committed
-from gold_assets.delta.dates import EVENT_DATE, contiguous, days
+from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
@@ -27,7 +27,7 @@ from gold_assets.engines import CannotOrder, Engine
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import RETENTION_HOURS, keep_log
-from gold_assets.gold.provenance import STAMP
+from gold_assets.gold.provenance import STAMP, dates_of, runs_of
 from gold_assets.gold.publication import Publication, Publications, move_on
 from gold_assets.gold.vacuum import clean_log, needed_publications
 from gold_assets.gold.vacuum import vacuum as vacuum_table
@@ -182,10 +182,7 @@ def dates_out_of_order(table: DeltaTable, zorder_by: Sequence[str]) -> set[dt.da
             ordered |= _dated(file.date for file in commit.adds) - changed
             if since is None:
                 # Not the commit's own version: others may have committed while it was at work.
-                since = (
-                    stamp["version"],
-                    {day for run in stamp["out_of_order"] for day in days(*map(dt.date.fromisoformat, run))},
-                )
+                since = stamp["version"], dates_of(stamp["out_of_order"])
         else:
             # Whatever else wrote files has undone their order, an OPTIMIZE of somebody else too.
             changed |= _dated(file.date for file in commit.files) - ordered
@@ -273,7 +270,7 @@ def _stamp(table: Table, delta_table: DeltaTable, out_of_order: Collection[dt.da
     stamp = {
         "zorder_by": list(table.zorder_by),
         "version": delta_table.version(),
-        "out_of_order": [[str(first), str(last)] for first, last in contiguous(out_of_order)],
+        "out_of_order": runs_of(out_of_order),
     }
     return json.dumps({STAMP: {"maintenance": stamp}})
 

@@ -2,12 +2,11 @@
 
 import datetime as dt
 import functools
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from gold_assets.declaring.table import Table
@@ -113,40 +112,35 @@ class Planner:
             if file.has_vector:
                 return f"rows hidden by a deletion vector in version {file.version}"
         paths = [file.path for file in files]
-        names = [path.rsplit("/", 1)[-1] for path in paths]
+        names = list(map(_name, paths))
         # Whoever compacts files does not say that rows changed.
-        if len(set(paths)) < len(paths) or not _all_in(paths, self._live):
+        if len(set(paths)) < len(paths) or not self._live.issuperset(paths):
             return f"files added in {_versions(sorted({file.version for file in files}))} are not there any more"
         # Spark finds a file by its name.
-        if _count_in(names, self._live_names) != len(names):
+        if sum(self._live_names[name] for name in set(names)) != len(names):
             return "files of the same name were added"
         if (silver := self._moment.silver_at(made_from)) is None:
             return f"version {made_from} of Silver, which it was made from, cannot be opened any more"
-        if _count_in(paths, _paths(silver.table)):
+        if not _paths(silver.table).isdisjoint(paths):
             return "files were added that were there"
         return ""
 
     @functools.cached_property
-    def _live(self) -> pa.Array:
+    def _live(self) -> frozenset[str]:
         return _paths(self._silver.table)
 
     @functools.cached_property
-    def _live_names(self) -> pa.Array:
-        return pc.replace_substring_regex(self._live, r"^.*/", "")
+    def _live_names(self) -> Counter[str]:
+        return Counter(map(_name, self._live))
 
 
-def _paths(table: DeltaTable) -> pa.Array:
+def _paths(table: DeltaTable) -> frozenset[str]:
     """The paths of the table's files as its log has them."""
-    return as_table(table.get_add_actions())["path"].combine_chunks().cast(pa.string())
+    return frozenset(as_table(table.get_add_actions())["path"].to_pylist())
 
 
-def _count_in(texts: Collection[str], array: pa.Array) -> int:
-    """How many of the array's texts are among these."""
-    return int(pc.sum(pc.is_in(array, value_set=pa.array(sorted(set(texts)), pa.string()))).as_py() or 0)
-
-
-def _all_in(texts: Collection[str], array: pa.Array) -> bool:
-    return _count_in(texts, array) == len(set(texts))
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
 
 
 def _versions(versions: list[int]) -> str:

@@ -77,7 +77,7 @@ class Stamp(SilverRead):
 
     def user_metadata(self, summary: "Summary | None" = None) -> str:
         """Of the refresh's commit, which may carry a summary of those before."""
-        said = {**dataclasses.asdict(self), "dates": _runs(self.dates)}
+        said = {**dataclasses.asdict(self), "dates": runs_of(self.dates)}
         return json.dumps({STAMP: said if summary is None else {**said, _SUMMARY: summary.as_json()}})
 
     @classmethod
@@ -88,7 +88,7 @@ class Stamp(SilverRead):
         # Earlier releases say less; what a later one says besides means nothing here.
         told = {field.name: said[field.name] for field in dataclasses.fields(cls) if field.name in said}
         try:
-            return cls(**{"on_version": version - 1, **told, "dates": _dates(said["dates"])})
+            return cls(**{"on_version": version - 1, **told, "dates": dates_of(said["dates"])})
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -117,7 +117,11 @@ class Summary:
         for date, made in self.made.items():
             dates.setdefault(json.dumps(dataclasses.asdict(made)), []).append(date)
         made_alike = [
-            {**json.loads(made), "dates": _runs(date for date in alike if date is not None), "and_null": None in alike}
+            {
+                **json.loads(made),
+                "dates": runs_of(date for date in alike if date is not None),
+                "and_null": None in alike,
+            }
             for made, alike in dates.items()
         ]
         return {"version": self.version, "made": made_alike}
@@ -134,16 +138,18 @@ class Summary:
         try:
             for alike in summary["made"]:
                 told = {field.name: alike[field.name] for field in dataclasses.fields(MadeFrom) if field.name in alike}
-                dates = {*_dates(alike["dates"]), *([None] if alike["and_null"] else [])}
+                dates = {*dates_of(alike["dates"]), *([None] if alike["and_null"] else [])}
                 made |= dict.fromkeys(dates, MadeFrom(**told))
             return cls(int(summary["version"]), made)
         except (KeyError, TypeError, ValueError):
             return None
 
 
-def _runs(dates: Iterable[dt.date]) -> list[list[str]]:
+def runs_of(dates: Iterable[dt.date]) -> list[list[str]]:
+    """The dates as a commit tells them: the first and the last day of each run."""
     return [[str(first), str(last)] for first, last in contiguous(set(dates))]
 
 
-def _dates(runs: Iterable[Iterable[str]]) -> set[dt.date]:
+def dates_of(runs: Iterable[Iterable[str]]) -> set[dt.date]:
+    """The dates that ``runs_of`` told."""
     return {date for run in runs for date in days(*map(dt.date.fromisoformat, run))}

@@ -180,19 +180,13 @@ class Publication:
         return {name: table.version for name, table in self.tables.items()}
 
     def record(self) -> dict[str, Any]:
-        """As a row of ``SCHEMA``."""
+        """As a row of ``SCHEMA``, which leaves out what it has no column for."""
         return {
             "published_at": self.at,
-            "tables": [
-                {"name": table.name, "uri": absolute(table.uri), "id": table.id, "version": table.version}
-                for table in self.tables.values()
-            ],
+            "tables": [{**vars(table), "uri": absolute(table.uri)} for table in self.tables.values()],
             "silver_version_is_null_because": self.reason or None,
             **{name: getattr(self, name) for name in _AS_THEY_ARE},
-            "failures": [
-                {"event_date": failure.date, "check": failure.check, "found": failure.found}
-                for failure in self.failures
-            ],
+            "failures": [{**vars(failure), "event_date": failure.date} for failure in self.failures],
             "fingerprints": [table.fingerprint for table in self.tables.values()],
             "dates_behind": list(self.dates_behind),
         }

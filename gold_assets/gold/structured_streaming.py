@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
 from gold_assets.delta.delta_rs_internals import files_of
-from gold_assets.delta.errors import UserError, reason, remedy
+from gold_assets.delta.errors import UserError, failed, reason, remedy
 from gold_assets.delta.places import refuse_overlaps, spark_path
 from gold_assets.delta.storage import without_credentials
 from gold_assets.engines.pyspark_internals import silence
@@ -81,9 +81,7 @@ def newest_offset(checkpoint: str) -> tuple[str, int] | None:
         return None  # a local folder that is not there yet
     except (DeltaError, OSError) as error:
         otherwise = "correct GOLD_CHECKPOINT_PATH, or let this process read there"
-        raise UserError(
-            f"The checkpoint at {checkpoint} cannot be read ({reason(error)}): {remedy(error, otherwise)}."
-        ) from error
+        raise failed(f"The checkpoint at {checkpoint} cannot be read", error, otherwise) from error
     if not begun and there <= {"metadata", "offsets", "commits"}:
         return None
     try:
