@@ -16,16 +16,15 @@ from gold_assets.checks.pairs import Sides, gold_view
 from gold_assets.checks.patches import Patch, Patches
 from gold_assets.checks.second_opinion import Comparison, Dates, SilverCounts
 from gold_assets.declaring.table import Table
+from gold_assets.delta.dates import slices_of
 from gold_assets.delta.query import Unreadable
-from gold_assets.engines import SliceBounds
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Basis, Moment
-from gold_assets.gold.refresh import slices_of
 from gold_assets.silver.pin import Silver
 
 T = TypeVar("T")
 
-_SLICE = SliceBounds(rows=4_000_000)
+_ROWS_AT_ONCE, _DATES_AT_ONCE = 4_000_000, 92
 """How much of Silver is compared at once: what a query holds in memory, however many dates are asked for."""
 
 
@@ -181,7 +180,8 @@ class Inspection:
 
     def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
         dated = [date for date in dates if date is not None]
-        cut = [part for part in slices_of(dated, self._rows_by_date, _SLICE) if part]
+        cut: list[list[dt.date | None]]
+        cut = [[*part] for part in slices_of(dated, self._rows_by_date, _ROWS_AT_ONCE, _DATES_AT_ONCE)]
         return [*cut, [None]] if None in dates else cut
 
     @cached_property

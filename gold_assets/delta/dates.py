@@ -6,7 +6,7 @@ first or the last day that Python knows.
 
 import datetime as dt
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -75,6 +75,26 @@ def contiguous(dates: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
 def days(first: dt.date, last: dt.date) -> list[dt.date]:
     """Every day from ``first`` to ``last``, both included."""
     return [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def slices_of(
+    dates: Iterable[dt.date], sizes: Mapping[dt.date | None, int | None], most: int, most_dates: int
+) -> list[list[dt.date]]:
+    """The dates as they come, cut so that the sizes of a slice add up to no more than ``most``, unless one date is larger.
+
+    A date without a size adds nothing, and one whose size is not known (None) fills a slice.
+    """
+    slices: list[list[dt.date]] = []
+    together = 0
+    for date in dates:
+        known = sizes.get(date, 0)
+        size = most if known is None else known
+        if not slices or together + size > most or len(slices[-1]) == most_dates:
+            slices.append([])
+            together = 0
+        slices[-1].append(date)
+        together += size
+    return slices
 
 
 @dataclass(frozen=True)

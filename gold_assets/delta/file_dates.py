@@ -50,7 +50,7 @@ class _File:
     Attributes:
         size, modified: as it says; who removes a file need not.
         partition: (value,) where it names the file's date, as the table's layout was when the file was added.
-        layout_told: whether it says how the file is partitioned. Else its date may be in the log of long ago alone.
+        layout_told: whether it says how the file is partitioned. Else an older commit may be all that tells its date.
     """
 
     path: str
@@ -92,7 +92,7 @@ class FileDates:
         return _summed(self._asked(files, _rows_told))
 
     def rows_told(self, dates: Collection[dt.date | None]) -> dict[dt.date | None, int | None]:
-        """``rows`` without asking any file: None for all dates that one may hold whose dates the log does not tell."""
+        """``rows`` by the log alone: None for each of the dates that a file may hold whose rows by date the log does not tell."""
         wanted = {date for date in dates if date is not None}
         files = (file for file in self._files if _may_hold(file, wanted))
         return _summed(_rows_told(file) or dict.fromkeys(wanted) for file in files)
@@ -108,9 +108,9 @@ class FileDates:
         return self._read(file) if told is None else told
 
     def learn(self, until: float) -> int:
-        """Look into those of the table's files that the log does not tell the dates of, until ``time.monotonic()`` is ``until``.
+        """Read the dates of the files of which the log does not tell them, until ``time.monotonic()`` is ``until``.
 
-        What they say is kept. How many are left, for another time to go on with. Raises ``UnknownDate``.
+        They are kept. Returns how many files are left for another time. Raises ``UnknownDate``.
         """
         untold = [file for file in self._files if _dates_told(file) is None and self._known(file) is None]
         left = iter(untold)

@@ -49,7 +49,7 @@ class Engine(Protocol):
         ...
 
     def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
-        """Add ``rows`` to those of ``table`` that meet ``predicate``, as ``replace`` otherwise: of two at once the second is refused."""
+        """Add ``rows``, which meet ``predicate``, in one commit as ``replace`` does; of two writers at once the second is refused."""
         ...
 
     def optimize(

@@ -115,7 +115,7 @@ class SailEngine:
     def __init__(self) -> None:
         self.slice_bounds = SliceBounds()
         self.few_rows = 250_000
-        """Sooner copied than planned for each table anew: Sail reads the whole log for each query."""
+        """So many are copied once: Sail would read the table's whole log again for every table that is made from them."""
         self._starting = threading.Lock()
         self._server: Any = None
         self._session: SparkSession | None = None

@@ -22,12 +22,12 @@ _IS_NEW = "is_new"
 
 
 def combined(table: Table, before: DataFrame, new: DataFrame) -> DataFrame:
-    """The rows of both, which have the same columns: of a table with a key, those of a key as one, as its reference says."""
+    """Both sets of rows, which have the same columns; in a table with a key the two rows of one key become one row."""
     if not table.key:
         return before.unionByName(new)
     both = before.withColumn(_IS_NEW, F.lit(False)).unionByName(new.withColumn(_IS_NEW, F.lit(True)))
     averages = {name: table.select.counts(name) or "" for name, how in table.select.combined.items() if how == "avg"}
-    # Of each key there is one row on either side, or none: the largest value of a side is its value.
+    # A side has one row of a key, or none: its largest value of a column is its value.
     aggregates = []
     for name in before.columns:
         if name in table.key:

@@ -93,7 +93,7 @@ class Target:
     by: str
 
     def recompute(self, rows: DataFrame, broken_dates: Collection[dt.date | None], steps: Steps) -> Written:
-        """Let the table hold, on the dates of ``steps``, what Silver's ``rows`` make, which may be of more dates."""
+        """Replace what the table holds on the dates of ``steps`` by what Silver's ``rows`` make of them; ``rows`` may have more dates."""
         started = time.perf_counter()
         where = predicate(steps)
 
@@ -106,9 +106,9 @@ class Target:
         return self._written(self._committed(commit_once, steps), started)
 
     def patch(self, dates: Collection[dt.date | None], planner: Planner, new_rows: NewRows) -> tuple[Written, Steps]:
-        """Add what Silver has gained where nothing else changed; and what the plan says of the dates that are left.
+        """Patch those of the dates to which Silver only gained rows: what was written, and the plan's steps for the others.
 
-        The plan is made anew for each attempt to commit, since what another writer has added is there.
+        The plan is made anew for each attempt to commit: another writer may have added the same rows meanwhile.
         """
         written: Written = {}
         while True:
@@ -119,7 +119,7 @@ class Target:
                 steps = planner.steps(self.table, left)
                 if not (patched := _of_one_version(steps)):
                     return _Attempt(steps)
-                # Else the log would be searched further and further back for what is asked each time.
+                # Each plan asks for the rows without a date, and would search further back for them where no stamp covers them.
                 holds_null = None in patched or (None in steps and planner.is_still_true(steps[None], patched.values()))
                 return self._patch_once(patched, new_rows, holds_null=holds_null)
 
@@ -151,7 +151,7 @@ class Target:
             code_version=self.table.code_version,
             renamed=dict(self.silver.columns.renamed),
             on_version=self.delta.version(),
-            dates=_dated(steps),
+            dates=sorted(date for date in steps if date is not None),
             and_null=holds_null,
             since=made[0].silver_version if made else None,
             patches=1 + max(step.patches for step in made) if made else 0,
@@ -223,7 +223,7 @@ class _Attempt:
 
 
 def _of_one_version(steps: Steps) -> Steps:
-    """Those of the patches that add to rows made from the oldest version of Silver: a commit's stamp names one."""
+    """The patches that add to rows made from the oldest version of Silver among them: a commit's stamp names one version."""
     patched = {date: step for date, step in steps.items() if step.how == "patched"}
     versions = [step.made.silver_version for step in patched.values() if step.made is not None]
     return {
@@ -231,7 +231,3 @@ def _of_one_version(steps: Steps) -> Steps:
         for date, step in patched.items()
         if step.made is not None and step.made.silver_version == min(versions)
     }
-
-
-def _dated(steps: Steps) -> list[dt.date]:
-    return sorted(date for date in steps if date is not None)

@@ -121,9 +121,9 @@ class GoldLog:
         return None
 
     def keep_what_it_tells(self, name: str, since: int) -> None:
-        """See that what is known of the table ``name`` is told by its versions from ``since`` on, where need be by a commit more.
+        """Write a summary where the log before version ``since``, which is to go, tells what the rest does not. ``name`` is the table's.
 
-        That commit changes no row and no property, so that no refresh conflicts with it.
+        Its commit changes no row and no property, so that no refresh conflicts with it.
         """
 
         def commit_once() -> None:
@@ -182,9 +182,9 @@ class GoldLog:
 
 
 def note_verified(table: DeltaTable, verified: Mapping[dt.date | None, MadeFrom]) -> None:
-    """Let the log tell the Silver that a check has found dates to be equal to, whatever it tells of their refreshes.
+    """Write to the log which Silver a check has found dates to be equal to. It counts before what was told of them until then.
 
-    The table is at the version that was checked; whatever came after that counts as well. Raises ``CommitConflict``.
+    The table is at the version that was checked; what came after that version still counts. Raises ``CommitConflict``.
     """
     summary = GoldLog(table).sum_up()
     say(table, Summary(summary.version, {**summary.made, **verified}))

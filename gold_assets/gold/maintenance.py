@@ -12,14 +12,14 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deltalake import DeltaTable
 
 from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import until_committed
-from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.dates import EVENT_DATE, slices_of
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
@@ -35,6 +35,7 @@ from gold_assets.gold.vacuum import vacuum as vacuum_table
 logger = logging.getLogger(__name__)
 
 _BYTES_A_COMMIT = 1 << 30
+"""A run that is killed loses little of its work."""
 _COMMITS_A_CHECKPOINT = 10
 
 
@@ -204,7 +205,8 @@ def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Ask
         ordered = [date for date in sorted(due) if date < asked.today and (asked.dates is None or date in asked.dates)]
         if not asked.dry_run:
             try:
-                for part in _commits(ordered, before):
+                sizes = {date: sum(files) for date, files in before.items()}
+                for part in slices_of(ordered, sizes, _BYTES_A_COMMIT, len(ordered)):
                     _order(table, delta_table, engine, part)
             except CannotOrder as why:
                 ordered, not_ordered = [], f"{table.name} is not ordered: {why}."
@@ -240,20 +242,6 @@ def _maintain(table: Table, delta_table: DeltaTable, engine: Engine, asked: _Ask
     )
     logger.info("%s: %s", table.name, maintained)
     return maintained
-
-
-def _commits(dates: list[dt.date], files: Mapping[dt.date | None, list[int]]) -> Iterator[list[dt.date]]:
-    """The dates in order, cut so that a run that is killed loses little of its work."""
-    part: list[dt.date] = []
-    size = 0
-    for date in dates:
-        if part and size + sum(files[date]) > _BYTES_A_COMMIT:
-            yield part
-            part, size = [], 0
-        part.append(date)
-        size += sum(files[date])
-    if part:
-        yield part
 
 
 def _order(table: Table, delta_table: DeltaTable, engine: Engine, dates: list[dt.date]) -> None:

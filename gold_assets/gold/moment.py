@@ -72,7 +72,7 @@ class Lag:
     committed: dt.datetime | None
 
     def seconds(self, now: float, since: float = 0.0) -> float:
-        """For how long they have been missing, looked at no further back than ``since``; moments in seconds since 1970."""
+        """For how long they have been missing, but at most since ``since``. Both moments in seconds since 1970."""
         began = max(self.committed.timestamp() if self.committed else 0.0, since)
         return now - began if began else 0.0
 
@@ -226,7 +226,7 @@ class Moment:
         return Standing("known", made, version if self.changes.changed_after(date, version) else newest)
 
     def basis(self, table: Table, date: dt.date | None) -> Basis:
-        """Silver's newest version where it still holds the rows that the date was made from, else the version it was made from.
+        """What to compare the date with: Silver's newest version where that has the same rows of it, else the version it was made from.
 
         Where that is not known or cannot be read any more, the newest: a date passes only if it is true to one of them.
         """
@@ -236,9 +236,9 @@ class Moment:
         return Basis(newest, f"Silver version {standing.version}, which it was made from, cannot be opened any more")
 
     def lag(self, *, after: int, first: dt.date, last: dt.date, publication: Publication | None = None) -> Lag | None:
-        """What the tables, or those that are published, lack of Silver's commits after version ``after``; None where nothing.
+        """What the tables lack of Silver's commits after version ``after``, on the dates from ``first`` to ``last``; None where nothing.
 
-        Of the dates from ``first`` to ``last``.
+        Of the tables as they are opened, or as the ``publication`` names them.
         """
         logs: Sequence[GoldLog | None]
         if publication is not None:

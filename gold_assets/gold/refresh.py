@@ -13,9 +13,9 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 
 from gold_assets.declaring.table import Table
-from gold_assets.delta.dates import as_date, dates_text
+from gold_assets.delta.dates import as_date, dates_text, slices_of
 from gold_assets.delta.types import type_name
-from gold_assets.engines import Engine, SliceBounds
+from gold_assets.engines import Engine
 from gold_assets.gold.commits import FAILURES, NewRows, Steps, Target, Written, WrittenDate
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
@@ -165,7 +165,9 @@ def _recompute(
         return {}
     wanted = sorted(date for date in asked if date is not None)
     rows_by_date = silver.file_dates.rows(wanted)
-    slices = slices_of(wanted, rows_by_date, engine.slice_bounds)
+    most = engine.slice_bounds
+    slices: list[list[dt.date | None]]
+    slices = [[*dates] for dates in slices_of(wanted, rows_by_date, most.rows, most.dates)] or [[]]
     if None in asked:
         slices[0].append(None)
     read = [partial(_read_slice, silver, engine, dates) for dates in slices]
@@ -204,23 +206,6 @@ def _side_by_side(work: Mapping[str, Any]) -> dict[str, Any]:
     if errors:
         raise errors[0]
     return {name: future.result() for name, future in futures.items()}
-
-
-def slices_of(
-    dates: list[dt.date], rows_by_date: Mapping[dt.date | None, int | None], bounds: SliceBounds
-) -> list[list[dt.date | None]]:
-    """The dates in order, cut so that a slice's Silver rows and open partitions stay bounded, however long the range."""
-    slices: list[list[dt.date | None]] = [[]]
-    rows_in_slice = 0
-    for date in dates:
-        known = rows_by_date.get(date, 0)
-        rows = bounds.rows if known is None else known
-        if slices[-1] and (rows_in_slice + rows > bounds.rows or len(slices[-1]) == bounds.dates):
-            slices.append([])
-            rows_in_slice = 0
-        slices[-1].append(date)
-        rows_in_slice += rows
-    return slices
 
 
 def _read_slice(silver: Silver, engine: Engine, dates: list[dt.date | None]) -> tuple[DataFrame, set[dt.date | None]]:

@@ -109,9 +109,9 @@ def _can_be_opened(delta_table: DeltaTable, version: int) -> bool:
 def _published_versions(
     name: str, delta_table: DeltaTable, publications: Sequence[Publication], hours: int
 ) -> tuple[list[int], str]:
-    """The versions that publications of the last week need, and the newest, of which files may be older than the retention.
+    """The versions named by the ``publications`` that were replaced more than ``hours`` ago: VACUUM would take their files.
 
-    And where it is the newest that needs them, or one cannot be opened, that in a sentence.
+    And a sentence where one of them cannot be opened, or where the newest publication is what needs them.
     """
     published = _published(name, delta_table, publications)
     cutoff = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=hours)).timestamp() * 1000

@@ -19,13 +19,13 @@ from deltalake import DeltaTable
 from gold_assets import transactions
 from gold_assets.delta import commit_races
 from gold_assets.delta.commit_races import CommitConflict
-from gold_assets.delta.dates import days
+from gold_assets.delta.dates import days, slices_of
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine, SliceBounds
 from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.refresh import refresh, slices_of
+from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import CopyOf, few_rows, lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
@@ -446,14 +446,13 @@ def test_a_range_of_more_rows_than_a_slice_equals_one_slice(
 
 def test_a_slice_holds_whole_dates_in_order_and_no_more_rows_than_the_bound() -> None:
     rows: dict[dt.date | None, int | None] = dict(zip(WEEK, [4, 6, 1, 30, 0, 5, 5], strict=True))
-    assert slices_of(WEEK, rows, SliceBounds(rows=10)) == [WEEK[:2], WEEK[2:3], WEEK[3:4], WEEK[4:]]
+    assert slices_of(WEEK, rows, 10, 92) == [WEEK[:2], WEEK[2:3], WEEK[3:4], WEEK[4:]]
 
 
 def test_a_slice_holds_no_more_dates_than_the_bound_and_unknown_rows_fill_it() -> None:
-    three = SliceBounds(dates=3)
-    assert slices_of(WEEK, {}, three) == [WEEK[:3], WEEK[3:6], WEEK[6:]]
-    assert slices_of(WEEK[:3], {WEEK[0]: 1, WEEK[1]: None, WEEK[2]: 1}, three) == [[WEEK[0]], [WEEK[1]], [WEEK[2]]]
-    assert slices_of([], {}, three) == [[]]
+    assert slices_of(WEEK, {}, 10, 3) == [WEEK[:3], WEEK[3:6], WEEK[6:]]
+    assert slices_of(WEEK[:3], {WEEK[0]: 1, WEEK[1]: None, WEEK[2]: 1}, 10, 3) == [[WEEK[0]], [WEEK[1]], [WEEK[2]]]
+    assert slices_of([], {}, 10, 3) == []
 
 
 # Commits and what is told of them.
