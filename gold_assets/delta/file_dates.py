@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, Field
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.dates import EVENT_DATE, day_of, days, days_in
@@ -26,7 +26,7 @@ from gold_assets.delta.kept_dates import Held, RowsByDate, kept_dates
 from gold_assets.delta.log import date_in_partition
 from gold_assets.delta.query import as_table
 from gold_assets.delta.storage import is_uri
-from gold_assets.delta.types import PHYSICAL_NAME
+from gold_assets.delta.types import physical_name
 
 _DAY = dt.timedelta(days=1)
 _FILES_AT_ONCE, _FILES_A_LOOK_AT_THE_CLOCK = 8, 64
@@ -75,10 +75,9 @@ class FileDates:
         self._table = table
         fields = {field.name: field for field in table.schema().fields}
         self._name = column
-        # Where columns are mapped, logs, files and paths know a column by another name.
-        self._physical = _physical_name(fields[column])
+        self._physical = physical_name(column, fields[column].metadata)
         self._is_partition = column in table.metadata().partition_columns
-        others = {_physical_name(field) for field in fields.values() if field.name != column}
+        others = {physical_name(name, field.metadata) for name, field in fields.items() if name != column}
         self._names = [self._physical, *({column} - others - {self._physical})]
         self._kept = kept_dates(kept_at, table.table_uri, str(table.metadata().id), self._physical)
 
@@ -256,10 +255,6 @@ def _may_hold(file: _File, dates: Set[dt.date]) -> bool:
     if (file.most - file.least).days < len(dates):
         return any(date in dates for date in days(file.least, file.most))
     return any(file.least <= date <= file.most for date in dates)
-
-
-def _physical_name(field: Field) -> str:
-    return str(field.metadata.get(PHYSICAL_NAME, field.name))
 
 
 def _held_in_file(files: pafs.FileSystem, path: str, column: str) -> Held:

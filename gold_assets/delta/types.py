@@ -1,7 +1,8 @@
 """Delta's types: their names, what is within them, and what each can become."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from deltalake import Field
 from deltalake.schema import ArrayType, MapType, PrimitiveType, StructType, VariantType
@@ -17,6 +18,11 @@ PHYSICAL_NAME = "delta.columnMapping.physicalName"
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
 _INTEGERS = {"byte": 3, "short": 5, "integer": 10, "long": 19}
 """By type, the digits of its largest number."""
+
+
+def physical_name(name: str, metadata: Mapping[str, Any]) -> str:
+    """What logs, files and paths call a column of this name and metadata: another name where columns are mapped."""
+    return str(metadata.get(PHYSICAL_NAME, name))
 
 
 def type_name(field: Field) -> str:

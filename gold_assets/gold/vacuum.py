@@ -17,6 +17,7 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
 from gold_assets.gold.publication import Publication, Publications
 
+_DEFAULT_HOURS = {FILE_RETENTION: RETENTION_HOURS, LOG_RETENTION: LOG_RETENTION_HOURS}
 _HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week": 168}
 
 
@@ -48,7 +49,7 @@ def vacuum(
     """
     stored = _stored_files(delta_table)
     if hours >= RETENTION_HOURS:
-        hours = max(hours, _hours(delta_table, FILE_RETENTION, RETENTION_HOURS))
+        hours = max(hours, _hours(delta_table, FILE_RETENTION))
         if not dry_run:
             _raise_retention(delta_table, hours)
     keep, held_back = _published_versions(name, delta_table, publications, hours)
@@ -74,7 +75,7 @@ def clean_log(name: str, delta_table: DeltaTable, publications: Sequence[Publica
     Where one of the ``publications`` would lose its version, nothing is taken; returns that in a sentence, else an
     empty one.
     """
-    hours = _hours(delta_table, LOG_RETENTION, LOG_RETENTION_HOURS)
+    hours = _hours(delta_table, LOG_RETENTION)
     kept_from = DeltaLog(delta_table).kept_from(dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=hours))
     if kept_from is None:
         return ""
@@ -144,20 +145,16 @@ def _published_versions(
 
 def _raise_retention(delta_table: DeltaTable, hours: int) -> None:
     """Let the table's properties promise what VACUUM keeps: a checkpoint forgets removed files after that time."""
-    properties = {}
-    if _hours(delta_table, FILE_RETENTION, RETENTION_HOURS) < hours:
-        properties[FILE_RETENTION] = f"interval {hours} hours"
-    if _hours(delta_table, LOG_RETENTION, LOG_RETENTION_HOURS) < hours:
-        properties[LOG_RETENTION] = f"interval {hours} hours"
-    if properties:
-        delta_table.alter.set_table_properties(properties)
+    shorter = [name for name in _DEFAULT_HOURS if _hours(delta_table, name) < hours]
+    if shorter:
+        delta_table.alter.set_table_properties(dict.fromkeys(shorter, f"interval {hours} hours"))
 
 
-def _hours(delta_table: DeltaTable, name: str, default: int) -> int:
-    """A property such as ``interval 7 days`` in whole hours, rounded up."""
+def _hours(delta_table: DeltaTable, name: str) -> int:
+    """A property of ``_DEFAULT_HOURS`` such as ``interval 7 days`` in whole hours, rounded up."""
     value = delta_table.metadata().configuration.get(name, "")
     found = re.fullmatch(r"(?:interval\s+)?(\d+)\s+(second|minute|hour|day|week)s?", value.strip().lower())
-    return -int(-int(found[1]) * _HOURS_PER[found[2]] // 1) if found else default
+    return -int(-int(found[1]) * _HOURS_PER[found[2]] // 1) if found else _DEFAULT_HOURS[name]
 
 
 def _stored_files(delta_table: DeltaTable) -> dict[str, int]:

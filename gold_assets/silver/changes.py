@@ -14,7 +14,7 @@ from deltalake.exceptions import DeltaError
 
 from gold_assets.delta.file_dates import UnknownDate
 from gold_assets.delta.log import DeltaLog, FileChange, Partitions, file_change, side_by_side
-from gold_assets.delta.types import CHAR_TYPE, PHYSICAL_NAME
+from gold_assets.delta.types import CHAR_TYPE, physical_name
 from gold_assets.silver.pin import Silver, SilverVersion
 
 _NEAR = 8
@@ -261,14 +261,10 @@ def _changed(before: Any, after: Any, within: str = "") -> str:
         if column["name"] not in fields:
             return f"renamed or dropped the column {name}"
         now = fields[column["name"]]
-        if _physical_name(column) != _physical_name(now):
+        if physical_name(column["name"], column["metadata"]) != physical_name(now["name"], now["metadata"]):
             return f"put another column in the place of {name}"
         if column["metadata"].get(CHAR_TYPE) != now["metadata"].get(CHAR_TYPE):
             return f"gave the column {name} another type"
         if changed := _changed(column["type"], now["type"], name):
             return changed
     return ""
-
-
-def _physical_name(column: Mapping[str, Any]) -> str:
-    return str(column["metadata"].get(PHYSICAL_NAME, column["name"]))
