@@ -21,8 +21,8 @@ from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
+from gold_assets.gold.refresh import wait_and_hear_signals
 from gold_assets.gold.streaming import Batch, follow
-from gold_assets.gold.waiting import wait_and_hear_signals
 from gold_assets.instance.dagster_internals import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
 from gold_assets.resources import Lakehouse

@@ -6,18 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deltalake.exceptions import DeltaError
-
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import contiguous, dates_text, days
-from gold_assets.delta.errors import failed
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.plan import Planner, Step
 from gold_assets.silver.pin import Silver
-
-NOT_THERE = Step("recomputed", "the table is not there yet")
 
 
 @dataclass(frozen=True)
@@ -160,9 +155,7 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     moment.refuse_another_silver()
     on = sorted(date for date in moment.dates.intersection(dates) if date is not None)
     planner = Planner(moment)
-    steps = {
-        table.name: _steps(planner, moment, table, [*on, *([None] if table.is_quarantine else [])]) for table in tables
-    }
+    steps = {table.name: planner.steps(table, [*on, *([None] if table.is_quarantine else [])]) for table in tables}
     recomputed = {date for of in steps.values() for date, step in of.items() if step.how == "recomputed"}
     rows = {}
     if recomputed:
@@ -177,22 +170,8 @@ def dates_behind(moment: Moment, dates: Collection[dt.date | None]) -> set[dt.da
     behind: set[dt.date | None] = set()
     for table in moment.lake.tables:
         asked = [date for date in dates if date not in behind and (date is not None or table.is_quarantine)]
-        steps = _steps(planner, moment, table, asked)
-        behind |= {date for date, step in steps.items() if step.how != "current"}
+        behind |= {date for date, step in planner.steps(table, asked).items() if step.how != "current"}
     return behind
-
-
-def _steps(
-    planner: Planner, moment: Moment, table: Table, dates: Collection[dt.date | None]
-) -> Mapping[dt.date | None, Step]:
-    if (gold := moment.gold(table)) is None:
-        return dict.fromkeys(dates, NOT_THERE)
-    try:
-        return planner.steps(table, dates)
-    except (DeltaError, OSError) as error:
-        what = f"What there is to do for {table.name} at {gold.table_uri} cannot be told from its log and Silver's"
-        otherwise = "see that the place is a Delta table, that both logs are whole and that this process may read them"
-        raise failed(what, error, otherwise) from error
 
 
 def _line(record: Mapping[str, str]) -> str:

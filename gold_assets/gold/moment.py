@@ -220,10 +220,11 @@ class Moment:
             return Standing("known", made, newest)
         if self.changes.gap_after(version):
             return Standing("open", made, version)
-        if self.changes.may_have_changed_after(date, version):
+        changed = self.changes.changed_after(date, version)
+        if changed is None:
             doubt = f"nothing tells whether Silver changed it after version {version}, which it was made from"
             return Standing("open", made, newest, doubt)
-        return Standing("known", made, version if self.changes.changed_after(date, version) else newest)
+        return Standing("known", made, version if changed else newest)
 
     def basis(self, table: Table, date: dt.date | None) -> Basis:
         """What to compare the date with: Silver's newest version where that has the same rows of it, else the version it was made from.

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
+from gold_assets.delta.errors import failed
 from gold_assets.delta.log import FileChange
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
@@ -42,6 +44,7 @@ class Step:
 
 
 ASKED_FOR = Step("recomputed", "asked for")
+NOT_THERE = Step("recomputed", "the table is not there yet")
 
 
 class Planner:
@@ -51,9 +54,18 @@ class Planner:
         self._moment, self._silver, self._changes = moment, moment.silver, moment.changes
 
     def steps(self, table: Table, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
-        """What there is to do for each of the ``dates`` of the table, which is there, at the version that it is at now."""
-        made = self._moment.log(table).made_from(dates)
-        return {date: self._step(table, made.get(date), date) for date in dates}
+        """What there is to do for each of the ``dates`` of the table, as it is now. Raises ``UserError``."""
+        if (gold := self._moment.gold(table)) is None:
+            return dict.fromkeys(dates, NOT_THERE)
+        try:
+            made = self._moment.log(table).made_from(dates)
+            return {date: self._step(table, made.get(date), date) for date in dates}
+        except (DeltaError, OSError) as error:
+            what = f"What there is to do for {table.name} at {gold.table_uri} cannot be told from its log and Silver's"
+            otherwise = (
+                "see that the place is a Delta table, that both logs are whole and that this process may read them"
+            )
+            raise failed(what, error, otherwise) from error
 
     def is_still_true(self, undated: Step, patched: Collection[Step]) -> bool:
         """Whether what a patch is stamped with is true of the rows without a date as well, which it leaves as they are."""

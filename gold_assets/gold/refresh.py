@@ -3,8 +3,8 @@
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -21,10 +21,11 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.open_table import open_or_create
 from gold_assets.gold.plan import ASKED_FOR, Planner, by_step
-from gold_assets.gold.waiting import wait_and_hear_signals
 from gold_assets.silver.pin import Silver
 
 logger = logging.getLogger(__name__)
+
+_WAKE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -215,3 +216,13 @@ def _read_slice(silver: Silver, engine: Engine, dates: list[dt.date | None]) -> 
         return rows, {None} if dates == [None] else silver.source.broken_dates(rows)
     except FAILURES as error:
         raise silver.cannot_be_read(error, dates) from error
+
+
+def wait_and_hear_signals(futures: Collection[Future[Any]]) -> None:
+    """Wait until all are done. A signal's handler runs meanwhile, whichever thread the system gives the signal to.
+
+    Python runs handlers in the main thread, once it is awake, and a signal taken by another thread does not wake it
+    (https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers).
+    """
+    while wait(futures, timeout=_WAKE_SECONDS).not_done:
+        pass

@@ -2,6 +2,7 @@
 
 import bisect
 import datetime as dt
+import functools
 import json
 import threading
 from collections.abc import Collection, Mapping, Sequence
@@ -52,7 +53,7 @@ class SilverChanges:
         self._everywhere: dict[int, str] = {}
         self._untold: dict[int, str] = {}
         """Why it is not known which dates a version changed."""
-        self._fingerprints: dict[int, str] = {}
+        self._fingerprint = functools.cache(self._log.fingerprint)
         self._metadata: tuple[int, _Meaning] | None = None
         """The oldest that was read whose version is not yet held against the one before."""
 
@@ -70,10 +71,7 @@ class SilverChanges:
         if made.silver_table_id != self._silver.table_id:
             return "made from another Silver table"
         version = made.silver_version
-        with self._reading:
-            if version not in self._fingerprints:
-                self._fingerprints[version] = self._log.fingerprint(version)
-        known = self._fingerprints[version]
+        known = self._fingerprint(version)
         is_cut = not known and version <= self.to
         if is_cut or (known and known == made.silver_commit):
             return ""
@@ -94,13 +92,6 @@ class SilverChanges:
         found = self._untold | self._everywhere
         return {at: found[at] for at in sorted(found, reverse=True) if at > version}
 
-    def may_have_changed_after(self, date: dt.date | None, version: int) -> bool:
-        """Whether the date's rows are not known to have changed after ``version``, nor to be the same."""
-        if self.gap_after(version):
-            return True
-        is_changed = bool(self._known_files(date, version)) or any(at > version for at in self._everywhere)
-        return not is_changed and any(at > version for at in self._untold)
-
     def dates_after(self, version: int) -> set[dt.date | None]:
         """The dates of the files that were added or removed after ``version``; rows without a date are date None."""
         self._read_to(version)
@@ -112,10 +103,11 @@ class SilverChanges:
         return self._known_files(date, version)
 
     def changed_after(self, date: dt.date | None, version: int) -> bool | None:
-        """Whether the date's rows changed after ``version``; None where the log does not reach back to it."""
-        if self.last_after(date, version) is not None:
+        """Whether the date's rows changed after ``version``; None where neither is known."""
+        self._read_to(version)
+        if self._known_files(date, version) or any(at > version for at in self._everywhere):
             return True
-        return None if self.gap_after(version) else False
+        return None if self.gap_after(version) or any(at > version for at in self._untold) else False
 
     def last_after(self, date: dt.date | None, version: int) -> int | None:
         """The newest version after ``version`` that changed the date's rows; None where none is known."""
