@@ -55,9 +55,7 @@ def open_or_create(
         found = list(pool.map(lambda table: _open(table, places[table.name], fields[table.name]), tables))
     accept({table.name: there for table, there in zip(tables, found, strict=True)})
     return {
-        table.name: _with_columns(
-            table, there or _create(table, places[table.name], fields[table.name]), fields[table.name]
-        )
+        table.name: _evolved(table, there or _create(table, places[table.name], fields[table.name]), fields[table.name])
         for table, there in zip(tables, found, strict=True)
     }
 
@@ -147,17 +145,18 @@ def keep_log(name: str, delta_table: DeltaTable) -> None:
         until_committed(name, delta_table, commit_once)
 
 
-def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) -> DeltaTable:
-    known = {field.name for field in delta_table.schema().fields}
-    if gained := [field for field in fields if field.name not in known]:
-        try:
-            delta_table.alter.add_columns(gained)
-        except (DeltaError, OSError) as error:
-            names = ", ".join(field.name for field in gained)
-            what = f"{table.name} at {delta_table.table_uri} cannot take Silver's columns {names}"
-            raise failed(what, error, "mend that", ", then run again") from error
+def _evolved(table: Table, delta_table: DeltaTable, fields: list[Field]) -> DeltaTable:
+    """The table with the columns that Silver has gained, and with Silver's types where these hold every value that is there."""
     keep_log(table.name, delta_table)
-    _widen(table, delta_table, fields)
+    if changed := [field.name for of in _differing(delta_table, fields) for field in of]:
+        try:
+            until_committed(table.name, delta_table, lambda: _take(delta_table, fields))
+        except UserError:
+            raise
+        except Exception as error:  # DataFusion's errors arrive as bare Exceptions
+            what = f"{table.name} at {delta_table.table_uri} cannot take the columns {', '.join(changed)} as Silver has them now"
+            raise failed(what, error, "mend that", ", then run again") from error
+        logger.info("%s has the columns %s as Silver has them now", table.name, ", ".join(changed))
     for name, why in left_in_silver(table, delta_table, fields).items():
         logger.warning(
             "%s: Silver's column %s is NULL in what is made from now on, for %s: set %s to another path to have it",
@@ -169,39 +168,22 @@ def _with_columns(table: Table, delta_table: DeltaTable, fields: list[Field]) ->
     return delta_table
 
 
-def _widen(table: Table, delta_table: DeltaTable, fields: list[Field]) -> None:
-    """Let columns have the types that Silver has given them, where these hold every value that is there."""
-
-    def commit_once() -> None:
-        there = {field.name: field.type for field in delta_table.schema().fields}
-        if not (wider := _wider(delta_table, fields)):
-            return  # another writer was faster
-        if all(can_become(there[field.name], field.type, widened=False) for field in wider):
-            delta_table.alter.add_columns(wider)
-        else:
-            _write_anew(delta_table, wider)
-        logger.info("%s has the types of Silver now in %s", table.name, ", ".join(field.name for field in wider))
-
-    if not (wider := _wider(delta_table, fields)):
-        return
-    names = ", ".join(field.name for field in wider)
-    try:
-        until_committed(table.name, delta_table, commit_once)
-    except UserError:
-        raise
-    except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        what = f"{table.name} at {delta_table.table_uri} cannot take the types that Silver has now of {names}"
-        raise failed(what, error, "mend that", ", then run again") from error
-
-
-def _wider(delta_table: DeltaTable, fields: Sequence[Field]) -> list[Field]:
-    """Those of the fields that have another type in the table, which theirs holds every value of."""
+def _differing(delta_table: DeltaTable, fields: Sequence[Field]) -> tuple[list[Field], list[Field]]:
+    """Those of the fields that the table lacks; and those of which it has another type, which theirs holds every value of."""
     there = {field.name: field.type for field in delta_table.schema().fields}
-    return [
-        field
-        for field in fields
-        if plain(there[field.name]) != plain(field.type) and can_become(there[field.name], field.type)
-    ]
+    known = [field for field in fields if field.name in there and plain(there[field.name]) != plain(field.type)]
+    wider = [field for field in known if can_become(there[field.name], field.type)]
+    return [field for field in fields if field.name not in there], wider
+
+
+def _take(delta_table: DeltaTable, fields: Sequence[Field]) -> None:
+    there = {field.name: field.type for field in delta_table.schema().fields}
+    gained, wider = _differing(delta_table, fields)
+    added = gained + [field for field in wider if can_become(there[field.name], field.type, widened=False)]
+    if added:
+        delta_table.alter.add_columns(added)
+    if len(added) < len(gained) + len(wider):
+        _write_anew(delta_table, wider)
 
 
 def _write_anew(delta_table: DeltaTable, wider: Sequence[Field]) -> None:
