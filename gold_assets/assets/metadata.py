@@ -4,7 +4,7 @@ import datetime as dt
 import inspect
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -14,13 +14,15 @@ from deltalake import DeltaTable
 
 from gold_assets.assets.columns import column_lineage, columns_in, columns_of, table_schema
 from gold_assets.declaring.table import Table
-from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
+from gold_assets.delta.query import query
 from gold_assets.explaining.differences import differences
 from gold_assets.gold.commits import WrittenDate
 from gold_assets.gold.refresh import Refreshed
-from gold_assets.gold.summaries import example_rows, numbers_by_date
+
+_ROWS_SHOWN = 5
 
 
 def declared_metadata(table: Table, uri: str) -> dict[str, Any]:
@@ -62,17 +64,47 @@ def metadata_by_date(
     gold, newest = refreshed.tables[table.name], max(date.table_version for date in written.values())
     if gold.version() != newest:  # somebody else has committed since
         gold = DeltaTable(uri, version=newest)
-    numbers = numbers_by_date(table, gold, written)
+    numbers = _numbers_by_date(table, gold, written)
     metadata: dict[dt.date, dict[str, Any]] = {
         date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written
     }
     if numbers and examples:
-        metadata[last]["example_rows"] = table_of(example_rows(table, gold, max(numbers)))
+        metadata[last]["example_rows"] = table_of(_example_rows(table, gold, max(numbers)))
     for date, restated in _restated(table, gold, written).items():
         metadata[date]["restated"] = restated
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
     metadata[last]["dagster/column_lineage"] = column_lineage(gold, table)
     return metadata
+
+
+def _numbers_by_date(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, float]]:
+    """For each of the ``dates`` that has rows: ``rows``, and those of ``table.numbers``."""
+    select = ", ".join(f"{sql} AS {name}" for name, sql in table.numbers.items())
+    if not select:
+        told = FileDates(gold).rows()
+        counts = {date: told.get(date, 0) for date in dates}
+        if None not in counts.values():
+            return {date: {"rows": count} for date, count in counts.items() if count}
+    rows = query(
+        f"SELECT {EVENT_DATE}, count(*) AS rows{', ' if select else ''}{select} FROM gold "
+        f"WHERE {predicate(dates)} GROUP BY {EVENT_DATE} ORDER BY {EVENT_DATE}",
+        gold=gold,
+    )
+    return {
+        row.pop(EVENT_DATE): {
+            name: float(value) if isinstance(value, Decimal) else value
+            for name, value in row.items()
+            if value is not None
+        }
+        for row in rows
+    }
+
+
+def _example_rows(table: Table, gold: DeltaTable, date: dt.date) -> list[dict[str, Any]]:
+    """A few rows of the date, in the order of the table's key."""
+    return query(
+        f"SELECT * FROM gold WHERE {predicate([date])} ORDER BY {table.row_order} LIMIT {_ROWS_SHOWN}", gold=gold
+    )
 
 
 def _restated(table: Table, gold: DeltaTable, written: Mapping[dt.date, WrittenDate]) -> dict[dt.date, str]:
