@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from gold_assets.declaring.table import Table
@@ -52,6 +51,7 @@ class Planner:
 
     def __init__(self, moment: Moment) -> None:
         self._moment, self._silver, self._changes = moment, moment.silver, moment.changes
+        self._paths_at = functools.cache(self._paths)
 
     def steps(self, table: Table, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
         """What there is to do for each of the ``dates`` of the table, as it is now. Raises ``UserError``."""
@@ -126,29 +126,29 @@ class Planner:
         paths = [file.path for file in files]
         names = list(map(_name, paths))
         # Whoever compacts files does not say that rows changed.
-        if len(set(paths)) < len(paths) or not self._live.issuperset(paths):
+        if len(set(paths)) < len(paths) or not set(paths) <= self._live:
             return f"files added in {_versions(sorted({file.version for file in files}))} are not there any more"
         # Spark finds a file by its name.
         if sum(self._live_names[name] for name in set(names)) != len(names):
             return "files of the same name were added"
-        if (silver := self._moment.silver_at(made_from)) is None:
+        if (before := self._paths_at(made_from)) is None:
             return f"version {made_from} of Silver, which it was made from, cannot be opened any more"
-        if not _paths(silver.table).isdisjoint(paths):
+        if not before.isdisjoint(paths):
             return "files were added that were there"
         return ""
 
+    def _paths(self, version: int) -> frozenset[str] | None:
+        """The paths of Silver's files at a version, as its log has them; None where that cannot be opened any more."""
+        silver = self._moment.silver_at(version)
+        return None if silver is None else frozenset(as_table(silver.table.get_add_actions())["path"].to_pylist())
+
     @functools.cached_property
     def _live(self) -> frozenset[str]:
-        return _paths(self._silver.table)
+        return self._paths_at(self._silver.version) or frozenset()
 
     @functools.cached_property
     def _live_names(self) -> Counter[str]:
         return Counter(map(_name, self._live))
-
-
-def _paths(table: DeltaTable) -> frozenset[str]:
-    """The paths of the table's files as its log has them."""
-    return frozenset(as_table(table.get_add_actions())["path"].to_pylist())
 
 
 def _name(path: str) -> str:
