@@ -24,11 +24,11 @@ pytestmark = pytest.mark.sail
 
 
 def risk_levels(transactions: DataFrame) -> DataFrame:
-    """Transactions per risk level per day. Columns: risk_level string, transaction_count bigint, event_date date."""
+    """Per risk level and day the transactions, and the sum of the different amounts, which no SELECT for all engines has."""
     return (
-        transactions.groupBy(F.coalesce("risk_level", F.lit("none")).alias("risk_level"), EVENT_DATE)
-        .agg(F.count("*").alias("transaction_count"))
-        .select("risk_level", "transaction_count", EVENT_DATE)
+        transactions.groupBy(F.lower(F.coalesce("risk_level", F.lit("NONE"))).alias("risk_level"), EVENT_DATE)
+        .agg(F.count("*").alias("transaction_count"), F.sum_distinct("amount").alias("amounts"))
+        .select("risk_level", "transaction_count", "amounts", EVENT_DATE)
     )
 
 
@@ -38,12 +38,13 @@ RISK_LEVELS = Table(
     version="1",
     description="Transactions per risk level per day.",
     reference="""
-        SELECT coalesce(risk_level, 'none') AS risk_level, count(*) AS transaction_count, event_date
+        SELECT lower(coalesce(risk_level, 'NONE')) AS risk_level, count(*) AS transaction_count, sum(DISTINCT amount) AS amounts, event_date
         FROM transactions GROUP BY 1, event_date""",
     transformation=risk_levels,
     columns=(
         Column("risk_level", "string", "low, medium, high, or none."),
         Column("transaction_count", "long", "How many transactions there were."),
+        Column("amounts", "double", "The sum of the different amounts."),
         Column(EVENT_DATE, "date", "UTC date of the transactions; the partition."),
     ),
     key=("risk_level", EVENT_DATE),

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial, wraps
 from typing import Any, TypeVar
 
-from deltalake import DeltaTable
-
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import Check, Finding, Limits
 from gold_assets.checks.pairs import Sides, gold_view
@@ -76,9 +74,6 @@ class Inspection:
         if self._asked is not None:
             return sorted(set(self._asked))
         return sorted(date for date in self.moment.dates if date and date in self.limits)
-
-    def gold(self, table: Table) -> DeltaTable | None:
-        return self.moment.gold(table)
 
     def counts(self, silver: Silver, dates: Collection[dt.date | None]) -> Mapping[dt.date | None, SilverCounts]:
         """Silver's rows and broken rows by date."""
@@ -198,7 +193,7 @@ def where_there(evaluate: OfTable) -> OfTable:
 
     @wraps(evaluate)
     def evaluated(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
-        if inspection.gold(table) is not None:
+        if inspection.moment.gold(table) is not None:
             return evaluate(table, inspection, check)
         return (not_there(table, inspection, check, date) for date in (inspection.dates if check.by_date else [None]))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from deltalake import DeltaTable
 
-from gold_assets.declaring.averages import averaged_sql, same_average_sql
+from gold_assets.declaring.averages import same_average_sql
 from gold_assets.declaring.reference import all_of
 from gold_assets.declaring.select import Select
 from gold_assets.declaring.source import VIOLATIONS, types_of
@@ -62,10 +62,9 @@ def pairs(table: Table, sides: Sides, broken_dates: Collection[dt.date | None], 
     else Silver's columns as ``of_row`` names them, ``silver_rows, gold_rows, agrees``. Of Silver's rows those that meet all of
     ``only``, in SQL over its columns.
     """
-    if isinstance(table.select, Select):
-        return _key_pairs(table, "", sides) if table.key else _selected_row_pairs(table, table.select, sides)
-    of_silver = _of_silver(table, sides.silver, broken_dates, only)
-    return _key_pairs(table, of_silver, sides) if table.key else _row_pairs(table, of_silver, sides)
+    if table.key and isinstance(table.select, Select):
+        return _key_pairs(table, table.select, sides)
+    return _row_pairs(table, _of_silver(table, sides.silver, broken_dates, only), sides)
 
 
 def compared(
@@ -76,14 +75,15 @@ def compared(
     sql: str,
     only: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """The rows of ``sql``, a SELECT from ``pairs``: by DataFusion, or where the table is in Spark's SQL by DuckDB, which reads it better."""
+    """The rows of ``sql``, a SELECT from ``pairs``: by DuckDB, which reads Spark's SQL best, or of the source's own rows by DataFusion."""
     sql = sql.replace("FROM pairs", f"FROM ({pairs(table, sides, broken_dates, only)})")
-    if not table.sql:
+    if not isinstance(table.select, Select):
         return query(sql, **views)
     import duckdb
 
     of_silver = _of_silver(table, sides.silver, broken_dates, only)
-    read = {"silver": f"SELECT {table.source.read_sql(sides.silver.types)} FROM silver WHERE {of_silver}"}
+    columns = table.source.read_sql(table.select.reads, sides.silver.types)
+    read = {"silver": f"SELECT {columns} FROM silver WHERE {of_silver}"}
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
         for name, view in views.items():
@@ -106,7 +106,7 @@ def _of_silver(table: Table, silver: Silver, broken_dates: Collection[Any], only
         rows.append(unpruned(f"NOT {is_valid}"))
     elif broken_dates:
         rows.append(unpruned(f"NOT ({predicate(broken_dates)}) OR {is_valid}"))
-    if not table.sql and (conditions := table.select.conditions(silver.types)):
+    if table.keeps_source_columns and (conditions := table.select.conditions(silver.types)):
         rows.append(unpruned(all_of(conditions.values())))
     return " AND ".join(rows) or "true"
 
@@ -117,11 +117,12 @@ def keys(table: Table) -> list[str]:
 
 def fault(table: Table, gold: DeltaTable) -> str:
     """1 for a row of Gold, one of Silver's, that its table's reference would not select so, else 0, as SQL."""
+    holds = list(table.invariants.values())
     own, of_gold = table.select.selected.keys() - {VIOLATIONS}, types_of(gold.schema().fields)
     if own - of_gold.keys():
         return "1"
-    values = {name: table.select.sql(name, of_gold) for name in own}
-    holds = [*table.select.conditions(of_gold).values(), *table.invariants.values()]
+    values = {name: table.select.sql(name, of_gold) for name in own if table.keeps_source_columns}
+    holds += table.select.conditions(of_gold).values() if table.keeps_source_columns else []
     holds += [f"coalesce({name} = {sql}, {name} IS NULL AND ({sql}) IS NULL)" for name, sql in values.items()]
     return f"CASE WHEN {all_of(holds)} THEN 0 ELSE 1 END"
 
@@ -139,18 +140,16 @@ def types(table: DeltaTable) -> dict[str, Any]:
     return {field.name: field.type for field in table.schema().fields}
 
 
-def _key_pairs(table: Table, of_silver: str, sides: Sides) -> str:
+def _key_pairs(table: Table, select: Select, sides: Sides) -> str:
     """Both sides aggregated by key and joined: a key that one side lacks, or Gold has twice, does not agree."""
-    key, aggregates = keys(table), table.select.aggregates
+    key, aggregates = keys(table), select.aggregates
     of_either = ", ".join(f"coalesce(s.{name}, g.{name}) AS {name}" for name in key)
     both = ", ".join(f"s.{name} AS silver_{name}, g.{name} AS gold_{name}" for name in ("rows", *aggregates))
     broken = "".join(f", g.gold_{name}" for name in table.invariants)
-    agree = (
-        " AND ".join(_is_same(name, is_exact=name not in table.select.sums_of_doubles) for name in aggregates) or "true"
-    )
-    silver = _silver_by_key(table, of_silver, sides.silver)
+    agree = " AND ".join(_is_same(name, is_exact=name not in select.sums_of_doubles) for name in aggregates) or "true"
+    silver = f"SELECT *, 1 AS rows FROM ({select.duckdb})"
     if sides.before is not None:
-        silver = _and_before(table, silver)
+        silver = _and_before(table, select, silver)
     return f"""
         SELECT {of_either}, {both}{broken}, coalesce(s.rows > 0 AND g.rows = 1 AND {agree}, false) AS agrees
         FROM ({silver}) AS s FULL JOIN ({gold_by_key(table, "gold")}) AS g ON {_on(table, "s", "g")}"""
@@ -160,17 +159,6 @@ def _is_same(name: str, *, is_exact: bool) -> str:
     if not is_exact:
         return same_average_sql(f"s.{name}", f"g.{name}", f"s.size_of_{name}", f"s.leeway_of_{name}")
     return f"(s.{name} = g.{name} OR (s.{name} IS NULL AND g.{name} IS NULL))"
-
-
-def _silver_by_key(table: Table, of_silver: str, silver: Silver) -> str:
-    select, types = table.select, silver.types
-    if isinstance(select, Select):
-        return f"SELECT *, 1 AS rows FROM ({select.duckdb})"
-    found = {name: each.function if each else "" for name, each in select.aggregates.items()}
-    averages = {name: select.averaged_sql(name, types) for name, function in found.items() if function == "avg"}
-    others = {name: select.sql(name, types) for name in found if name not in averages}
-    key = {name: select.sql(name, types) for name in keys(table)}
-    return averaged_sql(f"SELECT * FROM silver WHERE {of_silver}", key, averages, {"rows": "count(*)", **others})
 
 
 def gold_by_key(table: Table, view: str) -> str:
@@ -184,12 +172,13 @@ def gold_by_key(table: Table, view: str) -> str:
     return f"SELECT {', '.join([key, 'count(*) AS rows', *values, *broken])} FROM {view} GROUP BY {key}"
 
 
-def _and_before(table: Table, silver: str) -> str:
+def _and_before(table: Table, select: Select, silver: str) -> str:
     """What new rows of Silver make, combined with Gold's before, as the aggregates over Silver are."""
     key, values = keys(table), []
-    for name, function in table.select.combined.items():
-        new, before, counted_by = f"n.{name}", f"b.{name}", table.select.counts(name)
-        if function == "avg" and counted_by is not None:
+    for name, function in select.combined.items():
+        new, before = f"n.{name}", f"b.{name}"
+        if function == "avg":
+            counted_by = select.counts[name]
             values += [
                 f"{_mean(before, new, counted_by)} AS {name}",
                 f"{_mean(f'abs({before})', f'n.size_of_{name}', counted_by)} AS size_of_{name}",
@@ -197,7 +186,7 @@ def _and_before(table: Table, silver: str) -> str:
             ]
             continue
         values.append(f"{_OF_TWO[function].format(new=new, before=before)} AS {name}")
-        if name in table.select.sums_of_doubles:
+        if name in select.sums_of_doubles:
             values.append(f"coalesce(abs({before}), 0) + coalesce(n.size_of_{name}, 0) AS size_of_{name}")
             values.append(f"coalesce(n.leeway_of_{name}, 0) AS leeway_of_{name}")
     return f"""
@@ -224,6 +213,9 @@ def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:
         [field.name for field in sides.silver.fields if field.name not in left],
         [name for name in types(sides.gold) if name not in own],
     )
+    rows = f"silver WHERE {of_silver}"
+    if isinstance(table.select, Select):
+        rows, of_sides = f"({table.select.duckdb})", (list(table.select.types),) * 2
     names = list(dict.fromkeys([*of_sides[0], *of_sides[1]]))
     of_both = ", ".join(map(of_row, names))
     silver, gold = (
@@ -233,22 +225,11 @@ def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:
     return f"""
         SELECT {of_both}, sum(s) AS silver_rows, sum(g) AS gold_rows, sum(fault) AS gold_fault,
             sum(s) = sum(g) AS agrees FROM (
-            SELECT {silver}, 1 AS s, 0 AS g, 0 AS fault FROM silver WHERE {of_silver} {before}
+            SELECT {silver}, 1 AS s, 0 AS g, 0 AS fault FROM {rows} {before}
             UNION ALL SELECT {gold}, 0 AS s, 1 AS g, {fault(table, sides.gold)} AS fault FROM gold
         ) GROUP BY {of_both}"""
 
 
-def _selected_row_pairs(table: Table, select: Select, sides: Sides) -> str:
-    names = list(select.types)
-    of_both, columns = ", ".join(map(of_row, names)), ", ".join(map(as_of_row, names))
-    before = "" if sides.before is None else f"UNION ALL SELECT {columns}, 1 AS s, 0 AS g FROM before"
-    return f"""
-        SELECT {of_both}, sum(s) AS silver_rows, sum(g) AS gold_rows, 0 AS gold_fault, sum(s) = sum(g) AS agrees FROM (
-            SELECT {columns}, 1 AS s, 0 AS g FROM ({select.duckdb}) {before}
-            UNION ALL SELECT {columns}, 0 AS s, 1 AS g FROM gold
-        ) GROUP BY {of_both}"""
-
-
 def _on(table: Table, left: str, right: str) -> str:
-    same = "IS NOT DISTINCT FROM" if table.sql else "="  # a SELECT may group by NULL
-    return " AND ".join(f"{left}.{name} {same} {right}.{name}" for name in keys(table))
+    # A SELECT may group by NULL.
+    return " AND ".join(f"{left}.{name} IS NOT DISTINCT FROM {right}.{name}" for name in keys(table))

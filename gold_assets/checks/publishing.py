@@ -64,7 +64,7 @@ def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_i
         at_hand = checked
         if at_hand is None or (last is not None and _is_older(at_hand.inspection.moment, last)):
             at_hand = Checked(Inspection(lake, [], limits), [])
-        if missing := [table.name for table in lake.tables if at_hand.inspection.gold(table) is None]:
+        if missing := [table.name for table in lake.tables if at_hand.inspection.moment.gold(table) is None]:
             return Outcome(current, None, f"Nothing is published before all tables are made: {', '.join(missing)}.")
         made = _attempt(at_hand, last, run_id)
         if made is None:

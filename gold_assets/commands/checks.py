@@ -130,7 +130,7 @@ def examine(inspection: Inspection, checks: Sequence[Check]) -> Report:
     for check in checks:
         try:
             report.dates = inspection.dates
-            if check.table in tables and inspection.gold(tables[check.table]) is None:
+            if check.table in tables and inspection.moment.gold(tables[check.table]) is None:
                 if any(finding.check.table == check.table for finding in report.findings):
                     report.without_table.append(check)
                 else:

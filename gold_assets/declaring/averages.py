@@ -16,13 +16,13 @@ What the lanes do not hold is summed as doubles: the rests, and the numbers from
 of finite numbers is finite. So is their average: k times the largest double is k * 2^1024 less at least the sum's last bit,
 however it is rounded on the way. Another order of k of them changes the average by up to k * 2^-52 of their mean size.
 
-It is here twice, in PySpark for Gold and in SQL on DataFusion for its checks, which have to agree on large dates too.
+It is one text of SQL on all engines, for Gold and for its checks, which have to agree on large dates too.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import sqlglot
+from pyspark.sql import DataFrame
 
 from gold_assets.delta.sql import DATAFUSION
 
@@ -35,54 +35,17 @@ _AGREE_TO_AT_LEAST = "CAST('1e-320' AS DOUBLE)"
 """Numbers below 2^-1022 have fewer digits than that asks for."""
 
 
-def averaged(rows: DataFrame, key: Sequence[str], averages: Mapping[str, Column], *aggregates: Column) -> DataFrame:
-    """The rows by ``key``, with an average of each of these doubles under its name, and other aggregates.
+def averaged(
+    rows: DataFrame, key: Sequence[str], averages: Mapping[str, str], aggregates: Mapping[str, str]
+) -> DataFrame:
+    """The rows by ``key``, with an average of each of these doubles and other aggregates, expressions by name in SQL.
 
     An average is NULL where all its values are.
     """
-    # In steps, since the engine would plan for longer than it computes if all were one expression.
-    rows = rows.withColumns({_part(name, "value"): value for name, value in averages.items()})
-    rows = rows.withColumns({_part(name, "held"): _held(F.col(_part(name, "value"))) for name in averages})
-    sums = {
-        _part(name, part): total
-        for name in averages
-        for part, total in _sums(F.col(_part(name, "value")), F.col(_part(name, "held"))).items()
-    }
-    by_key = rows.groupBy(*key).agg(*(total.alias(name) for name, total in sums.items()), *aggregates)
-    return by_key.withColumns({name: _average(name) for name in averages}).drop(*sums)
-
-
-def _held(value: Column) -> Column:
-    """What the lanes hold: the value, or 0 in its place."""
-    return F.when(F.abs(value) < F.lit(float(_UNIT)), value).otherwise(F.lit(0.0))
-
-
-def _sums(value: Column, held: Column) -> dict[str, Column]:
-    sums = {
-        "count": F.count(value),
-        "beyond": F.sum(F.when(F.abs(value) >= F.lit(float(_UNIT)), value / F.lit(float(_UNIT)))),
-    }
-    for lane in range(_LANES):
-        whole = held.cast("bigint")
-        sums[f"lane_{lane}"] = F.sum(whole)
-        held = (held - whole) * F.lit(float(_UNIT))
-    return sums | {"rest": F.sum(held)}
-
-
-def _average(name: str) -> Column:
-    total = F.lit(0)
-    digits = []
-    for lane in reversed(range(_LANES)):
-        total = F.shiftright(total, 32) + F.col(_part(name, f"lane_{lane}"))
-        digits.append(total.bitwiseAND(F.lit(_UNIT - 1)))
-    total = total.cast("double")
-    for place, digit in enumerate(reversed(digits[:-1]), start=1):
-        total = total + digit / F.lit(2.0 ** (32 * place))
-    count = F.col(_part(name, "count"))
-    count = F.when((count > F.lit(0)) & (count < F.lit(_MOST_ROWS)), count)
-    held = (total + F.col(_part(name, "rest")) / F.lit(_UNIT_OF_REST)) / count
-    beyond = F.col(_part(name, "beyond")) / count
-    return F.coalesce(beyond * F.lit(float(_UNIT)) + held, held)
+    by_key = averaged_sql("SELECT * FROM rows_to_group", {name: name for name in key}, averages, aggregates)
+    [sql] = sqlglot.transpile(by_key, read="duckdb", write="spark")
+    names = [*key, *averages, *aggregates]
+    return rows.sparkSession.sql(sql.replace("rows_to_group", "{rows}"), rows=rows).select(*names)
 
 
 def averaged_sql(
@@ -98,27 +61,84 @@ def averaged_sql(
     mean size of its values, of a sum the sum of their sizes, and ``leeway_of_`` it, by how much another order of the rows
     may change it. Of an average both are finite.
     """
-    sums = {_quoted(name, part): total for name in averages for part, total in _sums_sql(name).items()}
-    selected = ", ".join(f"{sql} AS {name}" for name, sql in {**key, **aggregates, **sums}.items())
-    values = "".join(f", CAST({of} AS DOUBLE) AS {_quoted(name, 'value')}" for name, of in averages.items())
+    parts = {name: _Parts(name, is_total=name in totals) for name in averages}
+
+    def added(templates: Mapping[str, str]) -> str:
+        return "".join(
+            f", {sql.format_map(each)} AS {each[part]}" for each in parts.values() for part, sql in templates.items()
+        )
+
+    values = "".join(f", CAST({of} AS DOUBLE) AS {parts[name]['value']}" for name, of in averages.items())
     cut = f"SELECT *{values} FROM ({rows})"
-    for step in range(_LANES + 1):
-        held = "".join(f", {_held_sql(name, step)} AS {_quoted(name, f'held_{step}')}" for name in averages)
-        cut = f"SELECT *{held} FROM ({cut})"
-    summed = f"SELECT {selected} FROM ({cut}) GROUP BY {', '.join(str(number + 1) for number in range(len(key)))}"
-    for lane in reversed(range(_LANES - 1)):
-        carried = "".join(f", {_carried_sql(name, lane)} AS {_quoted(name, f'total_{lane}')}" for name in averages)
-        summed = f"SELECT *{carried} FROM ({summed})"
-    held = "".join(f", {_mean_held_sql(name, name in totals)} AS {_quoted(name, 'mean')}" for name in averages)
-
-    def times(name: str) -> str:
-        return f" * {_quoted(name, 'count')}" if name in totals else ""
-
+    for part, sql in _CUT.items():
+        cut = f"SELECT *{added({part: sql})} FROM ({cut})"
+    selected = ", ".join(f"{sql} AS {name}" for name, sql in {**key, **aggregates}.items())
+    by_key = f"SELECT {selected}{added(_SUMS)} FROM ({cut}) GROUP BY {', '.join(str(n + 1) for n in range(len(key)))}"
+    for part, sql in _CARRIED.items():
+        by_key = f"SELECT *{added({part: sql})} FROM ({by_key})"
     found = "".join(
-        f", {_average_sql(name, name in totals)} AS {name}, {_size_sql(name)}{times(name)} AS size_of_{name}, ({_leeway_sql(name)}){times(name)} AS leeway_of_{name}"
-        for name in averages
+        f", {sql.format_map(each)} AS {prefix}{name}" for name, each in parts.items() for prefix, sql in _FOUND.items()
     )
-    return f"SELECT {', '.join([*key, *aggregates])}{found} FROM (SELECT *{held} FROM ({summed}))"
+    return f"SELECT {', '.join([*key, *aggregates])}{found} FROM ({by_key})"
+
+
+def _double(number: float) -> str:
+    return f"CAST('{float(number)!r}' AS DOUBLE)"
+
+
+class _Parts(dict[str, str]):
+    """What an average is made of on the way, in SQL: numbers, and columns of names that no table's own column has."""
+
+    def __init__(self, name: str, *, is_total: bool) -> None:
+        self._name = name
+        count = self["count"]
+        by = _double(1) if is_total else count
+        super().__init__(
+            unit=_double(_UNIT),
+            zero=_double(0),
+            divisor=f"(CASE WHEN {count} > 0 AND {count} < {_MOST_ROWS} THEN {by} END)",
+            times=count if is_total else _double(1),
+            mean_size=f"coalesce({self['size']}, 0) * {_double(_UNIT)}",
+            last_bit=_double(2.0**-52),
+            unit_of_rest=_double(_UNIT_OF_REST),
+            most_of_rest=_double(_UNIT / _UNIT_OF_REST),
+        )
+
+    def __missing__(self, part: str) -> str:
+        return DATAFUSION.name(f"{self._name}, {part}")
+
+
+_CUT = {
+    "held_0": "CASE WHEN abs({value}) < {unit} THEN {value} ELSE {zero} END",
+    **{f"held_{n + 1}": f"({{held_{n}}} - CAST({{held_{n}}} AS BIGINT)) * {{unit}}" for n in range(_LANES)},
+}
+"""What the lanes hold, and after each step what is left of it, as so many times 2^32."""
+
+_BEYOND = "CASE WHEN abs({value}) >= {unit} THEN {value} / {unit} END"
+_SUMS = {
+    "count": "count({value})",
+    "size": "avg(abs({value}) / {unit})",
+    "beyond": f"sum({_BEYOND})",
+    "count_beyond": f"count({_BEYOND})",
+    **{f"lane_{n}": f"CAST(sum(CAST({{held_{n}}} AS BIGINT)) AS BIGINT)" for n in range(_LANES)},
+    "rest": f"sum({{held_{_LANES}}})",
+}
+
+_total = "CAST({total_0} AS DOUBLE)"
+for _n in range(1, _LANES):
+    _total = f"({_total} + ({{total_{_n}}} & {_UNIT - 1}) / {_double(2.0 ** (32 * _n))})"
+_CARRIED = {
+    f"total_{_LANES - 1}": f"{{lane_{_LANES - 1}}}",
+    **{f"total_{n}": f"({{total_{n + 1}}} >> 32) + {{lane_{n}}}" for n in reversed(range(_LANES - 1))},
+    "mean": f"({_total} + {{rest}} / {{unit_of_rest}}) / {{divisor}}",
+}
+"""Each lane's sum with what the one below it carries, and the average of what the lanes hold."""
+
+_FOUND = {
+    "": "coalesce({beyond} / {divisor} * {unit} + {mean}, {mean})",
+    "size_of_": "{mean_size} * {times}",
+    "leeway_of_": "({count_beyond} * ({mean_size} * {last_bit}) + {count} * (least({mean_size}, {most_of_rest}) * {last_bit})) * {times}",
+}
 
 
 def same_average_sql(one: str, other: str, size: str, leeway: str = "0") -> str:
@@ -129,78 +149,3 @@ def same_average_sql(one: str, other: str, size: str, leeway: str = "0") -> str:
     """
     near = f"abs({one} - {other}) <= {_AGREE_TO} * {size} + {leeway} + {_AGREE_TO_AT_LEAST}"
     return f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL) OR {near})"
-
-
-def _held_sql(name: str, step: int) -> str:
-    """What the lanes hold, and after each step what is left of it, as so many times 2^32."""
-    if step:
-        held = _quoted(name, f"held_{step - 1}")
-        return f"({held} - CAST({held} AS BIGINT)) * {_double(_UNIT)}"
-    value = _quoted(name, "value")
-    return f"CASE WHEN abs({value}) < {_double(_UNIT)} THEN {value} ELSE {_double(0)} END"
-
-
-def _sums_sql(name: str) -> dict[str, str]:
-    value = _quoted(name, "value")
-    beyond = f"CASE WHEN abs({value}) >= {_double(_UNIT)} THEN {value} / {_double(_UNIT)} END"
-    lanes = {
-        f"lane_{lane}": f"CAST(sum(CAST({_quoted(name, f'held_{lane}')} AS BIGINT)) AS BIGINT)"
-        for lane in range(_LANES)
-    }
-    return {
-        "count": f"count({value})",
-        "size": f"avg(abs({value}) / {_double(_UNIT)})",
-        "beyond": f"sum({beyond})",
-        "count_beyond": f"count({beyond})",
-        **lanes,
-        "rest": f"sum({_quoted(name, f'held_{_LANES}')})",
-    }
-
-
-def _carried_sql(name: str, lane: int) -> str:
-    """A lane's sum, with what the one below it carries."""
-    below = _quoted(name, f"{'lane' if lane == _LANES - 2 else 'total'}_{lane + 1}")
-    return f"({below} >> 32) + {_quoted(name, f'lane_{lane}')}"
-
-
-def _divisor_sql(name: str, is_total: bool) -> str:
-    count = _quoted(name, "count")
-    return f"(CASE WHEN {count} > 0 AND {count} < {_MOST_ROWS} THEN {_double(1) if is_total else count} END)"
-
-
-def _mean_held_sql(name: str, is_total: bool) -> str:
-    total = f"CAST({_quoted(name, 'total_0')} AS DOUBLE)"
-    for lane in range(1, _LANES):
-        sums = _quoted(name, f"{'lane' if lane == _LANES - 1 else 'total'}_{lane}")
-        total = f"({total} + ({sums} & {_UNIT - 1}) / {_double(2.0 ** (32 * lane))})"
-    return f"({total} + {_quoted(name, 'rest')} / {_double(_UNIT_OF_REST)}) / {_divisor_sql(name, is_total)}"
-
-
-def _average_sql(name: str, is_total: bool) -> str:
-    held = _quoted(name, "mean")
-    beyond = f"{_quoted(name, 'beyond')} / {_divisor_sql(name, is_total)} * {_double(_UNIT)}"
-    return f"coalesce({beyond} + {held}, {held})"
-
-
-def _size_sql(name: str) -> str:
-    return f"coalesce({_quoted(name, 'size')}, 0) * {_double(_UNIT)}"
-
-
-def _leeway_sql(name: str) -> str:
-    last_bit = _double(2.0**-52)
-    by_beyond = f"{_quoted(name, 'count_beyond')} * ({_size_sql(name)} * {last_bit})"
-    by_rest = f"{_quoted(name, 'count')} * (least({_size_sql(name)}, {_double(_UNIT / _UNIT_OF_REST)}) * {last_bit})"
-    return f"{by_beyond} + {by_rest}"
-
-
-def _part(name: str, part: str) -> str:
-    """A column for a step on the way, of a name that no table's own column has."""
-    return f"{name}, {part}"
-
-
-def _quoted(name: str, part: str) -> str:
-    return DATAFUSION.name(_part(name, part))
-
-
-def _double(number: float) -> str:
-    return f"CAST('{float(number)!r}' AS DOUBLE)"

@@ -106,9 +106,12 @@ def decimal_sum(column: Column, rows: DataFrame) -> Expression:
 
 
 def value(column: Column, rows: DataFrame) -> Expression:
-    """A value of a valid row, as what it is read as; a ``number`` as a double."""
+    """A value of a valid row, as what it is read as; a ``number`` as a double, of a decimal the nearest one."""
     if column.kind == "number":
-        return double(column, rows)
+        is_decimal = isinstance(_type_of(column, rows), DecimalType)
+        number = F.col(column.name)
+        # Sail rounds a decimal twice: in a double it divides another by a power of ten.
+        return (number.cast("string") if is_decimal else number).cast("double")
     if column.kind != "decimal":
         return F.col(column.name)
     found, decimal = _as_decimal_or_double(column, rows)
@@ -119,19 +122,11 @@ def value(column: Column, rows: DataFrame) -> Expression:
     return (whole * F.lit(_unit(scale)).cast(DecimalType(scale + 1, scale))).cast(column.type)
 
 
-def double(column: Column, rows: DataFrame) -> Expression:
-    """A ``number`` as a double; of a decimal the nearest one."""
-    value = F.col(column.name)
-    if isinstance(_type_of(column, rows), DecimalType):
-        value = value.cast("string")  # Sail rounds a decimal twice: in a double it divides another by a power of ten
-    return value.cast("double")
-
-
 def is_below(column: Column, limit: Decimal, rows: DataFrame) -> Expression:
     """Whether a ``number`` is less than ``limit``: a decimal as the decimal that it is. NULL is not below, or NULL."""
     type = _type_of(column, rows)
     if not isinstance(type, DecimalType):
-        return double(column, rows) < F.lit(float(limit))
+        return value(column, rows) < F.lit(float(limit))
     # In the column's own scale: what is below a limit between two of its numbers is below the larger one.
     least_above = F.lit(_in_scale(limit, type.scale, ROUND_CEILING)).cast(DecimalType(38, type.scale))
     # Not the bare column, by which Spark would skip files: the statistics of decimals in a Delta log may be rounded.
@@ -192,8 +187,8 @@ def _fits(column: Column, rows: DataFrame) -> Expression:
 def _is_finite_or_null(column: Column, rows: DataFrame) -> Expression:
     if isinstance(_type_of(column, rows), DecimalType):
         return F.lit(True)
-    value = double(column, rows)
-    return value.isNull() | (value - value == F.lit(0.0))
+    number = value(column, rows)
+    return number.isNull() | (number - number == F.lit(0.0))
 
 
 # In SQL on DataFusion, for a column that has this type by Delta's name
@@ -221,32 +216,21 @@ def value_sql(column: Column, type: str) -> str:
         precision, scale = column.digits
         exact = f"{_whole_units_sql(column)} * {_unit_sql(scale)}" if type in _FLOATING else column.name
         return f"CAST({exact} AS DECIMAL({precision}, {scale}))"
-    return f"CAST({column.name} AS DOUBLE)" if column.kind == "number" and digits_of(type) is None else column.name
+    if column.kind == "number":
+        # Of a decimal the nearest double: DataFusion rounds a decimal twice, and its text once.
+        return (
+            f"CAST(CAST({column.name} AS VARCHAR) AS DOUBLE)" if digits_of(type) else f"CAST({column.name} AS DOUBLE)"
+        )
+    return column.name
 
 
-def sum_sql(column: Column, type: str) -> str:
-    """``decimal_sum``."""
-    scale = column.digits[1]
-    if type in _FLOATING:
-        return f"sum({_whole_units_sql(column)}) * {_unit_sql(scale)}"
-    return f"sum(TRY_CAST({column.name} AS DECIMAL(38, {scale})))"
-
-
-def double_sql(column: Column, type: str) -> str:
-    """A value as a double; of a decimal the nearest one: DataFusion rounds a decimal twice, and its text once."""
-    value = value_sql(column, type)
-    return f"CAST(CAST({value} AS VARCHAR) AS DOUBLE)" if digits_of(type) or column.kind == "decimal" else value
-
-
-def bound_sql(type: str, bound: str, *, up: bool) -> str:
-    """What a ``number`` is compared with: of a decimal in its own scale, since DataFusion fails to rescale one that is too wide.
+def bound_sql(scale: int, bound: str, *, up: bool) -> str:
+    """What a ``number`` that is a decimal is compared with, in its scale: DataFusion fails to rescale one that is too wide.
 
     Between two of its numbers, ``up`` takes the larger one: what is below such a bound is below that.
     """
-    if (digits := digits_of(type)) is None:
-        return bound
-    in_scale = _in_scale(Decimal(bound), digits[1], ROUND_CEILING if up else ROUND_FLOOR)
-    return f"CAST('{in_scale}' AS DECIMAL(38, {digits[1]}))"
+    in_scale = _in_scale(Decimal(bound), scale, ROUND_CEILING if up else ROUND_FLOOR)
+    return f"CAST('{in_scale}' AS DECIMAL(38, {scale}))"
 
 
 def _units_sql(column: Column) -> str:

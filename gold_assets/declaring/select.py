@@ -8,7 +8,6 @@ as the double that it is. A sum or an average of doubles is that of ``declaring.
 import datetime as dt
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from gold_assets.declaring.averages import averaged_sql
-from gold_assets.declaring.column import Column
+from gold_assets.declaring.column import Column, digits_of
 from gold_assets.declaring.reference import Reference, one_line
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
@@ -39,6 +38,9 @@ _EXACT_CASTS = {
     ("date", "string"),
     ("boolean", "int"),
 }
+_OF_TWO = ("sum", "count", "min", "max")
+_UNKNOWN = "unknown"
+"""The type of what DuckDB alone is asked for."""
 _CLAUSES = {"expressions", "from_", "where", "group", "having"}
 _CHANGING = ("current", "rand", "uuid", "now", "monotonically", "spark_partition", "input_file", "shuffle", "localtime")
 
@@ -52,15 +54,20 @@ class Typed(NamedTuple):
 
 
 class _Aggregate(NamedTuple):
+    """An aggregate of values; or in DuckDB's words as it is ``written``, over columns ``of_x``."""
+
     function: str
     of: Typed | None = None
     distinct: bool = False
+    written: str = ""
 
     @property
     def type(self) -> str:
+        if self.written:
+            return _UNKNOWN
         of = "" if self.of is None else self.of.type
         if self.function == "sum":
-            digits = _digits(of)
+            digits = digits_of(of)
             return (
                 f"decimal({min(digits[0] + 10, _MOST_DIGITS)},{digits[1]})"
                 if digits
@@ -78,7 +85,7 @@ class _Aggregate(NamedTuple):
     def sql(self, name: str) -> str:
         """It, over the column ``name`` that holds what it is of."""
         if self.of is None:
-            return "count(*)"
+            return self.written or "count(*)"
         called = f"{self.function}({'DISTINCT ' if self.distinct else ''}{name})"
         return f"CAST({called} AS {self.type})" if self.function == "sum" else called
 
@@ -86,13 +93,23 @@ class _Aggregate(NamedTuple):
 class Select(Reference):
     """What a table's Spark SQL says of it, over the valid rows of ``source`` with these columns.
 
+    Args:
+        is_reference: what makes the table is a PySpark function, and DuckDB alone is asked: it may have functions besides of which
+            engines do not agree, and an average of decimals is one of doubles.
+
+    Attributes:
+        selected: by name, in order, what it selects.
+        where: its condition in our words, empty where it has none.
+
     Raises ``UserError`` where it is no SELECT over the source, where it asks for what no date holds by itself or is another
     value each time, and for what engines do not agree in.
     """
 
     keeps_source_columns = False
 
-    def __init__(self, table: str, sql: str, source: str, columns: Mapping[str, Column]) -> None:
+    def __init__(
+        self, table: str, sql: str, source: str, columns: Mapping[str, Column], *, is_reference: bool = False
+    ) -> None:
         try:
             parsed = sqlglot.parse(sql, dialect="spark")
         except SqlglotError as error:
@@ -101,49 +118,89 @@ class Select(Reference):
         if len(parsed) != 1 or not isinstance(parsed[0], exp.Select):
             raise UserError(f"The SQL of {table} is not one SELECT: write SELECT … FROM {source}, without UNION.")
         types = {name: _READ_AS.get(column.type, column.type) for name, column in columns.items()}
-        types = {name: _SPARK_TYPES.get(type, type) for name, type in types.items()}
-        self._columns, self._select = columns, parsed[0]
-        self._read = _Reader(table, source, types, parsed[0])
+        self.columns = {name: _SPARK_TYPES.get(type, type) for name, type in types.items()}
+        self._columns, self._select, self._is_reference = columns, parsed[0], is_reference
+        self.table, self.source = table, source
+        self.groups: list[tuple[str, Typed]] = []
+        self.found: list[_Aggregate] = []
+        self.values: dict[str, Typed] = {}
+        self.origins: dict[str, tuple[str, ...]] = {}
+        self.within = "row"
+        self.used: dict[str, None] = {}
+        self.written_of: dict[str, str] = {}
+        self._refuse_clauses()
+        self._read_all()
+
+    def _read_all(self) -> None:
+        clauses = self._select.args
+        self.where = self._boolean(clauses["where"].this) if clauses.get("where") else ""
+        if group := clauses.get("group"):
+            if {name for name, found in group.args.items() if found} != {"expressions"}:
+                raise self.refused(group, "group by columns and expressions")
+            for grouped in group.expressions:
+                self._add_group(grouped)
+            self.within = "group"
+        elif clauses.get("having"):
+            raise self.refused(clauses["having"], "without GROUP BY say it in WHERE")
+        for name, output in self.selected.items():
+            before, self.used = self.used, {}
+            self.values[name] = self.read(output)
+            self.origins[name] = tuple(self.used)
+            self.used |= before
+            if self.values[name].type == "null":
+                raise self.refused(output, f"give {name} a type: CAST(NULL AS STRING)")
+        self.having = self._boolean(clauses["having"].this) if clauses.get("having") else ""
+        selected = {value.sql for value in self.values.values()}
+        for number, (text, _) in enumerate(self.groups):
+            if f"k{number}" not in selected:
+                raise self.refused(f"GROUP BY {text}", "select all that it is grouped by, or group by less")
+        self._tell_how_it_adds_up()
+
+    @property
+    def reads(self) -> Collection[str]:
+        """The source's columns that it reads."""
+        return self.used
 
     @cached_property
     def types(self) -> Mapping[str, str]:
         """By name, in order, the types of its columns as Delta names them."""
-        return {name: _DELTA_TYPES.get(value.type, value.type) for name, value in self._read.values.items()}
-
-    @cached_property
-    def key(self) -> tuple[str, ...]:
-        """The columns by which it is grouped, ``event_date`` last; empty where each row is one of the source's."""
-        names = {value.sql: name for name, value in self._read.values.items()}
-        keys = [names[f"k{number}"] for number in range(len(self._read.groups))]
-        return (*(key for key in keys if key != EVENT_DATE), EVENT_DATE) if keys else ()
-
-    @property
-    def selected(self) -> Mapping[str, exp.Expr]:
-        """By name, in order, what it selects."""
-        return self._read.outputs
-
-    @property
-    def groups_by(self) -> list[str]:
-        """The key."""
-        return list(self.key)
+        return {name: _DELTA_TYPES.get(value.type, value.type) for name, value in self.values.items()}
 
     def made_from(self, name: str) -> tuple[str, ...]:
         """The source's columns that a column comes from."""
-        return self._read.made_from[name]
+        return self.origins[name]
 
     @cached_property
-    def combined(self) -> Mapping[str, str]:
-        """By column, how its values in two rows of a key become one; one of which that cannot be told is not there."""
-        return self._read.combined()
+    def _aggregates(self) -> Mapping[str, _Aggregate]:
+        """By column, the aggregate that it is, where it is one and no more."""
+        numbers = {f"a{number}": each for number, each in enumerate(self.found)}
+        return {name: numbers[value.sql] for name, value in self.values.items() if value.sql in numbers}
 
-    def counts(self, average: str) -> str | None:
-        """The column that counts the values which another is the average of."""
-        return self._read.counts(average)
+    def _tell_how_it_adds_up(self) -> None:
+        names = {value.sql: name for name, value in self.values.items()}
+        key = [names[f"k{number}"] for number in range(len(self.groups))]
+        self.key = tuple(sorted(key, key=lambda name: name == EVENT_DATE))
+        self.counts: dict[str, str] = {}
+        plain = {name: each.function for name, each in self._aggregates.items() if not each.distinct}
+        self.aggregates = {name: plain.get(name, "") for name in self.values if self.groups and name not in key}
+        for average in [name for name, function in plain.items() if function == "avg"]:
+            of = self._aggregates[average].of
+            for name in [name for name, function in plain.items() if function == "count"]:
+                counted = self._aggregates[name].of
+                if of and counted and _double(counted) == of.sql:
+                    self.counts[average] = name
+        two = {name: how for name, how in plain.items() if how in _OF_TWO or name in self.counts}
+        self.combined = {} if self.having else two
+
+    @cached_property
+    def sums_of_doubles(self) -> Mapping[str, int]:
+        """The columns that are a sum or an average of doubles, which patches may change in the last digits, and their aggregates' numbers."""
+        return {name: self.found.index(each) for name, each in self._aggregates.items() if each.is_of_doubles}
 
     @cached_property
     def spark(self) -> str:
         """For Spark and Sail, over ``{rows}``, as ``spark.sql(…, rows=rows)`` takes it."""
-        whole = self._read.whole("rows of the source", "spark").replace("{", "{{").replace("}", "}}")
+        whole = self._whole("rows of the source", "spark").replace("{", "{{").replace("}", "}}")
         return whole.replace("`rows of the source`", "{rows}")
 
     @cached_property
@@ -152,71 +209,30 @@ class Select(Reference):
 
         Beside a sum or an average of doubles ``x`` are ``size_of_x`` and ``leeway_of_x``, as ``declaring.averages`` has them.
         """
-        return self._read.whole("silver", "duckdb")
-
-    @property
-    def sums_of_doubles(self) -> Collection[str]:
-        """The columns that are a sum or an average of doubles, which patches may change in the last digits."""
-        return self._read.sums_of_doubles()
-
-
-@dataclass
-class _Reader:
-    table: str
-    source: str
-    columns: Mapping[str, str]
-    select: exp.Select
-    groups: list[tuple[str, Typed]] = field(default_factory=list)
-    aggregates: list[_Aggregate] = field(default_factory=list)
-    values: dict[str, Typed] = field(default_factory=dict)
-    made_from: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    within: str = "row"
-    used: dict[str, None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._refuse_clauses()
-        self.outputs, clauses = self._outputs(), self.select.args
-        self.where = self._boolean(clauses["where"].this) if clauses.get("where") else ""
-        if group := clauses.get("group"):
-            if {name for name, found in group.args.items() if found} != {"expressions"}:
-                raise self.refused(group, "group by columns and expressions")
-            for grouped in group.expressions:
-                self._add_group(grouped, self.outputs)
-            self.within = "group"
-        elif clauses.get("having"):
-            raise self.refused(clauses["having"], "without GROUP BY say it in WHERE")
-        for name, output in self.outputs.items():
-            self.used = {}
-            self.values[name] = self.read(output)
-            self.made_from[name] = tuple(self.used)
-            if self.values[name].type == "null":
-                raise self.refused(output, f"give {name} a type: CAST(NULL AS STRING)")
-        self.having = self._boolean(clauses["having"].this) if clauses.get("having") else ""
-        selected = {value.sql for value in self.values.values()}
-        for number, (text, _) in enumerate(self.groups):
-            if f"k{number}" not in selected:
-                raise self.refused(f"GROUP BY {text}", "select all that it is grouped by, or group by less")
+        return self._whole("silver", "duckdb")
 
     def refused(self, found: exp.Expr | str, instead: str) -> UserError:
         found = found if isinstance(found, str) else found.sql("spark").strip()
         return UserError(f"The SELECT of {self.table} has {found}: {instead}.")
 
     def _refuse_clauses(self) -> None:
-        extra = [name.strip("_").upper() for name, found in self.select.args.items() if found and name not in _CLAUSES]
-        extra += ["a subquery" for found in self.select.find_all(exp.Query) if found is not self.select]
-        extra += ["a window function" for _ in self.select.find_all(exp.Window)]
+        extra = [name.strip("_").upper() for name, found in self._select.args.items() if found and name not in _CLAUSES]
+        extra += ["a subquery" for found in self._select.find_all(exp.Query) if found is not self._select]
+        extra += ["a window function" for _ in self._select.find_all(exp.Window)]
         if extra:
             raise self.refused(
                 extra[0], f"a table is what the rows of {self.source} make, date by date and in no order: leave it out"
             )
-        tables = list(self.select.find_all(exp.Table))
+        tables = list(self._select.find_all(exp.Table))
         if len(tables) != 1 or tables[0].name.lower() != self.source.lower() or tables[0].db:
             raise self.refused("FROM " + (tables[0].sql() if tables else "nothing"), f"select FROM {self.source}")
         self.source_names = {"", self.source.lower(), tables[0].alias_or_name.lower()}
 
-    def _outputs(self) -> dict[str, exp.Expr]:
+    @cached_property
+    def selected(self) -> Mapping[str, exp.Expr]:
+        """By name, in order, what it selects."""
         outputs: dict[str, exp.Expr] = {}
-        for selected in self.select.expressions:
+        for selected in self._select.expressions:
             is_star = isinstance(selected, exp.Star) and not any(selected.args.values())
             named = (
                 {name: exp.column(name) for name in self.columns}
@@ -236,7 +252,8 @@ class _Reader:
             )
         return outputs
 
-    def _add_group(self, grouped: exp.Expr, outputs: Mapping[str, exp.Expr]) -> None:
+    def _add_group(self, grouped: exp.Expr) -> None:
+        outputs = self.selected
         named = {name.lower(): output for name, output in outputs.items()}
         if isinstance(grouped, exp.Literal) and grouped.is_int and 0 < int(grouped.name) <= len(outputs):
             grouped = list(outputs.values())[int(grouped.name) - 1]
@@ -249,7 +266,7 @@ class _Reader:
 
     # The whole as SQL
 
-    def whole(self, rows: str, dialect: str) -> str:
+    def _whole(self, rows: str, dialect: str) -> str:
         """The SELECT over ``rows`` in the words of an engine."""
         values = {name: _cast(value) for name, value in self.values.items()}
         # Not the bare condition, by which files would be skipped: statistics of decimals are rounded, and leave NaN out.
@@ -257,17 +274,18 @@ class _Reader:
         if not self.groups:
             return _translated(f"SELECT {_named(values)} FROM `{rows}`{where}", dialect)
         inner = {f"k{number}": value.sql for number, (_, value) in enumerate(self.groups)}
-        inner |= {f"a{number}": found.of.sql for number, found in enumerate(self.aggregates) if found.of is not None}
-        doubles = {f"a{n}": f"a{n}" for n, found in enumerate(self.aggregates) if found.is_of_doubles}
+        inner |= {f"a{number}": found.of.sql for number, found in enumerate(self.found) if found.of is not None}
+        inner |= self.written_of
+        doubles = {f"a{n}": f"a{n}" for n, found in enumerate(self.found) if found.is_of_doubles}
         by_key = averaged_sql(
             "SELECT * FROM rows_to_group",
             {f"k{number}": f"k{number}" for number in range(len(self.groups))},
             doubles,
-            {f"a{n}": found.sql(f"a{n}") for n, found in enumerate(self.aggregates) if not found.is_of_doubles},
-            totals=[f"a{n}" for n, found in enumerate(self.aggregates) if found.function == "sum"],
+            {f"a{n}": found.sql(f"a{n}") for n, found in enumerate(self.found) if not found.is_of_doubles},
+            totals=[f"a{n}" for n, found in enumerate(self.found) if found.function == "sum"],
         )
         if dialect == "duckdb":
-            for name, number in self.sums_of_doubles().items():
+            for name, number in self.sums_of_doubles.items():
                 values |= {f"size_of_{name}": f"size_of_a{number}", f"leeway_of_{name}": f"leeway_of_a{number}"}
         outer = _translated(
             f"SELECT {_named(values)} FROM rows_by_key" + (f" WHERE {self.having}" if self.having else ""), dialect
@@ -278,38 +296,49 @@ class _Reader:
         )
         return outer.replace("FROM rows_by_key", f"FROM ({by_key}) AS rows_by_key")
 
-    def sums_of_doubles(self) -> dict[str, int]:
-        """By column, the number of the aggregate that it is."""
-        doubles = {f"a{number}": number for number, found in enumerate(self.aggregates) if found.is_of_doubles}
-        return {name: doubles[value.sql] for name, value in self.values.items() if value.sql in doubles}
-
-    def combined(self) -> dict[str, str]:
-        functions = (
-            {} if self.having else {name: each for name, each in self._aggregates().items() if not each.distinct}
-        )
-        return {
-            name: each.function
-            for name, each in functions.items()
-            if each.function in ("sum", "count", "min", "max") or (each.function == "avg" and self.counts(name))
-        }
-
-    def counts(self, average: str) -> str | None:
-        counted = _Aggregate("count", self._aggregates()[average].of)
-        return next((name for name, each in self._aggregates().items() if each == counted), None)
-
-    def _aggregates(self) -> dict[str, _Aggregate]:
-        """By column, the aggregate that it is, where it is one and no more."""
-        numbers = {f"a{number}": each for number, each in enumerate(self.aggregates)}
-        return {name: numbers[value.sql] for name, value in self.values.items() if value.sql in numbers}
-
     # Expressions
 
     def read(self, node: exp.Expr) -> Typed:
-        """The expression in words in which all engines agree, and its type."""
+        """The expression in our words, and its type."""
         for number, (text, value) in enumerate(self.groups if self.within == "group" else ()):
             if _text(node) == text:
                 self.used |= dict.fromkeys(self._named(column) for column in node.find_all(exp.Column))
                 return Typed(f"k{number}", value.type)
+        within = self.within
+        try:
+            return self._agreed(node)
+        except UserError:
+            if not self._is_reference or isinstance(node, (exp.Column, exp.Star)) or _is_changing(node):
+                raise
+            self.within = within
+            return self._as_duckdb_has_it(node)
+
+    def _as_duckdb_has_it(self, node: exp.Expr) -> Typed:
+        """An expression, of which its columns and aggregates alone are ours; or an aggregate."""
+        aggregates = (exp.AggFunc, exp.Filter, exp.WithinGroup)
+
+        def column(part: exp.Expr) -> exp.Expr:
+            if not isinstance(part, exp.Column):
+                return part
+            name = f"of_{part.name}"
+            self.written_of[name] = self._column(part).sql
+            return exp.column(name)
+
+        def whole(part: exp.Expr) -> exp.Expr:
+            if part is copied or not isinstance(part, (exp.Column, *aggregates)):
+                return part
+            return sqlglot.parse_one(self.read(part).sql, dialect="spark")
+
+        copied = node.copy()
+        if self.within == "group" and isinstance(node, aggregates):
+            self.within = "aggregate"
+            written = copied.transform(column, copy=False).sql("duckdb")
+            self.within = "group"
+            return self._registered(_Aggregate("", written=written))
+        return Typed(copied.transform(whole, copy=False).sql("spark"), _UNKNOWN)
+
+    def _agreed(self, node: exp.Expr) -> Typed:
+        """The expression in words in which all engines agree."""
         given = {name for name, found in node.args.items() if found not in (None, False, [])}
         if type(node) in _SIMPLE:
             takes, template, gives = _SIMPLE[type(node)]
@@ -321,7 +350,7 @@ class _Reader:
             if given <= {"this", "expression", "expressions", "safe", "big_int", *args}:
                 read: Typed = reads(self, node)
                 return read
-        if any(word in node.sql("spark").lower().split("(")[0] for word in _CHANGING):
+        if _is_changing(node):
             raise self.refused(
                 node, "that is another value each time, and Gold is a function of its source: leave it out"
             )
@@ -334,7 +363,7 @@ class _Reader:
         value = self.read(node.this if isinstance(node, exp.TsOrDsToDate) else node)
         if value.type == "timestamp" and type == "date":
             return f"CAST({value.sql} AS DATE)"
-        if value.type not in (type, "null"):
+        if value.type not in (type, "null", _UNKNOWN):
             raise self.refused(node, f"it is a {value.type} where a {type} is needed")
         return value.sql
 
@@ -393,7 +422,7 @@ class _Reader:
     def _numbers(self, node: exp.Expr, *of: exp.Expr) -> list[Typed]:
         values = [self.read(each) for each in of]
         for value in values:
-            if value.type not in (*_INTEGERS, "double", "null") and not _digits(value.type):
+            if value.type not in (*_INTEGERS, "double", "null") and not digits_of(value.type):
                 raise self.refused(node, f"it is of a {value.type} where a number is needed")
         return values
 
@@ -402,7 +431,7 @@ class _Reader:
         operator = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*"}[type(node)]
         if "double" in (left.type, right.type):
             return Typed(f"({_double(left)} {operator} {_double(right)})", "double")
-        if not _digits(left.type) and not _digits(right.type):
+        if not digits_of(left.type) and not digits_of(right.type):
             return Typed(f"(CAST({left.sql} AS BIGINT) {operator} CAST({right.sql} AS BIGINT))", "bigint")
         (p, s), (q, t) = _as_decimal(left), _as_decimal(right)
         digits, scale = (p + q + 1, s + t) if operator == "*" else (max(p - s, q - t) + max(s, t) + 1, max(s, t))
@@ -418,7 +447,7 @@ class _Reader:
 
     def _quotient(self, node: exp.Div) -> Typed:
         left, right = self._numbers(node, node.this, node.expression)
-        if "double" not in (left.type, right.type) and (_digits(left.type) or _digits(right.type)):
+        if "double" not in (left.type, right.type) and (digits_of(left.type) or digits_of(right.type)):
             raise self.refused(node, "engines cut a quotient of decimals at other digits: CAST one of them AS DOUBLE")
         return Typed(f"({_double(left)} / nullif({_plain(_double(right))}, {_ZERO}))", "double")
 
@@ -492,7 +521,7 @@ class _Reader:
 
     def _cast(self, node: exp.Cast) -> Typed:
         value, to = self.read(node.this), node.args["to"].sql("spark").lower().replace(" ", "")
-        if to == "double" and (value.type in _INTEGERS or _digits(value.type)):
+        if to == "double" and (value.type in _INTEGERS or digits_of(value.type)):
             return Typed(_double(value), to)
         if to in _MOST and value.type == "double":
             return Typed(_integer("trunc", value.sql, to), to)
@@ -510,7 +539,7 @@ class _Reader:
                 or (value.type, to) in _EXACT_CASTS
             )
         if not is_number or (
-            to not in (*_INTEGERS, "double", "string", "date", "boolean", "timestamp") and not _digits(to)
+            to not in (*_INTEGERS, "double", "string", "date", "boolean", "timestamp") and not digits_of(to)
         ):
             raise self.refused(
                 node, f"engines read such a CAST of a {value.type} otherwise: declare the column with that type"
@@ -531,7 +560,7 @@ class _Reader:
             return [value.sql for value in values], next(iter(types), "null")
         if types == {"string", "date"} and all(value.literal is not None for value in values if value.type == "string"):
             return [self._date(node, value) for value in values], "date"
-        if all(type in ("double", *_INTEGERS) or _digits(type) for type in types):
+        if all(type in ("double", *_INTEGERS) or digits_of(type) for type in types):
             if "double" in types:
                 return [_double(value) for value in values], "double"
             digits = [_as_decimal(value) for value in values if value.type != "null"]
@@ -578,13 +607,13 @@ class _Reader:
         if of.type == "null" or (function in ("bool_and", "bool_or") and of.type != "boolean"):
             raise self.refused(node, f"it is of a {of.type}: give it a value of the right type")
         if function == "avg":
-            if _digits(of.type):
+            if digits_of(of.type) and not self._is_reference:
                 raise self.refused(
                     node, "engines cut an average of decimals at other digits: CAST what it is of AS DOUBLE"
                 )
-            if of.type in _INTEGERS:
-                of = Typed(_double(of), "double")
-        if of.type == "double" and function in ("min", "max"):
+            of = Typed(_double(of), "double")
+        is_finite = any(of.sql == f"`{name}`" for name, column in self._columns.items() if column.kind == "number")
+        if of.type == "double" and function in ("min", "max") and not is_finite:
             return self._extreme(function, of.sql)
         if of.type == "double" and is_distinct:
             of = Typed(_plain(of.sql), of.type)
@@ -607,9 +636,9 @@ class _Reader:
         return Typed(f"CASE {' '.join(branches)} END", "double")
 
     def _registered(self, found: _Aggregate) -> Typed:
-        if found not in self.aggregates:
-            self.aggregates.append(found)
-        return Typed(f"a{self.aggregates.index(found)}", found.type)
+        if found not in self.found:
+            self.found.append(found)
+        return Typed(f"a{self.found.index(found)}", found.type)
 
 
 _OPERATORS: Mapping[type[exp.Expr], str] = {
@@ -643,34 +672,40 @@ _SIMPLE: Mapping[type[exp.Expr], tuple[str, str, str]] = {
 }
 """By function, the type of what it takes, how it is written, and the type of what it gives."""
 _READS: Mapping[type[exp.Expr], tuple[Any, ...]] = {
-    exp.Column: (_Reader._column, "table"),
-    exp.Literal: (_Reader._literal, "is_string"),
+    exp.Column: (Select._column, "table"),
+    exp.Literal: (Select._literal, "is_string"),
     exp.Boolean: (lambda _, node: Typed(node.sql(), "boolean"),),
     exp.Null: (lambda _, node: Typed("NULL", "null"),),
-    exp.Paren: (_Reader._paren,),
-    **dict.fromkeys(_OPERATORS, (_Reader._compared,)),
-    exp.Between: (_Reader._between, "low", "high"),
-    exp.In: (_Reader._in,),
-    exp.Is: (_Reader._is,),
-    exp.Like: (_Reader._like, "negate"),
-    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), (_Reader._arithmetic,)),
-    exp.Div: (_Reader._quotient,),
-    exp.Mod: (_Reader._remainder,),
-    exp.Neg: (_Reader._negated,),
-    exp.Abs: (_Reader._absolute,),
-    **dict.fromkeys((exp.Floor, exp.Ceil), (_Reader._rounded,)),
-    exp.Case: (_Reader._case, "ifs", "default"),
-    exp.If: (_Reader._if, "true", "false"),
-    exp.Coalesce: (_Reader._coalesce,),
-    exp.Nullif: (_Reader._nullif,),
-    **dict.fromkeys((exp.Concat, exp.DPipe), (_Reader._concat,)),
-    exp.Substring: (_Reader._substring, "start", "length"),
-    **dict.fromkeys((exp.Cast, exp.TryCast), (_Reader._cast, "to")),
-    exp.TsOrDsToDate: (_Reader._to_date,),
-    exp.Filter: (_Reader._filtered,),
-    **dict.fromkeys(_AGGREGATES, (_Reader._aggregate,)),
+    exp.Paren: (Select._paren,),
+    **dict.fromkeys(_OPERATORS, (Select._compared,)),
+    exp.Between: (Select._between, "low", "high"),
+    exp.In: (Select._in,),
+    exp.Is: (Select._is,),
+    exp.Like: (Select._like, "negate"),
+    **dict.fromkeys((exp.Add, exp.Sub, exp.Mul), (Select._arithmetic,)),
+    exp.Div: (Select._quotient,),
+    exp.Mod: (Select._remainder,),
+    exp.Neg: (Select._negated,),
+    exp.Abs: (Select._absolute,),
+    **dict.fromkeys((exp.Floor, exp.Ceil), (Select._rounded,)),
+    exp.Case: (Select._case, "ifs", "default"),
+    exp.If: (Select._if, "true", "false"),
+    exp.Coalesce: (Select._coalesce,),
+    exp.Nullif: (Select._nullif,),
+    **dict.fromkeys((exp.Concat, exp.DPipe), (Select._concat,)),
+    exp.Substring: (Select._substring, "start", "length"),
+    **dict.fromkeys((exp.Cast, exp.TryCast), (Select._cast, "to")),
+    exp.TsOrDsToDate: (Select._to_date,),
+    exp.Filter: (Select._filtered,),
+    **dict.fromkeys(_AGGREGATES, (Select._aggregate,)),
 }
 """By kind of expression, what reads it, and which parts it may have besides the usual ones."""
+
+
+def _is_changing(node: exp.Expr) -> bool:
+    """Whether some function in it is another value each time."""
+    functions = [found.name if isinstance(found, exp.Anonymous) else found.key for found in node.find_all(exp.Func)]
+    return any(word in function.lower() for function in functions for word in _CHANGING)
 
 
 def _text(node: exp.Expr) -> str:
@@ -681,7 +716,7 @@ def _text(node: exp.Expr) -> str:
 
 
 def _cast(value: Typed) -> str:
-    is_simple = value.type in (*_INTEGERS, "double", "string", "boolean", "date", "timestamp") or _digits(value.type)
+    is_simple = value.type in (*_INTEGERS, "double", "string", "boolean", "date", "timestamp") or digits_of(value.type)
     return f"CAST({value.sql} AS {value.type})" if is_simple else value.sql
 
 
@@ -696,7 +731,7 @@ def _translated(sql: str, dialect: str) -> str:
         if isinstance(node, exp.DayOfWeek):
             return exp.paren(exp.Add(this=node.copy(), expression=exp.Literal.number(1)))  # DuckDB's Sunday is 0
         of = node.this.to.sql("spark").lower() if isinstance(node, exp.Mul) and isinstance(node.this, exp.Cast) else ""
-        if (digits := _digits(of)) is not None:  # a product of two short ones has 18 digits in DuckDB
+        if (digits := digits_of(of)) is not None:  # a product of two short ones has 18 digits in DuckDB
             node.this.set("to", exp.DataType.build(f"decimal({_MOST_DIGITS},{digits[1]})"))
         return node
 
@@ -704,15 +739,9 @@ def _translated(sql: str, dialect: str) -> str:
     return (parsed.transform(corrected) if dialect == "duckdb" else parsed).sql(dialect)
 
 
-def _digits(type: str) -> tuple[int, int] | None:
-    """Of a decimal, its digits and how many of them are behind the point."""
-    found = re.fullmatch(r"decimal\((\d+), ?(\d+)\)", type)
-    return None if found is None else (int(found[1]), int(found[2]))
-
-
 def _as_decimal(value: Typed) -> tuple[int, int]:
     """The digits that a number has as a decimal."""
-    return _digits(_type_of_number(value.literal, exact=True) if value.literal else value.type) or (
+    return digits_of(_type_of_number(value.literal, exact=True) if value.literal else value.type) or (
         _DIGITS[value.type],
         0,
     )
@@ -732,7 +761,7 @@ def _is_wider(type: str, to: str) -> bool:
     """Whether every number of one exact type is one of another."""
     if type in _INTEGERS and to in _INTEGERS:
         return _INTEGERS.index(to) >= _INTEGERS.index(type)
-    has, gets = _digits(type) or (_DIGITS.get(type, 99), 0), _digits(to)
+    has, gets = digits_of(type) or (_DIGITS.get(type, 99), 0), digits_of(to)
     return gets is not None and gets[1] >= has[1] and gets[0] - gets[1] >= has[0] - has[1]
 
 
@@ -742,7 +771,7 @@ def _double(value: Typed) -> str:
     if value.literal is not None:
         return f"CAST('{value.literal}' AS DOUBLE)"
     # A decimal by its text: Sail and DuckDB round it twice, for they divide one double by another.
-    return f"CAST(CAST({value.sql} AS STRING) AS DOUBLE)" if _digits(value.type) else f"CAST({value.sql} AS DOUBLE)"
+    return f"CAST(CAST({value.sql} AS STRING) AS DOUBLE)" if digits_of(value.type) else f"CAST({value.sql} AS DOUBLE)"
 
 
 def _plain(sql: str) -> str:

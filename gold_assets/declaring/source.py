@@ -11,7 +11,7 @@ from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gold_assets.declaring.column import Column, double_sql, is_readable, readable_sql, value, value_sql
+from gold_assets.declaring.column import Column, is_readable, readable_sql, value, value_sql
 from gold_assets.declaring.reference import column_names, parsed
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.errors import UserError
@@ -108,12 +108,9 @@ class Source:
         """The declared columns of valid rows, each value as what it is read as."""
         return rows.select(*(value(column, rows).alias(column.name) for column in self.columns))
 
-    def read_sql(self, types: Mapping[str, str]) -> str:
-        """The same in DataFusion's SQL, as what a SELECT selects of columns of these types."""
-        read = {
-            name: double_sql(column, types[name]) if column.kind == "number" else value_sql(column, types[name])
-            for name, column in self.by_name.items()
-        }
+    def read_sql(self, names: Collection[str], types: Mapping[str, str]) -> str:
+        """The same of some columns in DataFusion's SQL, as what a SELECT selects of columns of these types."""
+        read = {name: value_sql(column, types[name]) for name, column in self.by_name.items() if name in names}
         return ", ".join(f"{sql} AS {DATAFUSION.name(name)}" for name, sql in read.items())
 
     @property

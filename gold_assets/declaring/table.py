@@ -4,6 +4,7 @@ import datetime as dt
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,11 +26,11 @@ class Table:
         name: the table's and the asset's name.
         version: raise it when the transformation changes what it computes.
         description: what a row means, for an analyst.
-        reference: the same once more as one SELECT in DataFusion's SQL over the source's valid rows, by which the table is
-            compared: with a ``GROUP BY`` of the key, or ``SELECT *`` where each row is one of the source's. A table with the
-            column ``violations`` is the quarantine, over the other rows. Of it and the key derives what a patch does: a row of
-            a key that was there and a new one are combined where each column is a sum, a count, a least or largest value,
-            or an average of values that another column counts.
+        reference: the same once more as one SELECT in Spark's SQL over the source's valid rows, by which the table is
+            compared: with a ``GROUP BY`` of the key, which DuckDB answers; or ``SELECT *`` where each row is one of the source's,
+            with all its columns, in DataFusion's SQL. A table with the column ``violations`` is the quarantine, over the other
+            rows. Of it and the key derives what a patch does: a row of a key that was there and a new one are combined where
+            each column is a sum, a count, a least or largest value, or an average of values that another column counts.
         sql: in place of version, reference, transformation, columns and key, all of which derive from it: one SELECT in
             Spark's SQL over the source's valid rows, see ``declaring.select``. Without ``GROUP BY`` a row stands for one of the
             source's. Columns that are given say what theirs mean.
@@ -74,22 +75,15 @@ class Table:
             object.__setattr__(self, "default_path", f"gold/{self.name}")
         if self.source is None:
             return
-        if isinstance(self.select, Select):
+        if self.sql and isinstance(self.select, Select):
             self._derive(self.select)
         refuse_twice(f"The table {self.name}", "column", self._names)
         if unknown := [name for name in self.key if name not in self._names]:
             raise UserError(
                 f"The key of {self.name} has {unknown[0]}, expected some of its columns, {', '.join(self._names)}: correct it."
             )
-        if self.sql:
-            return
-        self._refuse_another_select()
-        for name, found in self.select.aggregates.items():
-            if self.key and found and found.function == "avg" and self.select.counts(name) is None:
-                raise UserError(
-                    f"{self.name}.{name} is an average whose values no column counts, so that no patch could add to it: add "
-                    f"count({found.of.sql()}) to the SELECT."
-                )
+        if not self.sql:
+            self._refuse_another_reference()
 
     def _derive(self, select: Select) -> None:
         if self.key and {*self.key, EVENT_DATE} != {*select.key}:
@@ -108,31 +102,33 @@ class Table:
         for name, value in derived.items():
             object.__setattr__(self, name, value)
 
-    def _refuse_another_select(self) -> None:
+    def _refuse_another_reference(self) -> None:
         select, keeps = self.select, self.keeps_source_columns
-        named = [name for name in self._names if not (keeps and name == EVENT_DATE)]
-        unknown = [name for name in select.unknown() if name != VIOLATIONS or not self.is_quarantine]
-        wrong = ""
-        if select.source != self.source.name:
-            wrong = f"reads {select.source}, expected {self.source.name}"
-        elif unknown:
-            wrong = f"reads the column {unknown[0]}, expected some of {', '.join(self.source.by_name)}"
-        elif list(select.selected) != named:
+        named, wrong = [name for name in self._names if not (keeps and name == EVENT_DATE)], ""
+        if list(select.selected) != named:
             wrong = f"makes the columns {', '.join(select.selected) or 'none'}, expected those declared, {', '.join(named)}, in this order"
-        elif keeps == bool(self.key) or sorted(select.groups_by) != sorted(self.key):
-            grouped = f"groups by {', '.join(select.groups_by)}" if select.groups_by else "does not group its rows"
+        elif sorted(select.key) != sorted(self.key):
+            grouped = f"groups by {', '.join(select.key)}" if select.key else "does not group its rows"
             wrong = f"{grouped}, expected a GROUP BY of the key, or SELECT * and no key"
-        elif EVENT_DATE not in (self.key or self._names):
+        elif EVENT_DATE not in self._names:
             wrong = f"has no {EVENT_DATE}, by which tables are partitioned"
         if wrong:
             raise UserError(f"The reference of {self.name} {wrong}: correct {one_line(self.reference)}")
+        for name, function in select.aggregates.items():
+            if function == "avg" and name not in select.counts:
+                count = select.text(name).replace("AVG(", "count(", 1)
+                raise UserError(
+                    f"{self.name}.{name} is an average whose values no column counts, so that no patch could add to it: add "
+                    f"{count} to the SELECT."
+                )
 
     @functools.cached_property
     def select(self) -> Reference:
         """What the reference says."""
-        if self.sql:
-            return Select(self.name, self.sql, self.source.name, self.source.by_name)
-        return Reference(self.name, self.reference, self.source.by_name)
+        by_name, is_of_rows = self.source.by_name, re.match(r"(?i)\s*SELECT\s*\*", self.reference)
+        if is_of_rows and not self.sql:
+            return Reference(self.name, self.reference, self.source.name, by_name, self._names)
+        return Select(self.name, self.sql or self.reference, self.source.name, by_name, is_reference=not self.sql)
 
     @property
     def _names(self) -> list[str]:
@@ -167,7 +163,7 @@ class Table:
     @property
     def totals(self) -> Collection[str]:
         """The columns of which the sum over several keys means something."""
-        return [name for name, found in self.select.aggregates.items() if found and found.function in ("sum", "count")]
+        return [name for name, function in self.select.aggregates.items() if function in ("sum", "count")]
 
     @property
     def row_order(self) -> str:
@@ -187,10 +183,8 @@ class Table:
     @property
     def has_invariants(self) -> bool:
         """Whether there is something that each of its rows must meet by itself."""
-        if self.sql:
-            return bool(self.key or self.invariants)
-        own = self.select.selected.keys() - {VIOLATIONS}
-        return bool(self.key or self.invariants or self.select.conditions() or own)
+        own = self.keeps_source_columns and (self.select.conditions() or self.select.selected.keys() - {VIOLATIONS})
+        return bool(self.key or self.invariants or own)
 
     def made_from(self, column: str) -> tuple[str, ...]:
         """The source's columns that the values of a column come from."""

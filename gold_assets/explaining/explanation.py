@@ -141,7 +141,8 @@ def _compared(question: Question, moment: Moment, basis: Basis) -> tuple[Origin,
     """The rows asked about beside what Silver has of them at a version that can be opened."""
     silver = moment.silver_at(basis.version)
     assert silver is not None
-    return origin_of(question, moment, silver, basis.doubt), _second_opinion(question, moment, silver)
+    opinion = _second_opinion(question, moment, silver)
+    return origin_of(question, moment, silver, basis.doubt, opinion.pairs), opinion
 
 
 def _second_opinion(question: Question, moment: Moment, silver: Silver) -> SecondOpinion:

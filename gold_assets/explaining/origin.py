@@ -46,14 +46,11 @@ class Origin:
     quarantined: Rows
 
 
-def origin_of(question: Question, moment: Moment, silver: Silver, doubt: str) -> Origin:
-    """What ``silver`` has of the rows asked about; ``doubt`` as ``Origin`` has it."""
+def origin_of(question: Question, moment: Moment, silver: Silver, doubt: str, pairs: Rows) -> Origin:
+    """What ``silver`` has of the rows asked about; ``doubt`` as ``Origin`` has it, ``pairs`` as ``SecondOpinion``."""
     table, asked = question.table, " AND ".join(question.in_silver.values()) or "true"
     is_valid, unmet = table.source.is_valid_sql(silver.types), table.select.conditions(silver.types)
     is_used = f"NOT {is_valid}" if table.is_quarantine else f"{is_valid} AND coalesce({all_of(unmet.values())}, false)"
-    numbers = (
-        {name: table.select.sql(name, silver.types) for name in table.select.aggregates} if table.key else table.numbers
-    )
     aggregates = {
         "count": "count(*)",
         "valid": f"count(*) FILTER (WHERE {is_valid})",
@@ -71,6 +68,9 @@ def origin_of(question: Question, moment: Moment, silver: Silver, doubt: str) ->
 
     counted = aggregated(aggregates, asked)
     used = f"{asked} AND {unpruned(is_used)}" if counted["used"] else asked
+    numbers = {name: row[f"silver_{name}"] for row in pairs for name in table.select.aggregates}
+    if table.numbers and not table.key and counted["used"]:
+        numbers = aggregated(table.numbers, used)
     return Origin(
         silver.version,
         doubt,
@@ -78,7 +78,7 @@ def origin_of(question: Question, moment: Moment, silver: Silver, doubt: str) ->
         counted["valid"],
         counted["used"],
         {name: counted[f"unmet {name}"] for name in unmet},
-        aggregated(numbers, used) if counted["used"] and numbers else {},
+        numbers if counted["used"] else {},
         query(f"SELECT * FROM silver WHERE {used} LIMIT {ROWS_SHOWN}", silver=view),
         _quarantined(question, moment) if counted["count"] > counted["valid"] else [],
     )

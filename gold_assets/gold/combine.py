@@ -26,7 +26,7 @@ def combined(table: Table, before: DataFrame, new: DataFrame) -> DataFrame:
     if not table.key:
         return before.unionByName(new)
     both = before.withColumn(_IS_NEW, F.lit(False)).unionByName(new.withColumn(_IS_NEW, F.lit(True)))
-    averages = {name: table.select.counts(name) or "" for name, how in table.select.combined.items() if how == "avg"}
+    averages = {name: table.select.counts[name] for name, how in table.select.combined.items() if how == "avg"}
     # A side has one row of a key, or none: its largest value of a column is its value.
     aggregates = []
     for name in before.columns:

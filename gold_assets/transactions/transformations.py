@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gold_assets.declaring.averages import averaged
-from gold_assets.declaring.column import decimal_sum, double, is_below
+from gold_assets.declaring.column import decimal_sum, is_below, value
 from gold_assets.transactions.source import AMOUNT, RATIO
 
 HIGH_RISK_RATIO = Decimal("0.2")
@@ -33,12 +33,12 @@ def product_usage_metrics(transactions: DataFrame) -> DataFrame:
     (rows with a ratio), transaction_count bigint, event_date date. The average does not depend on the order of the rows
     either.
     """
+    rated = transactions.withColumn("usage_cost_ratio", value(RATIO, transactions))
     return averaged(
-        transactions,
+        rated,
         ["product_id", "event_date"],
-        {"avg_usage_cost_ratio": double(RATIO, transactions)},
-        F.count("usage_cost_ratio").alias("rated_count"),
-        F.count("*").alias("transaction_count"),
+        {"avg_usage_cost_ratio": "usage_cost_ratio"},
+        {"rated_count": "count(usage_cost_ratio)", "transaction_count": "count(*)"},
     ).select("product_id", "avg_usage_cost_ratio", "rated_count", "transaction_count", "event_date")
 
 

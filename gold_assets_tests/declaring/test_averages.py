@@ -14,7 +14,6 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import given
 from hypothesis import strategies as st
-from pyspark.sql import functions as F
 
 from gold_assets.declaring import averages
 from gold_assets.declaring.averages import averaged, averaged_sql
@@ -36,7 +35,7 @@ few_of_any_size = st.lists(st.none() | st.floats(allow_nan=False, allow_infinity
 
 def by_engine(engine: Any, values: Values, seed: int) -> dict[str, Any]:
     rows = engine.session.createDataFrame(_rows(values, seed))
-    found = averaged(rows, ["key"], {"average": F.col("x")}, F.count("x").alias("rated")).toArrow().to_pylist()
+    found = averaged(rows, ["key"], {"average": "x"}, {"rated": "count(x)"}).toArrow().to_pylist()
     assert {row["key"]: row["rated"] for row in found} == {
         key: sum(x is not None for x in of_key) for key, of_key in values.items()
     }
