@@ -97,7 +97,13 @@ def _run(folder: Path, silver: str, dates: int, storage: Mapping[str, Any]) -> t
         "GOLD_PARTITIONS_START": str(first),
         "GOLD_PARTITIONS_END": str(_LAST),
     }
-    command = [str(Path(sys.executable).parent / "dagster"), "asset", "materialize", "-m", "gold_assets.definitions"]
+    command = [
+        str(Path(sys.executable).parent / "dagster"),
+        "asset",
+        "materialize",
+        "-m",
+        "gold_assets.transactions.definitions",
+    ]
     command += ["--select", "group:gold or group:quarantine", "--partition-range", f"{first}...{_LAST}"]
     started = time.perf_counter()
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -100,7 +100,7 @@ def _command(lake: Lake, scratch: str, root: str, date: dt.date) -> None:
             "asset",
             "materialize",
             "-m",
-            "gold_assets.definitions",
+            "gold_assets.transactions.definitions",
             "--select",
             select,
             "--partition",

@@ -1,13 +1,15 @@
 """Gold tables on Delta Lake, kept true to a Silver table by Dagster; and the same from Python, without Dagster.
 
-A ``Project`` declares a ``Source`` of ``Column`` and ``Rule``, and each ``Table`` that is made from it. ``Lake``, ``refresh`` and ``maintain`` work on a lake with an engine, ``SailEngine`` or ``SparkEngine``; ``write_to_gold`` follows
-Silver as a stream. ``published`` gives readers the tables at the versions that were verified together. Each is imported when it is first asked for.
+A ``Project`` declares a ``Source`` of ``Column`` and ``Rule``, and each ``Table`` that is made from it; ``definitions`` is what Dagster loads of it. ``Lake``,
+``refresh`` and ``maintain`` work on a lake with an engine, ``SailEngine`` or ``SparkEngine``; ``write_to_gold`` follows Silver as a stream. ``published`` gives readers
+the tables at the versions that were verified together. Each is imported when it is first asked for.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gold_assets.code_location import definitions
     from gold_assets.declaring.column import Column
     from gold_assets.declaring.project import Project
     from gold_assets.declaring.source import Rule, Source
@@ -29,6 +31,7 @@ __all__ = [
     "Source",
     "SparkEngine",
     "Table",
+    "definitions",
     "maintain",
     "published",
     "refresh",
@@ -44,6 +47,7 @@ _MODULES = {
     "Source": "gold_assets.declaring.source",
     "SparkEngine": "gold_assets.engines.spark",
     "Table": "gold_assets.declaring.table",
+    "definitions": "gold_assets.code_location",
     "maintain": "gold_assets.gold.maintenance",
     "published": "gold_assets.reading.published",
     "refresh": "gold_assets.gold.refresh",

@@ -132,8 +132,13 @@ def test_the_public_door_opens_neither_dagster_nor_an_engine() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", _ASKS], check=True)
 
 
-def test_the_public_door_has_no_other_names() -> None:
+def test_the_public_door_has_no_other_names_and_no_module_stands_for_one() -> None:
     import gold_assets
+    import gold_assets.transactions.definitions
+
+    modules = {module.stem for module in PACKAGE.iterdir()}
+    assert not modules & {*gold_assets.__all__}
+    assert gold_assets.definitions(gold_assets.transactions.project).resources
 
     with pytest.raises(AttributeError, match="no attribute 'Silver'"):
         gold_assets.Silver  # noqa: B018

@@ -5,8 +5,8 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from gold_assets.definitions import defs
 from gold_assets.resources import GOLD_WRITERS_POOL
+from gold_assets.transactions.definitions import defs
 from gold_assets_tests.project import daily_partitions
 
 SILVER = "silver_transactions"

@@ -1,7 +1,6 @@
 """Gold tables of a web site's page views, each declared by one SELECT. ``dagster dev -f examples/page_views/project.py`` shows them."""
 
-from gold_assets import Column, Project, Rule, Source, Table
-from gold_assets.code_location import definitions
+from gold_assets import Column, Project, Rule, Source, Table, definitions
 
 page_views = Source(
     "page_views",

@@ -137,7 +137,7 @@ _STALENESS = """
 import dagster as dg
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
-from gold_assets.definitions import defs
+from gold_assets.transactions.definitions import defs
 from gold_assets_tests.project import SETTINGS, daily_partitions
 
 with dg.DagsterInstance.get() as instance:

@@ -36,7 +36,9 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def materialize(env: dict[str, str], *dates: str) -> tuple[int, str]:
-    done = run("dagster", "asset", "materialize", "-m", "gold_assets.definitions", *_SELECT, *dates, env=env)
+    done = run(
+        "dagster", "asset", "materialize", "-m", "gold_assets.transactions.definitions", *_SELECT, *dates, env=env
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -72,7 +74,7 @@ def test_a_setting_that_makes_no_sense_is_one_sentence_at_load_and_a_file_env_wi
     env: dict[str, str], tmp_path: Path
 ) -> None:
     Path(tmp_path, ".env").write_text("GOLD_ENGINE=flink\n")
-    load = ("dagster", "definitions", "validate", "-m", "gold_assets.definitions")
+    load = ("dagster", "definitions", "validate", "-m", "gold_assets.transactions.definitions")
     done = run(*load, env=env | {"GOLD_ENGINE": "sail"}, folder=tmp_path)
     assert done.returncode != 0
     assert "GOLD_ENGINE is 'flink', expected 'sail' or 'spark': correct it or unset it." in done.stdout + done.stderr
@@ -90,7 +92,7 @@ def test_the_definitions_load_from_a_lake_that_is_not_there(command: tuple[str, 
 
 def test_loading_the_definitions_starts_no_engine_and_touches_no_table(env: dict[str, str], tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    loaded = "import sys, psutil, gold_assets.definitions; print('pysail' in sys.modules, psutil.Process().children())"
+    loaded = "import sys, psutil, gold_assets.transactions.definitions; print('pysail' in sys.modules, psutil.Process().children())"
     done = run(Path(sys.executable).name, "-c", loaded, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["False", "[]"]

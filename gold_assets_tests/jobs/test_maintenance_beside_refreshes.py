@@ -18,7 +18,7 @@ from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
 
-_MODULE = ("-m", "gold_assets.definitions")
+_MODULE = ("-m", "gold_assets.transactions.definitions")
 _MATERIALIZE = ("asset", "materialize", *_MODULE, "--select", ",".join(table.name for table in TABLES))
 _WRITERS = ("gold_tables", "maintain_gold")
 _MAINTAIN = ("job", "execute", *_MODULE, "-j", "maintenance")

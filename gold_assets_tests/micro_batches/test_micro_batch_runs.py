@@ -9,8 +9,8 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from deltalake import DeltaTable
 
-from gold_assets.definitions import defs
 from gold_assets.gold.lake import Lake
+from gold_assets.transactions.definitions import defs
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import resources_on
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, short_id, write_silver
