@@ -1,5 +1,9 @@
 """What Dagster loads of a project."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 
 from gold_assets.alerts.alerts import alert_sensor
@@ -17,6 +21,15 @@ from gold_assets.micro_batches.micro_batch import sensor_of
 from gold_assets.resources import Lakehouse
 
 
+@contextmanager
+def _without_beta_warnings() -> Iterator[None]:
+    """Of what Dagster calls beta, this package uses some: nothing that who calls a command could mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        yield
+
+
+@_without_beta_warnings()
 def definitions(project: Project, settings: Settings | None = None) -> dg.Definitions:
     """The project's assets, checks, jobs, schedules and sensors, on the lake of the settings, by default those of this process.
 

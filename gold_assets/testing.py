@@ -116,7 +116,8 @@ class Case:
         refresh(self.lake, _sail(), self._dates(), how="patch")
 
     def _dates(self) -> list[dt.date]:
-        return sorted(filter(None, Moment(self.lake).dates))
+        # Of either lake, for a date that has lost all its rows may be known to the other one alone.
+        return sorted(filter(None, Moment(self.lake).dates | Moment(self._anew).dates))
 
 
 def _type(column: Column, values: Sequence[Any]) -> str:
