@@ -13,12 +13,11 @@ from gold_assets.assets.published import published_asset
 from gold_assets.assets.silver import silver_asset
 from gold_assets.config import Settings, load_settings
 from gold_assets.declaring.project import Project
+from gold_assets.jobs.answers import explain_job, plan_job
 from gold_assets.jobs.checks import compare_patched_dates, daily_metadata_checks, run_checks
-from gold_assets.jobs.explain import explain_job
 from gold_assets.jobs.maintenance import maintenance_schedule
-from gold_assets.jobs.plan import plan_job
 from gold_assets.micro_batches.micro_batch import sensor_of
-from gold_assets.resources import Lakehouse
+from gold_assets.resources import Lakehouse, named
 
 
 @contextmanager
@@ -41,8 +40,8 @@ def definitions(project: Project, settings: Settings | None = None) -> dg.Defini
         assets=[silver, gold, published_asset(settings)],
         asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
         jobs=[
-            dg.define_asset_job("observe_silver", selection=[silver]),
-            run_checks,
+            dg.define_asset_job(named(project, "observe_silver"), selection=[silver]),
+            run_checks(settings),
             plan_job(settings),
             *([explain_job(settings)] if settings.examples else []),  # what it finds, and is asked for, stays on record
         ],
@@ -52,7 +51,7 @@ def definitions(project: Project, settings: Settings | None = None) -> dg.Defini
             maintenance_schedule(settings),
         ],
         sensors=[sensor_of(gold, settings), *([alert_sensor(settings)] if settings.alert_addresses() else [])],
-        resources={"lakehouse": Lakehouse.from_settings(settings)},
+        resources=Lakehouse.by_key(settings),
         # One short step a run: a process of its own for it would cost more than it does.
         executor=dg.in_process_executor,
     )

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from dotenv import load_dotenv
@@ -47,10 +48,16 @@ _OF_ALL_PROJECTS = (
 """Where a project's own prefix says nothing of one of these, GOLD_ does."""
 
 
+_STORE_OPTIONS: dict[str, tuple[str, str]] = {}
+"""By name, which setting gave this process a store's option, and the value."""
+
+
 class ReadingSettings(BaseSettings):
     """What readers need: where the publications are, and what their store asks for. They need no project and no engine."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True)
+    prefix: ClassVar[str] = _PREFIX
+    project: ClassVar["Project"]
 
     lake_root: str = "data"
     published_path: str = "{lake_root}/published"
@@ -72,20 +79,27 @@ class ReadingSettings(BaseSettings):
         values["lake_root"] = root
         return values
 
+    @classmethod
+    def setting(cls, field: str) -> str:
+        """The environment variable that gives the field, for people: the project's own; GOLD_ where only that says what all projects share."""
+        own = cls.prefix + field.upper()
+        return _PREFIX + field.upper() if field in _OF_ALL_PROJECTS and not os.environ.get(own) else own
+
     def store_options(self) -> dict[str, str]:
-        """GOLD_STORAGE_OPTIONS as a store's environment variables by name. Raises ``UserError``, which shows none of them."""
+        """``storage_options`` as a store's environment variables by name. Raises ``UserError``, which shows none of them."""
         if self.storage_options is None:
             return {}
+        setting = self.setting("storage_options")
         form = """a JSON object of a store's environment variables, such as {"AWS_ENDPOINT_URL": "https://…"}"""
         try:
             options = json.loads(self.storage_options.get_secret_value())
         except ValueError:
             options = None
         if not isinstance(options, dict) or not all(isinstance(value, str) for value in options.values()):
-            raise UserError(f"GOLD_STORAGE_OPTIONS is no such text as expected, {form}: correct it or unset it.")
+            raise UserError(f"{setting} is no such text as expected, {form}: correct it or unset it.")
         if unknown := storage.unknown_options(options):
             raise UserError(
-                f"GOLD_STORAGE_OPTIONS names {', '.join(unknown)}, expected {form}, with names that begin with AWS_, AZURE_ or "
+                f"{setting} names {', '.join(unknown)}, expected {form}, with names that begin with AWS_, AZURE_ or "
                 "GOOGLE_: correct it or unset it."
             )
         return options
@@ -103,8 +117,6 @@ class Settings(ReadingSettings):
             Silver, so without it records, messages and logs hold dates, counts, totals and names of columns. Who asks a
             command sees rows in any case.
     """
-
-    project: ClassVar["Project"]
 
     source_path: str = "{lake_root}/silver"
     checkpoint_path: str = "{lake_root}/checkpoints/write_to_gold"
@@ -126,7 +138,7 @@ class Settings(ReadingSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
-        prefix = self.project.env_prefix
+        prefix = self.prefix
         if self.partitions_end is not None and self.partitions_end < self.partitions_start:
             raise UserError(
                 f"{prefix}PARTITIONS_END is {self.partitions_end}, before {prefix}PARTITIONS_START {self.partitions_start}: "
@@ -149,12 +161,12 @@ class Settings(ReadingSettings):
         return self
 
     def alert_addresses(self) -> list[str]:
-        """GOLD_ALERT_URLS one by one. Raises ``UserError``, which shows none of them."""
+        """``alert_urls`` one by one. Raises ``UserError``, which shows none of them."""
         text = self.alert_urls.get_secret_value().strip(" \t\n,;")
         urls = _BETWEEN_URLS.split(text) if text else []
         if not all(re.match(r"[A-Za-z0-9]+://.", url) for url in urls):
             raise UserError(
-                "GOLD_ALERT_URLS is none as expected, URLs of apprise such as slack://… or mailto://… with blanks or commas "
+                f"{self.setting('alert_urls')} is none as expected, URLs of apprise such as slack://… or mailto://… with blanks or commas "
                 "between them: correct it or unset it."
             )
         return urls
@@ -199,23 +211,21 @@ def find_project(name: str = "") -> "Project | None":
     Without a name it is the one that ``[tool.gold_assets] project`` gives in pyproject.toml of the working folder, None where there
     is none. Raises ``UserError`` where it is not there, or is no project.
     """
-    where, otherwise = "--project", "correct the name, or stand in the folder that holds it"
-    if not name:
-        where = "[tool.gold_assets] project of pyproject.toml"
-        if (name := _named_in_pyproject()) == "":
-            return None
+    where = "--project" if name else "[tool.gold_assets] project of pyproject.toml"
+    if not (name := name or _named_in_pyproject()):
+        return None
     module, _, attribute = name.partition(":")
     if not (module and attribute):
         raise UserError(
             f"{where} is {name!r}, expected a module and its attribute such as shop.project:project: correct it."
         )
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
+    sys.path[:0] = {str(Path.cwd())} - set(sys.path)
     try:
         found = importlib.import_module(module)
     except ImportError as error:
         raise UserError(
-            f"The module {module} that {where} names cannot be loaded ({reason(error)}): {otherwise}."
+            f"The module {module} that {where} names cannot be loaded ({reason(error)}): correct the name, or stand in the folder that "
+            "holds it."
         ) from error
     from gold_assets.declaring.project import Project
 
@@ -228,19 +238,19 @@ def find_project(name: str = "") -> "Project | None":
 
 
 def _named_in_pyproject() -> str:
+    if sys.version_info < (3, 11):
+        import tomli as tomllib
+    else:
+        import tomllib
     try:
-        if sys.version_info < (3, 11):
-            import tomli as tomllib
-        else:
-            import tomllib
         settings = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-        return str(settings.get("tool", {}).get("gold_assets", {}).get("project", ""))
     except FileNotFoundError:
         return ""
     except (OSError, ValueError) as error:
         raise UserError(
             f"The file pyproject.toml cannot be read ({reason(error)}): correct it, or give --project."
         ) from error
+    return str(settings.get("tool", {}).get("gold_assets", {}).get("project", ""))
 
 
 def default_project() -> "Project":
@@ -268,9 +278,7 @@ def read_env_file() -> None:
 
 def load_reading_settings(project: "Project | None" = None) -> ReadingSettings:
     """Those of the settings of this process that readers need, loaded as ``load_settings`` loads all."""
-    if project is None:
-        return _loaded(ReadingSettings)
-    return _loaded(create_model("ReadingSettings", __base__=ReadingSettings, **_root(project)), project)
+    return _loaded(ReadingSettings, project)
 
 
 def load_settings(project: "Project") -> Settings:
@@ -287,9 +295,7 @@ def load_settings(project: "Project") -> Settings:
         _field(project, table): (str, f"{{lake_root}}/{table.default_path}") for table in project.tables
     }
     paths["source_path"] = (str, f"{{lake_root}}/silver/{project.source.name}")
-    with_paths = create_model("Settings", __base__=Settings, **paths, **_root(project))
-    with_paths.project = project
-    settings = _loaded(with_paths, project)
+    settings = _loaded(Settings, project, paths)
     storage.hide(*settings.alert_addresses())
     for address in settings.alert_addresses():
         storage.hide_address(address)
@@ -298,29 +304,33 @@ def load_settings(project: "Project") -> Settings:
     return settings
 
 
-def _root(project: "Project") -> dict[str, Any]:
-    return {} if project.env_prefix == _PREFIX else {"lake_root": (str, f"data/{project.name}")}
-
-
-def _loaded(kind: type[_Kind], project: "Project | None" = None) -> _Kind:
-    prefix = project.env_prefix if project else _PREFIX
-    asked: dict[str, Any] = {"_env_prefix": prefix}
-    given: dict[str, Any] = {
-        name: value
-        for name in _OF_ALL_PROJECTS
-        if prefix != _PREFIX and name in kind.model_fields and not os.environ.get(prefix + name.upper())
-        if (value := os.environ.get(_PREFIX + name.upper()))
-    }
+def _loaded(base: type[_Kind], project: "Project | None", fields: Mapping[str, Any] = MappingProxyType({})) -> _Kind:
+    given: dict[str, Any] = {}
+    if project and project.env_prefix != _PREFIX:
+        given["lake_root"] = (str, f"data/{project.name}")
+    kind = create_model(base.__name__, __base__=base, **fields, **given)
+    if project:
+        kind.prefix, kind.project = project.env_prefix, project
+    shared = {name: os.environ.get(kind.setting(name)) for name in _OF_ALL_PROJECTS if name in kind.model_fields}
+    values: dict[str, Any] = {"_env_prefix": kind.prefix, **{name: value for name, value in shared.items() if value}}
     try:
-        settings = kind(**asked, **given)
+        settings = kind(**values)
     except ValidationError as error:
         first: dict[str, Any] = dict(error.errors()[0])
-        name = str(first["loc"][0])
-        setting = (_PREFIX if name in given else prefix) + name.upper()
+        setting = kind.setting(str(first["loc"][0]))
         raise UserError(
             f"{setting} is {first['input']!r}, expected {_expected(first, project)}: correct it or unset it."
         ) from None
-    storage.use(settings.store_options())
+    options, setting = settings.store_options(), kind.setting("storage_options")
+    for name, value in options.items():
+        other, its_value = _STORE_OPTIONS.get(name.upper(), (setting, value))
+        if other != setting and its_value != value:
+            raise UserError(
+                f"{setting} gives {name} another value than {other}, and a process has one for all projects: give each project a code "
+                "location of its own."
+            )
+        _STORE_OPTIONS[name.upper()] = setting, value
+    storage.use(options)
     return settings
 
 

@@ -13,9 +13,6 @@ PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
-GOLD_STEP = "gold_tables"
-"""The step of a run that makes the tables."""
-
 _TOUCHED = "touched_dates"
 
 GOLD_STEP_CONFIG = {
@@ -36,7 +33,7 @@ Range = tuple[dt.date, dt.date]
 
 
 def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """The dates from GOLD_PARTITIONS_START to GOLD_PARTITIONS_END; without an end, up to today, included."""
+    """The dates of the settings' window; without an end, up to today, included."""
     end = settings.partitions_end
     return dg.DailyPartitionsDefinition(
         start_date=settings.partitions_start.isoformat(),
@@ -62,22 +59,22 @@ def freshness(settings: Settings) -> dg.FreshnessPolicy | None:
     )
 
 
-def touching(dates: Iterable[dt.date]) -> dict[str, Any]:
-    """The configuration of a run of the sensor: of its dates, those that Silver's commits touched.
+def touching(step: str, dates: Iterable[dt.date]) -> dict[str, Any]:
+    """The configuration of a run of the sensor, whose step makes the tables: of its dates, those that Silver's commits touched.
 
     They are patched where that is exact, the others left as they are.
     """
-    return {"ops": {GOLD_STEP: {"config": {_TOUCHED: dates_text(dates)}}}}
+    return {"ops": {step: {"config": {_TOUCHED: dates_text(dates)}}}}
 
 
 def touched_dates(run: dg.DagsterRun) -> set[dt.date] | None:
     """The dates of the run that Silver's commits touched; None where a person asked for it, also by a re-execution."""
     if run.parent_run_id is not None:
         return None
-    told: Any = run.run_config
-    for name in ("ops", GOLD_STEP, "config", _TOUCHED):
-        told = told.get(name) if isinstance(told, Mapping) else None
-    told = told or run.tags.get(_TOUCHED_TAG)
+    ops, told = run.run_config.get("ops"), run.tags.get(_TOUCHED_TAG)
+    for op in ops.values() if isinstance(ops, Mapping) else ():
+        config = op.get("config") if isinstance(op, Mapping) else None
+        told = (config.get(_TOUCHED) if isinstance(config, Mapping) else None) or told
     return None if told is None else dates_in(told)
 
 

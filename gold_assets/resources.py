@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
 from sqlalchemy.exc import IntegrityError
 
-from gold_assets.config import Settings, is_catalog_name
+from gold_assets.config import Settings, default_project, is_catalog_name
 from gold_assets.declaring.project import Project
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.storage import without_credentials, without_secrets
@@ -19,14 +19,46 @@ from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.lake import Lake
 
+GOLD_STEP = "gold_tables"
+"""The step of a run that makes the tables."""
+
+_LAKEHOUSE = "lakehouse"
 GOLD_WRITERS_POOL = "gold_writers"
-"""Whatever writes Gold takes the one slot of this pool."""
+"""Whatever writes the Gold of a project takes the one slot of its pool."""
 
 _SPARK_REMOTES: dict[str, str] = {}
 """The address of a Spark Connect server by what the UI may show of it: a resource's configuration is on a page, and the address has a token."""
 
 _LOCATIONS: dict[tuple[object, str], str] = {}
 """Where a catalog had a table when it was first asked for. A sensor's tick has no time to ask each time."""
+
+
+def asset_key(project: Project, name: str) -> dg.AssetKey:
+    """The key of a project's asset: ``web/views_by_page``. The default project's assets, jobs and all else have no prefix."""
+    return dg.AssetKey([name] if project.name == default_project().name else [project.name, name])
+
+
+def named(project: Project, name: str) -> str:
+    """The name of a project's job, sensor, op, pool or the like: ``web_maintenance``."""
+    return "_".join(asset_key(project, name).path)
+
+
+def on_lakehouse(project: Project, *, writes: bool = False) -> dict[str, Any]:
+    """What Dagster is told of a step or a sensor that needs the project's lakehouse; of one that ``writes`` Gold its pool, too."""
+    pool = {"pool": named(project, GOLD_WRITERS_POOL)} if writes else {}
+    return {"required_resource_keys": {named(project, _LAKEHOUSE)}, **pool}
+
+
+def lakehouse_of(context: Any, project: Project) -> "Lakehouse":
+    """The project's lakehouse, which a step or a tick is given."""
+    lakehouse: Lakehouse = getattr(context.resources, named(project, _LAKEHOUSE))
+    return lakehouse
+
+
+def is_of(project: Project, run: dg.DagsterRun, instance: dg.DagsterInstance) -> bool:
+    """Whether a step of the run needs the project's lakehouse."""
+    ops = instance.get_job_snapshot(run.job_snapshot_id).node_defs_snapshot.op_def_snaps if run.job_snapshot_id else []
+    return any(named(project, _LAKEHOUSE) in op.required_resource_keys for op in ops)
 
 
 class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -42,7 +74,13 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     spark_remote: str | None = None
     spark_conf: str | None = None
     spark_jars: str | None = None
+    pool: str = GOLD_WRITERS_POOL
     _engine: Engine | None = PrivateAttr(default=None)
+
+    @classmethod
+    def by_key(cls, settings: Settings) -> dict[str, "Lakehouse"]:
+        """The lakehouse of the settings, under the key that its project has in Dagster."""
+        return {named(settings.project, _LAKEHOUSE): cls.from_settings(settings)}
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Lakehouse":
@@ -61,6 +99,7 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             spark_remote=shown,
             spark_conf=settings.spark_conf,
             spark_jars=settings.spark_jars,
+            pool=named(settings.project, GOLD_WRITERS_POOL),
         )
 
     def lake(self, project: Project) -> Lake:
@@ -103,7 +142,7 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         if context.instance is not None and context.run is not None:  # a sensor's tick writes nothing
-            _declare_pool(context.instance)
+            _declare_pool(context.instance, self.pool)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         if self._engine is not None:
@@ -111,7 +150,7 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._engine = None
 
 
-def _declare_pool(instance: dg.DagsterInstance) -> None:
+def _declare_pool(instance: dg.DagsterInstance, name: str) -> None:
     """Give the pool its one slot, unless it has it or its owner gave it another number.
 
     Dagster would take the instance's default limit when the first step asks. On PostgreSQL that fails for all but one of those
@@ -120,9 +159,9 @@ def _declare_pool(instance: dg.DagsterInstance) -> None:
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
         return
-    if GOLD_WRITERS_POOL not in {pool.name for pool in storage.get_pool_limits()}:
+    if name not in {pool.name for pool in storage.get_pool_limits()}:
         with suppress(IntegrityError):  # another process gave it the slot in the same moment
-            storage.set_concurrency_slots(GOLD_WRITERS_POOL, 1)
+            storage.set_concurrency_slots(name, 1)
 
 
 def _open_with_dagster(conf: dict[str, Any]) -> SparkSession:

@@ -1,5 +1,6 @@
 """A project of one's own: how commands, readers and Python find it, and its places and settings beside another's."""
 
+import dataclasses
 import os
 import sys
 from itertools import count
@@ -54,7 +55,7 @@ def run(*arguments: str) -> Result:
 def test_a_command_works_for_the_project_that_it_is_given(module: str, folder: Path) -> None:
     told = run("--project", f"{module}:project", "plan")
     assert told.exit_code == 2
-    assert f"{folder}/data/web/silver/clicks" in told.output
+    assert f"at {folder}/data/web/silver/clicks, where Silver is expected: set WEB_SOURCE_PATH to" in told.output
 
 
 def test_a_command_and_a_reader_find_the_project_of_the_working_folder(module: str, folder: Path) -> None:
@@ -149,7 +150,35 @@ def test_a_value_that_makes_no_sense_is_told_under_its_own_name(
         load_settings(web())
 
 
+@pytest.mark.parametrize("field", ["ALERT_URLS", "STORAGE_OPTIONS"])
+@pytest.mark.parametrize("prefix", ["WEB_", "GOLD_"])
+def test_a_secret_that_makes_no_sense_is_told_under_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, field: str
+) -> None:
+    monkeypatch.setenv(prefix + field, "{")
+    with pytest.raises(UserError, match=f"^{prefix}{field} is n"):
+        load_settings(web())
+
+
 @pytest.mark.parametrize("prefix", ["", "web_", "WEB"])
 def test_a_prefix_that_cannot_be_one_is_one_sentence(prefix: str) -> None:
     with pytest.raises(UserError, match=f"has the env_prefix '{prefix}', expected capitals that end with _"):
         web(prefix)
+
+
+def test_a_name_that_can_be_no_name_in_dagster_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="The project's name is 'my shop', expected letters, digits and _"):
+        dataclasses.replace(web(), name="my shop")
+
+
+def test_stores_that_one_process_cannot_have_both_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gold_assets.config._STORE_OPTIONS", {})
+    monkeypatch.setenv("AWS_REGION", "before")
+    monkeypatch.setenv("GOLD_STORAGE_OPTIONS", '{"AWS_REGION": "eu-north-9"}')
+    load_settings(transactions.project)
+    load_settings(web())
+    monkeypatch.setenv("WEB_STORAGE_OPTIONS", '{"AWS_REGION": "eu-south-9"}')
+    with pytest.raises(
+        UserError, match=r"^WEB_STORAGE_OPTIONS gives AWS_REGION another value than GOLD_STORAGE_OPTIONS"
+    ):
+        load_settings(web())

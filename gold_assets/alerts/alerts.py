@@ -5,7 +5,7 @@ It compares what is wrong now with what it has told. Who cannot be reached is tr
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 
 import dagster as dg
@@ -14,8 +14,6 @@ from pydantic import BaseModel, ValidationError
 from gold_assets.alerts.failed_runs import FailedRun, RunsSeen, after_runs, ended_runs, why
 from gold_assets.alerts.messengers import Message, Messenger, Unsent, messengers_of
 from gold_assets.assets.outcomes import failing_checks, summary_of_failure
-from gold_assets.checks.catalogue import all_checks
-from gold_assets.checks.findings import Check
 from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
@@ -23,12 +21,12 @@ from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Lag, Moment
 from gold_assets.partitions import Range, daily_partitions, window_of
-from gold_assets.resources import Lakehouse
+from gold_assets.resources import asset_key, lakehouse_of, named, on_lakehouse
 
 _DATES_SHOWN = 5
 
-Failing = dict[str, dict[str, set[str]]]
-"""By table and date, the checks that fail; no date for those of the table as a whole."""
+_Failing = tuple[str, str, str]
+"""A table, a date and a check of it that fails; no date for one of the table as a whole."""
 
 
 class State(BaseModel):
@@ -47,7 +45,7 @@ class State(BaseModel):
     began: float
     runs: RunsSeen
     failed: list[FailedRun] = []
-    failing: Failing = {}
+    failing: set[_Failing] = set()
     table_id: str = ""
     applied: int = -1
     late_since: float | None = None
@@ -57,15 +55,19 @@ class State(BaseModel):
 
 def alert_sensor(settings: Settings) -> dg.SensorDefinition:
     """The sensor that looks every half a minute."""
-    partitions, messengers = daily_partitions(settings), messengers_of(settings)
+    partitions, messengers, project = daily_partitions(settings), messengers_of(settings), settings.project
+    urls = settings.setting("alert_urls")
 
     @dg.sensor(
+        name=named(project, "alerts"),
+        **on_lakehouse(project),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells of failed runs, failed checks and Gold that lags, by GOLD_ALERT_URLS: once for each, and once when it is over.",
+        description=f"Tells of failed runs, failed checks and Gold that lags, by {urls}: once for each, and once when it is over.",
     )
-    def alerts(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
-        watch = Watch(context.instance, lakehouse.lake(settings.project), window_of(partitions), settings)
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        lake = lakehouse_of(context, project).lake(project)
+        watch = Watch(context.instance, lake, window_of(partitions), settings)
         state, told = watch.tick(context.cursor, messengers, time.time())
         return dg.SensorResult(skip_reason=told, cursor=state.model_dump_json())
 
@@ -78,13 +80,14 @@ class Watch:
     def __init__(self, instance: dg.DagsterInstance, lake: Lake, window: Range | None, settings: Settings) -> None:
         self._instance = instance
         self._lake = lake
+        self._project = settings.project
         self._window = window
         self._settings = settings
 
     def tick(self, cursor: str | None, messengers: Sequence[Messenger], now: float) -> tuple[State, str]:
         """What there is to remember, and what was told, in a sentence. ``now`` is in seconds since 1970."""
         state, is_first = self._loaded(cursor, now)
-        ended, state.runs = ended_runs(self._instance, state.runs)
+        ended, state.runs = ended_runs(self._instance, self._project, state.runs)
         messages = list(self._of_runs(state, ended))
         if ended or is_first:
             messages += self._of_checks(state)
@@ -101,7 +104,7 @@ class Watch:
         if cursor:
             with suppress(ValidationError):  # of another release
                 return State.model_validate_json(cursor), False
-        _, runs = ended_runs(self._instance, RunsSeen(until=now))
+        _, runs = ended_runs(self._instance, self._project, RunsSeen(until=now))
         return State(began=now, runs=runs), True
 
     def _of_runs(self, state: State, ended: Sequence[dg.RunRecord]) -> Iterator[Message]:
@@ -117,17 +120,15 @@ class Watch:
                 yield self._message(over, f"runs/{failed.run_id}")
 
     def _of_checks(self, state: State) -> Iterator[Message]:
-        told, state.failing = state.failing, {}
-        checks: dict[tuple[str, str], Check] = {}
-        for check, failed in failing_checks(self._instance, all_checks(self._settings.project)):
-            for date in map(str, failed or [""]):
-                state.failing.setdefault(check.table, {}).setdefault(date, set()).add(check.name)
-                checks[check.table, date] = check
-        for table, begun in _more(state.failing, told).items():
-            said = summary_of_failure(self._instance, checks[table, max(begun)], max(begun) or None).rstrip(".")
-            yield self._message(f"{table} failed {_names(begun)}{_on(begun)}: {said}.", f"assets/{table}?view=checks")
-        for table, over in _more(told, state.failing).items():
-            yield self._message(f"Over: {table} passes {_names(over)}{_on(over)}.", f"assets/{table}?view=checks")
+        told, state.failing = state.failing, set()
+        for check, failed in failing_checks(self._instance, self._project):
+            state.failing |= {(check.table, date, check.name) for date in map(str, failed or [""])}
+        for table, begun in _by_table(state.failing - told).items():
+            key, (newest, check_name) = asset_key(self._project, table), max(begun)
+            said = summary_of_failure(self._instance, dg.AssetCheckKey(key, check_name), newest or None).rstrip(".")
+            yield self._of_table(table, f"{table} failed {_names(begun)}{_on(begun)}: {said}.")
+        for table, over in _by_table(told - state.failing).items():
+            yield self._of_table(table, f"Over: {table} passes {_names(over)}{_on(over)}.")
 
     def _of_silver_and_gold(self, state: State, now: float) -> Iterator[Message]:
         before = state.silver
@@ -163,31 +164,33 @@ class Watch:
         state.applied = silver.version if found is None else found.version - 1
         return found
 
+    def _of_table(self, table: str, text: str) -> Message:
+        return self._message(text, f"assets/{asset_key(self._project, table).to_user_string()}?view=checks")
+
     def _message(self, text: str, page: str) -> Message:
         return Message(text=text, link=f"{self._settings.ui_url.rstrip('/')}/{page}")
 
 
 def _summary(state: State) -> str:
     wrong = [f"the run for {failed.what} failed" for failed in state.failed]
-    wrong += [f"{table} fails checks{_on(failing)}" for table, failing in state.failing.items()]
+    wrong += [f"{table} fails checks{_on(failing)}" for table, failing in _by_table(state.failing).items()]
     wrong += ["Gold lags"] if state.late_since is not None else []
     wrong += [state.silver] if state.silver else []
     return f"Told before, and not over: {'; '.join(wrong)}." if wrong else "Nothing is wrong."
 
 
-def _more(these: Failing, than: Failing) -> Failing:
-    """What is in ``these`` alone, by table."""
-    more = {
-        table: {date: names for date, names in dates.items() if date not in than.get(table, {})}
-        for table, dates in these.items()
-    }
-    return {table: dates for table, dates in more.items() if dates}
+def _by_table(failing: Set[_Failing]) -> dict[str, list[tuple[str, str]]]:
+    """By table, the dates and the checks."""
+    tables: dict[str, list[tuple[str, str]]] = {}
+    for table, date, check in sorted(failing):
+        tables.setdefault(table, []).append((date, check))
+    return tables
 
 
-def _names(failing: Mapping[str, set[str]]) -> str:
-    return ", ".join(sorted(set().union(*failing.values())))
+def _names(failing: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(sorted({check for _, check in failing}))
 
 
-def _on(failing: Iterable[str]) -> str:
-    dates = [dt.date.fromisoformat(date) for date in failing if date]
+def _on(failing: Iterable[tuple[str, str]]) -> str:
+    dates = {dt.date.fromisoformat(date) for date, _ in failing if date}
     return f" on {dates_text(dates, _DATES_SHOWN)}" if dates else ""

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 from pydantic import BaseModel
 
+from gold_assets.declaring.project import Project
 from gold_assets.delta import storage
 from gold_assets.delta.dates import dates_text, days
 from gold_assets.partitions import range_of, touched_dates
+from gold_assets.resources import is_of
 
 _LOOKED_BACK_SECONDS = 60
 """A record may be written somewhat later than its time says."""
@@ -63,11 +65,12 @@ class RunsSeen(BaseModel):
     runs: list[str] = []
 
 
-def ended_runs(instance: dg.DagsterInstance, seen: RunsSeen) -> tuple[list[dg.RunRecord], RunsSeen]:
-    """The runs that have failed or succeeded since, the oldest first."""
+def ended_runs(instance: dg.DagsterInstance, project: Project, seen: RunsSeen) -> tuple[list[dg.RunRecord], RunsSeen]:
+    """The project's runs that have failed or succeeded since, the oldest first."""
     begin = dt.datetime.fromtimestamp(seen.until - _LOOKED_BACK_SECONDS, dt.timezone.utc)
     ended = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS], updated_after=begin)
     records = instance.get_run_records(ended, order_by="update_timestamp", ascending=True)
+    records = [record for record in records if is_of(project, record.dagster_run, instance)]
     until = max([seen.until, *(record.update_timestamp.timestamp() for record in records)])
     new = [record for record in records if record.dagster_run.run_id not in seen.runs]
     return new, RunsSeen(until=until, runs=[record.dagster_run.run_id for record in records])

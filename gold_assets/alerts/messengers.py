@@ -1,4 +1,4 @@
-"""Those who are told: the chats, mailboxes and the like that the URLs in GOLD_ALERT_URLS name, each reached by apprise."""
+"""Those who are told: the chats, mailboxes and the like that the URLs of the settings name, each reached by apprise."""
 
 import logging
 import re
@@ -44,6 +44,7 @@ class Messenger:
 
     name: str
     _url: str = field(repr=False)
+    setting: str = "GOLD_ALERT_URLS"
 
     @cached_property
     def _apprise(self) -> "Apprise | None":
@@ -60,7 +61,7 @@ class Messenger:
     def deliver(self, unsent: Unsent, now: float) -> str:
         """Tell what is unsent, in order, unless it is too early to try again. What came of it, in a sentence."""
         if self._apprise is None:
-            return f"apprise knows no such URL as that of {self.name}: correct GOLD_ALERT_URLS."
+            return f"apprise knows no such URL as that of {self.name}: correct {self.setting}."
         if not unsent.messages:
             return ""
         waiting = len(unsent.messages)
@@ -106,5 +107,6 @@ def messengers_of(settings: Settings) -> list[Messenger]:
     for url in settings.alert_addresses():
         scheme = url.partition("://")[0].lower()
         number = 1 + sum(each.name.partition(" ")[0] == scheme for each in named)
-        named.append(Messenger(scheme if number == 1 else f"{scheme} {number}", url))
+        name = scheme if number == 1 else f"{scheme} {number}"
+        named.append(Messenger(name, url, settings.setting("alert_urls")))
     return named

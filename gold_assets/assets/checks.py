@@ -16,7 +16,7 @@ from gold_assets.assets.outcomes import (
     no_failed_dates_spec,
     patched_dates,
 )
-from gold_assets.assets.published import IS_CURRENT, events_of, is_current
+from gold_assets.assets.published import events_of, is_current, is_current_spec
 from gold_assets.checks.catalogue import gold_checks, gold_follows, run, silver_checks
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection
@@ -26,36 +26,38 @@ from gold_assets.delta.dates import dates_text
 from gold_assets.gold.moment import Moment
 from gold_assets.instance.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 from gold_assets.partitions import daily_partitions, touched_dates
-from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
+from gold_assets.resources import asset_key, lakehouse_of, named, on_lakehouse, one_sentence_failures
 
 
 def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
     """The checks of the tables, and Silver's check of whether they follow it: what is checked once Gold is made."""
     checks = (*gold_checks(settings.tables), gold_follows(settings.project.source))
-    of_records = [no_failed_dates_spec(table.name) for table in settings.tables]
+    of_records = {table.name: no_failed_dates_spec(settings.project, table) for table in settings.tables}
+    of_publication = is_current_spec(settings)
 
     # In the pool of Gold's writers: no table is seen in the middle of a refresh of the four.
     @dg.multi_asset_check(
-        name="gold_checks",
-        specs=[*_specs(checks, settings), *of_records, IS_CURRENT],
+        name=named(settings.project, "gold_checks"),
+        specs=[*_specs(checks, settings), *of_records.values(), of_publication],
         can_subset=True,
-        pool=GOLD_WRITERS_POOL,
+        **on_lakehouse(settings.project, writes=True),
     )
-    def evaluate_gold(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
+    def evaluate_gold(context: dg.AssetCheckExecutionContext) -> Iterator[object]:
         """Check the run's dates of the tables, all dates where the run is not partitioned; then publish."""
-        checked = yield from _evaluate(context, lakehouse, settings, checks)
+        checked = yield from _evaluate(context, settings, checks)
         with one_sentence_failures():
             outcome = publish(checked.inspection.lake, settings.limits, checked, run_id=context.run.run_id)
             context.log.info(outcome.summary)
             yield from events_of(outcome, checked.inspection.moment, settings)
-        for spec in of_records:
+        for table, spec in of_records.items():
             if spec.key in context.selected_asset_check_keys:
-                yield no_failed_dates(context.instance, spec, checks)
+                of_table = [check for check in checks if check.table == table]
+                yield no_failed_dates(context.instance, spec, of_table)
                 yield dg.Output(None, spec.get_python_identifier())
-        if IS_CURRENT.key in context.selected_asset_check_keys:
+        if of_publication.key in context.selected_asset_check_keys:
             with one_sentence_failures():
                 yield is_current(checked.inspection.moment, settings)
-            yield dg.Output(None, IS_CURRENT.get_python_identifier())
+            yield dg.Output(None, of_publication.get_python_identifier())
 
     return evaluate_gold
 
@@ -64,10 +66,15 @@ def silver_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
     """The checks of Silver by itself."""
     checks = silver_checks(settings.project.source)
 
-    @dg.multi_asset_check(name="silver_checks", specs=_specs(checks, settings), can_subset=True)
-    def evaluate_silver(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[object]:
+    @dg.multi_asset_check(
+        name=named(settings.project, "silver_checks"),
+        specs=_specs(checks, settings),
+        can_subset=True,
+        **on_lakehouse(settings.project),
+    )
+    def evaluate_silver(context: dg.AssetCheckExecutionContext) -> Iterator[object]:
         """Check the run's dates of Silver; all dates where the run is not partitioned."""
-        yield from _evaluate(context, lakehouse, settings, checks)
+        yield from _evaluate(context, settings, checks)
 
     return evaluate_silver
 
@@ -79,7 +86,7 @@ def _specs(checks: Sequence[Check], settings: Settings) -> list[dg.AssetCheckSpe
         return [
             dg.AssetCheckSpec(
                 check.name,
-                asset=check.table,
+                asset=asset_key(settings.project, check.table),
                 description=check.description,
                 blocking=check.blocking,
                 partitions_def=partitions if check.by_date else None,
@@ -89,20 +96,22 @@ def _specs(checks: Sequence[Check], settings: Settings) -> list[dg.AssetCheckSpe
 
 
 def _evaluate(
-    context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse, settings: Settings, checks: Sequence[Check]
+    context: dg.AssetCheckExecutionContext, settings: Settings, checks: Sequence[Check]
 ) -> Generator[object, None, Checked]:
-    selected = [check for check in checks if key_of(check) in context.selected_asset_check_keys]
+    project = settings.project
+    keys = {check: key_of(project, check) for check in checks}
     with one_sentence_failures():
-        moment = Moment(lakehouse.lake(settings.project))
+        moment = Moment(lakehouse_of(context, project).lake(project))
         is_patch = touched_dates(context.run) is not None
         dates = _dates(context, moment, settings)
         inspection = Inspection(moment.lake, dates, settings.limits, patches=is_patch, moment=moment)
         found: list[Finding] = []
-        for check in selected:
-            findings = list(run([check], inspection))
-            found += findings
-            yield from _evaluations(context.instance, check, findings, examples=settings.examples)
-            yield dg.Output(None, dg.AssetCheckSpec(check.name, asset=check.table).get_python_identifier())
+        for check, key in keys.items():
+            if key in context.selected_asset_check_keys:
+                findings = list(run([check], inspection))
+                found += findings
+                yield from _evaluations(context.instance, key, check, findings, examples=settings.examples)
+                yield dg.Output(None, dg.AssetCheckSpec(key.name, asset=key.asset_key).get_python_identifier())
     return Checked(inspection, found)
 
 
@@ -120,16 +129,16 @@ def _dates(context: dg.AssetCheckExecutionContext, moment: Moment, settings: Set
 
 
 def _evaluations(
-    instance: dg.DagsterInstance, check: Check, findings: Sequence[Finding], *, examples: bool
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, check: Check, findings: Sequence[Finding], *, examples: bool
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """An evaluation for each finding of the check; with ``examples`` it holds rows."""
-    judged = _judged(instance, check, {str(finding.date) for finding in findings if finding.date is not None})
+    judged = _judged(instance, key.asset_key, {str(finding.date) for finding in findings if finding.date is not None})
     for finding in findings:
         partition = None if finding.date is None else str(finding.date)
         # Not an AssetCheckResult: in a run over a range that is stored without a partition.
         yield dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey(check.table),
-            check_name=check.name,
+            asset_key=key.asset_key,
+            check_name=key.name,
             passed=finding.passed,
             description=finding.summary,
             severity=dg.AssetCheckSeverity.ERROR if finding.severity == "error" else dg.AssetCheckSeverity.WARN,
@@ -153,7 +162,7 @@ def _metadata(finding: Finding, examples: bool) -> dict[str, dg.MetadataValue]:
 
 
 def _judged(
-    instance: dg.DagsterInstance, check: Check, partitions: set[str]
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: set[str]
 ) -> dict[str | None, AssetCheckEvaluationTargetMaterializationData]:
     """The latest materialization of each partition. Without it the UI takes an evaluation for older than the data."""
     if not partitions:
@@ -162,5 +171,5 @@ def _judged(
         partition: AssetCheckEvaluationTargetMaterializationData(
             storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
         )
-        for partition, record in latest_materializations(instance, dg.AssetKey(check.table), partitions).items()
+        for partition, record in latest_materializations(instance, key, partitions).items()
     }

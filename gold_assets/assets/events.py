@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from gold_assets.declaring.project import Project
 from gold_assets.declaring.table import Table
 from gold_assets.gold.plan import Step
 from gold_assets.instance.dagster_internals import (
@@ -16,10 +17,12 @@ from gold_assets.instance.dagster_internals import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
+from gold_assets.resources import asset_key
 
 
 def materializations(
     instance: dg.DagsterInstance,
+    project: Project,
     table: Table,
     written: Mapping[dt.date, Mapping[str, Any]],
     current: Mapping[dt.date | None, Step],
@@ -29,19 +32,22 @@ def materializations(
     One of each date that was ``written``, given with its metadata; and of those that were ``current`` already one where Dagster was
     never told, as when a run was killed after its commit.
     """
+    key, silver = (asset_key(project, name) for name in (table.name, table.source.asset))
+
+    def event(date: dt.date, metadata: Mapping[str, Any]) -> dg.AssetMaterialization:
+        tags = _provenance(instance, silver, table.code_version, date)
+        said = str(metadata["how"])
+        return dg.AssetMaterialization(key, partition=str(date), description=said, metadata=metadata, tags=tags)
+
     for date, metadata in written.items():
-        yield _materialization(table, date, metadata, _provenance(instance, table, date))
+        yield event(date, metadata)
     left = {date: step.made for date, step in current.items() if date is not None and step.made is not None}
-    known = latest_materializations(instance, dg.AssetKey(table.name), map(str, left))
+    known = latest_materializations(instance, key, map(str, left))
     for date, made_by in left.items():
         if str(date) in known and _table_version(known[str(date)].asset_materialization) >= made_by.table_version:
             continue
-        made: dict[str, Any] = {
-            "how": str(current[date]),
-            "silver_version": made_by.silver_version,
-            "table_version": made_by.table_version,
-        }
-        yield _materialization(table, date, made, _provenance(instance, table, date))
+        versions = {"silver_version": made_by.silver_version, "table_version": made_by.table_version}
+        yield event(date, {"how": str(current[date]), **versions})
 
 
 def latest_materializations(
@@ -70,24 +76,15 @@ def _table_version(materialization: dg.AssetMaterialization | None) -> int:
     return told.value or 0 if isinstance(told, dg.IntMetadataValue) else -1
 
 
-def _materialization(
-    table: Table, date: dt.date, metadata: Mapping[str, Any], tags: Mapping[str, str]
-) -> dg.AssetMaterialization:
-    return dg.AssetMaterialization(
-        table.name, partition=str(date), description=str(metadata["how"]), metadata=metadata, tags=tags
-    )
-
-
-def _provenance(instance: dg.DagsterInstance, table: Table, date: dt.date) -> dict[str, str]:
+def _provenance(instance: dg.DagsterInstance, silver: dg.AssetKey, code_version: str, date: dt.date) -> dict[str, str]:
     """What a run stores of its inputs, as Silver was last observed."""
-    silver = dg.AssetKey(table.source.asset)
-    tags = {CODE_VERSION_TAG: table.code_version}
+    tags = {CODE_VERSION_TAG: code_version}
     observed = instance.get_latest_data_version_record(silver, partition_key=str(date))
     version = None if observed is None else extract_data_version_from_entry(observed.event_log_entry)
     if observed is not None and version is not None:
         tags |= {
             get_input_data_version_tag(silver): version.value,
             get_input_event_pointer_tag(silver): str(observed.storage_id),
-            DATA_VERSION_TAG: compute_logical_data_version(table.code_version, {silver: version}).value,
+            DATA_VERSION_TAG: compute_logical_data_version(code_version, {silver: version}).value,
         }
     return tags

@@ -15,23 +15,24 @@ from gold_assets.delta.errors import UserError
 from gold_assets.gold.plan import by_step
 from gold_assets.gold.refresh import refresh
 from gold_assets.instance.dagster_internals import report_materializations_oneself
-from gold_assets.partitions import GOLD_STEP, GOLD_STEP_CONFIG, daily_partitions, freshness, touched_dates
-from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
+from gold_assets.partitions import GOLD_STEP_CONFIG, daily_partitions, freshness, touched_dates
+from gold_assets.resources import GOLD_STEP, asset_key, lakehouse_of, named, on_lakehouse, one_sentence_failures
 
 
 def gold_assets(settings: Settings) -> dg.AssetsDefinition:
     """The tables as assets, of which a run materializes any, on any dates."""
+    project = settings.project
 
     @dg.multi_asset(
-        name=GOLD_STEP,
+        name=named(project, GOLD_STEP),
+        **on_lakehouse(project, writes=True),
         specs=[_spec(table, settings) for table in settings.tables],
         can_subset=True,
         partitions_def=daily_partitions(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
         config_schema=GOLD_STEP_CONFIG,
-        pool=GOLD_WRITERS_POOL,
     )
-    def gold_tables(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.MaterializeResult[Any]]:
+    def gold_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         """Recompute the asked dates of the selected tables from Silver's newest version; patch what the sensor asks for."""
         asked = [dt.date.fromisoformat(key) for key in context.partition_keys]
         touched = touched_dates(context.run)
@@ -39,8 +40,9 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
         if between := sorted(set(asked) - set(dates)):
             context.log.info("Left as they are, for Silver has not touched them: %s", dates_text(between))
         with one_sentence_failures():
-            lake = lakehouse.lake(settings.project)
-            selected = lake.named([key.to_user_string() for key in context.selected_asset_keys])
+            lakehouse = lakehouse_of(context, project)
+            lake = lakehouse.lake(project)
+            selected = lake.named([key.path[-1] for key in context.selected_asset_keys])
             how: Literal["recompute", "patch"] = "recompute" if touched is None else "patch"
             refreshed = refresh(
                 lake, lakehouse.started_engine(), dates, tables=selected, how=how, by=f"run {context.run.run_id}"
@@ -49,10 +51,10 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
         if not as_a_whole:
             report_materializations_oneself(context)
         for table in selected:
-            current = refreshed.current[table.name]
+            key, current = asset_key(project, table.name), refreshed.current[table.name]
             written: dict[dt.date, dict[str, Any]]
             try:
-                written = metadata_by_date(table, lake.places[table.name], refreshed, examples=settings.examples)
+                written = metadata_by_date(table, lake, refreshed, examples=settings.examples)
             except UserError as error:  # it is written, whatever can be told of it
                 context.log.warning("Of %s no more is told than what was written: %s", table.name, error)
                 written = {
@@ -60,23 +62,24 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
                 }
             if as_a_whole:
                 for date, metadata in written.items():
-                    context.add_asset_metadata(metadata, table.name, str(date))
+                    context.add_asset_metadata(metadata, key, str(date))
             else:
-                for event in materializations(context.instance, table, written, current):
+                for event in materializations(context.instance, project, table, written, current):
                     context.log_event(event)
             for said, on in by_step(current).items():
                 context.log.info("%s, %s: %s", table.name, on, said)
-            yield dg.MaterializeResult(table.name)
+            yield dg.MaterializeResult(key)
 
     return gold_tables
 
 
 def _spec(table: Table, settings: Settings) -> dg.AssetSpec:
+    project = settings.project
     return dg.AssetSpec(
-        table.name,
-        deps=[table.source.asset],
+        asset_key(project, table.name),
+        deps=[asset_key(project, table.source.asset)],
         description=table.description,
-        group_name="quarantine" if table.is_quarantine else "gold",
+        group_name=named(project, "quarantine" if table.is_quarantine else "gold"),
         kinds={"pyspark", "deltalake"},
         owners=["team:data-engineering"],
         code_version=table.code_version,

@@ -1,10 +1,11 @@
-"""What the UI tells of a table: as it is declared, and as a run has left it."""
+"""What the UI tells of a table and its columns: as they are declared, and as a run has left them."""
 
 import datetime as dt
 import inspect
 import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -12,17 +13,62 @@ from typing import Any
 import dagster as dg
 from deltalake import DeltaTable
 
-from gold_assets.assets.columns import column_lineage, columns_in, columns_of, table_schema
+from gold_assets.declaring.column import Column
+from gold_assets.declaring.source import Source
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import query
+from gold_assets.delta.types import type_name
 from gold_assets.explaining.differences import differences
 from gold_assets.gold.commits import WrittenDate
+from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import Refreshed
+from gold_assets.resources import asset_key
 
 _ROWS_SHOWN = 5
+
+_TYPE_IN_SQL = {"long": "bigint", "key": Column("", "key", "").accepted}
+"""Names that people, and the UI's icons, know by another."""
+
+
+def table_schema(columns: Sequence[Column]) -> dg.TableSchema:
+    """The columns with their types and descriptions."""
+    return dg.TableSchema(
+        [dg.TableColumn(c.name, type=_TYPE_IN_SQL.get(c.type, c.type), description=c.description) for c in columns]
+    )
+
+
+def columns_in_silver(source: Source) -> list[Column]:
+    """The source's columns with the types that Silver may have them in, in words."""
+    return [replace(column, type=column.accepted) for column in source.columns]
+
+
+def columns_of(table: Table) -> list[Column]:
+    """The table's columns, with those that it is known to keep of Silver's."""
+    own = {column.name for column in table.columns}
+    kept = columns_in_silver(table.source) if table.keeps_source_columns else []
+    return [*(column for column in kept if column.name not in own), *table.columns]
+
+
+def columns_in(gold: DeltaTable, table: Table) -> list[Column]:
+    """The columns that the table turned out to have, each with what is declared of it."""
+    declared = {column.name: column.description for column in columns_of(table)}
+    return [
+        Column(field.name, type_name(field), declared.get(field.name, "As in Silver."))
+        for field in gold.schema().fields
+    ]
+
+
+def column_lineage(gold: DeltaTable, table: Table, silver: dg.AssetKey) -> dg.TableColumnLineage:
+    """From which columns of Silver each column of the table is made; one of Silver's is its own."""
+    return dg.TableColumnLineage(
+        {
+            field.name: [dg.TableColumnDep(silver, name) for name in table.made_from(field.name)]
+            for field in gold.schema().fields
+        }
+    )
 
 
 def declared_metadata(table: Table, uri: str) -> dict[str, Any]:
@@ -54,7 +100,7 @@ def _code_of(table: Table) -> dg.CodeReferencesMetadataValue:
 
 
 def metadata_by_date(
-    table: Table, uri: str, refreshed: Refreshed, *, examples: bool = False
+    table: Table, lake: Lake, refreshed: Refreshed, *, examples: bool = False
 ) -> dict[dt.date, dict[str, Any]]:
     """Numbers of each date that was written; with the last one the table's columns, and where ``examples`` some rows."""
     written = refreshed.dates[table.name]
@@ -63,7 +109,7 @@ def metadata_by_date(
     last = max(written)
     gold, newest = refreshed.tables[table.name], max(date.table_version for date in written.values())
     if gold.version() != newest:  # somebody else has committed since
-        gold = DeltaTable(uri, version=newest)
+        gold = DeltaTable(lake.places[table.name], version=newest)
     numbers = _numbers_by_date(table, gold, written)
     metadata: dict[dt.date, dict[str, Any]] = {
         date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written
@@ -73,7 +119,7 @@ def metadata_by_date(
     for date, restated in _restated(table, gold, written).items():
         metadata[date]["restated"] = restated
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
-    metadata[last]["dagster/column_lineage"] = column_lineage(gold, table)
+    metadata[last]["dagster/column_lineage"] = column_lineage(gold, table, asset_key(lake.project, table.source.asset))
     return metadata
 
 

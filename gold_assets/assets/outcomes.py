@@ -2,18 +2,25 @@
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 import dagster as dg
 
 from gold_assets.assets.metadata import table_of
-from gold_assets.checks.catalogue import RECONCILES
+from gold_assets.checks.catalogue import RECONCILES, all_checks
 from gold_assets.checks.findings import Check, Limits
 from gold_assets.checks.rows import COMPARED_IN_FULL
+from gold_assets.declaring.project import Project
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
 from gold_assets.gold.moment import Moment
-from gold_assets.instance.dagster_internals import AssetCheckExecutionRecordStatus, PartitionKeyFilter
+from gold_assets.instance.dagster_internals import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+    PartitionKeyFilter,
+)
 from gold_assets.partitions import touched_dates
+from gold_assets.resources import asset_key
 
 _COMPLETED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 ASKS_FOR_PATCHED_DATES = {"gold_assets/dates": "patched since they were last compared in full"}
@@ -23,9 +30,9 @@ NO_FAILED_DATES = "no_failed_dates"
 _DATES_SHOWN = 50
 
 
-def key_of(check: Check) -> dg.AssetCheckKey:
+def key_of(project: Project, check: Check) -> dg.AssetCheckKey:
     """The check's key in Dagster."""
-    return dg.AssetCheckKey(dg.AssetKey(check.table), check.name)
+    return dg.AssetCheckKey(asset_key(project, check.table), check.name)
 
 
 def latest_outcomes(
@@ -35,54 +42,50 @@ def latest_outcomes(
 
     One whose run ended without it did not, unless the run left the date alone; where ``evaluated``, the one before counts.
     """
-    storage = instance.event_log_storage
-    for info in storage.get_asset_check_partition_info([key]):
+    for info in instance.event_log_storage.get_asset_check_partition_info([key]):
         if info.partition_key is None:
             continue
         status = info.latest_execution_status
         if status == AssetCheckExecutionRecordStatus.PLANNED and (
             evaluated or not _should_have_come(instance, info.latest_planned_run_id, info.partition_key)
         ):
-            completed = storage.get_asset_check_execution_history(
-                key,
-                limit=1,
-                status=_COMPLETED,
-                partition_filter=PartitionKeyFilter(key=info.partition_key),
-            )
-            if not completed:
+            if (completed := _latest(instance, key, info.partition_key)) is None:
                 continue
-            status = completed[0].status
+            status = completed.status
         yield dt.date.fromisoformat(info.partition_key), status == AssetCheckExecutionRecordStatus.SUCCEEDED
 
 
-def failing_checks(
-    instance: dg.DagsterInstance, checks: Iterable[Check]
-) -> Iterator[tuple[Check, set[dt.date] | None]]:
-    """The checks at error level that failed when last evaluated, with the dates on which they did; None where they have none."""
-    storage = instance.event_log_storage
-    for check in checks:
+def failing_checks(instance: dg.DagsterInstance, project: Project) -> Iterator[tuple[Check, set[dt.date] | None]]:
+    """The project's checks at error level that failed when last evaluated, with the dates on which they did; None where they have none."""
+    for check in all_checks(project):
+        key = key_of(project, check)
         if check.severity != "error":
             continue
         if check.by_date:
-            outcomes = latest_outcomes(instance, key_of(check), evaluated=True)
-            if failed := {date for date, passed in outcomes if not passed}:
+            if failed := {date for date, passed in latest_outcomes(instance, key, evaluated=True) if not passed}:
                 yield check, failed
-            continue
-        latest = storage.get_asset_check_execution_history(key_of(check), limit=1, status=_COMPLETED)
-        if latest and latest[0].status == AssetCheckExecutionRecordStatus.FAILED:
+        elif (latest := _latest(instance, key)) and latest.status == AssetCheckExecutionRecordStatus.FAILED:
             yield check, None
 
 
-def summary_of_failure(instance: dg.DagsterInstance, check: Check, date: str | None) -> str:
+def summary_of_failure(instance: dg.DagsterInstance, key: dg.AssetCheckKey, date: str | None) -> str:
     """What the latest failed evaluation of the date says, of the table as a whole where None."""
-    latest = instance.event_log_storage.get_asset_check_execution_history(
-        key_of(check),
-        limit=1,
-        status={AssetCheckExecutionRecordStatus.FAILED},
-        partition_filter=None if date is None else PartitionKeyFilter(key=date),
-    )
-    told = latest[0].evaluation.description if latest and latest[0].evaluation else None
+    latest = _latest(instance, key, date, {AssetCheckExecutionRecordStatus.FAILED})
+    told = latest.evaluation.description if latest and latest.evaluation else None
     return told or "no reason is on record"
+
+
+def _latest(
+    instance: dg.DagsterInstance,
+    key: dg.AssetCheckKey,
+    partition: str | None = None,
+    status: Set[AssetCheckExecutionRecordStatus] = _COMPLETED,
+) -> AssetCheckExecutionRecord | None:
+    """The latest evaluation of the partition, without one of any."""
+    of = None if partition is None else PartitionKeyFilter(key=partition)
+    storage = instance.event_log_storage
+    found = storage.get_asset_check_execution_history(key, limit=1, status=set(status), partition_filter=of)
+    return found[0] if found else None
 
 
 def _should_have_come(instance: dg.DagsterInstance, run_id: str, partition: str) -> bool:
@@ -94,11 +97,11 @@ def _should_have_come(instance: dg.DagsterInstance, run_id: str, partition: str)
     return run.is_finished and (touched is None or dt.date.fromisoformat(partition) in touched)
 
 
-def no_failed_dates_spec(table: str) -> dg.AssetCheckSpec:
+def no_failed_dates_spec(project: Project, table: Table) -> dg.AssetCheckSpec:
     """The check of a table."""
     return dg.AssetCheckSpec(
         NO_FAILED_DATES,
-        asset=table,
+        asset=asset_key(project, table.name),
         description="No date's latest evaluation of an error-level check has failed: an older wrong day does not hide.",
     )
 
@@ -106,12 +109,12 @@ def no_failed_dates_spec(table: str) -> dg.AssetCheckSpec:
 def no_failed_dates(
     instance: dg.DagsterInstance, spec: dg.AssetCheckSpec, checks: Iterable[Check]
 ) -> dg.AssetCheckEvaluation:
-    """Whether each date passed when last evaluated, by those of the checks that are its table's."""
+    """Whether each date passed when last evaluated, by the table's other ``checks``."""
     failed: dict[dt.date, list[str]] = defaultdict(list)
     checked: set[dt.date] = set()
     for check in checks:
-        if dg.AssetKey(check.table) == spec.asset_key and check.by_date and check.severity == "error":
-            for date, passed in latest_outcomes(instance, key_of(check)):
+        if check.by_date and check.severity == "error":
+            for date, passed in latest_outcomes(instance, dg.AssetCheckKey(spec.asset_key, check.name)):
                 checked.add(date)
                 if not passed:
                     failed[date].append(check.name)
@@ -133,20 +136,16 @@ def patched_dates(instance: dg.DagsterInstance, moment: Moment, limits: Limits) 
     for table in moment.lake.tables:
         held = {date for date in moment.held(table) if date and date in limits}
         for date, made in moment.made_from(table, held - patched).items():
-            if date is not None and made.patches and _compared_in_full(instance, table.name, date) < made.table_version:
+            key = dg.AssetCheckKey(asset_key(moment.lake.project, table.name), RECONCILES)
+            if date is not None and made.patches and _compared_in_full(instance, key, date) < made.table_version:
                 patched.add(date)
     return sorted(patched)
 
 
-def _compared_in_full(instance: dg.DagsterInstance, table: str, date: dt.date) -> int:
+def _compared_in_full(instance: dg.DagsterInstance, reconciles: dg.AssetCheckKey, date: dt.date) -> int:
     """The table's version when the date's latest comparison was one in full, else -1."""
-    latest = instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(dg.AssetKey(table), RECONCILES),
-        limit=1,
-        status=_COMPLETED,
-        partition_filter=PartitionKeyFilter(key=str(date)),
-    )
-    metadata = latest[0].evaluation.metadata if latest and latest[0].evaluation is not None else {}
+    latest = _latest(instance, reconciles, str(date))
+    metadata = latest.evaluation.metadata if latest and latest.evaluation else {}
     version = metadata.get("table_version")
     is_full = metadata.get("compared") == dg.MetadataValue.text(COMPARED_IN_FULL)
     return version.value or 0 if is_full and isinstance(version, dg.IntMetadataValue) else -1

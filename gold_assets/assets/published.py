@@ -9,11 +9,10 @@ import dagster as dg
 from gold_assets.assets.metadata import table_of
 from gold_assets.checks.publishing import Outcome, publish
 from gold_assets.config import Settings
+from gold_assets.declaring.project import Project
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.publication import Publication, Publications
-from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
-
-PUBLISHED = dg.AssetKey("published_gold")
+from gold_assets.resources import asset_key, lakehouse_of, named, on_lakehouse, one_sentence_failures
 
 _MINUTES_BEHIND = "minutes_behind_silver"
 _FAILURES_SHOWN = 50
@@ -21,23 +20,26 @@ _FAILURES_SHOWN = 50
 
 def published_asset(settings: Settings) -> dg.AssetsDefinition:
     """The asset, whose materialization publishes. A run that checks the tables does so too, and reports it."""
+    project = settings.project
+    needs = on_lakehouse(project, writes=True)
 
     @dg.asset(
-        key=PUBLISHED,
-        deps=[table.name for table in settings.tables],
-        group_name="published",
+        key=published_key(project),
+        deps=[asset_key(project, table.name) for table in settings.tables],
+        group_name=named(project, "published"),
         kinds={"deltalake"},
         owners=["team:data-engineering"],
-        pool=GOLD_WRITERS_POOL,
+        required_resource_keys=needs["required_resource_keys"],
+        pool=needs["pool"],
         # As the tables have it: else a backfill of all of them together would be a run for each date.
         backfill_policy=dg.BackfillPolicy.single_run(),
         description="The versions of the tables that readers should read: all their dates were compared with Silver and passed.",
         metadata={"dagster/uri": settings.published_path},
     )
-    def published_gold(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult[Any]:
+    def published_gold(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         """Compare what has changed since the last publication with Silver, and publish it where it passes."""
         with one_sentence_failures():
-            lake = lakehouse.lake(settings.project)
+            lake = lakehouse_of(context, project).lake(project)
             outcome = publish(lake, settings.limits, run_id=context.run.run_id)
             if outcome.publication is None or outcome.is_held:
                 raise dg.Failure(outcome.summary, metadata=_of_attempt(outcome), allow_retries=False)
@@ -47,22 +49,31 @@ def published_asset(settings: Settings) -> dg.AssetsDefinition:
     return published_gold
 
 
-IS_CURRENT = dg.AssetCheckSpec(
-    "is_current",
-    asset=PUBLISHED,
-    description="Readers have what Silver has had for GOLD_PUBLISH_WITHIN_MINUTES, on the dates that are partitions.",
-)
+def published_key(project: Project) -> dg.AssetKey:
+    """The asset's key."""
+    return asset_key(project, "published_gold")
+
+
+def is_current_spec(settings: Settings) -> dg.AssetCheckSpec:
+    """The asset's check."""
+    within = settings.setting("publish_within_minutes")
+    return dg.AssetCheckSpec(
+        "is_current",
+        asset=published_key(settings.project),
+        description=f"Readers have what Silver has had for {within}, on the dates that are partitions.",
+    )
 
 
 def is_current(moment: Moment, settings: Settings) -> dg.AssetCheckEvaluation:
     """Whether the publication is behind, and what holds it back."""
-    lake = moment.lake
+    lake, key = moment.lake, published_key(settings.project)
     assert lake.published is not None
-    publications = Publications(lake.published, lake.places)
+    publications = Publications(lake.published, lake.places, lake.project.env_prefix)
     newest, last = publications.newest(), publications.last_attempt()
     metadata = {} if newest is None else _metadata(moment.now(), settings, newest)
     if newest is None:
-        passed, description = False, "Nothing is published yet: materialize all tables, then published_gold."
+        told = f"Nothing is published yet: materialize all tables, then {key.to_user_string()}."
+        passed, description = False, told
     else:
         minutes = metadata[_MINUTES_BEHIND].value
         assert isinstance(minutes, float)
@@ -76,8 +87,8 @@ def is_current(moment: Moment, settings: Settings) -> dg.AssetCheckEvaluation:
         failed = ", ".join(sorted({failure.check for failure in last.failures}))
         description += f" Since {last.held_since:%Y-%m-%d %H:%M} UTC publishing is held back by {failed}."
     return dg.AssetCheckEvaluation(
-        asset_key=PUBLISHED,
-        check_name=IS_CURRENT.name,
+        asset_key=key,
+        check_name="is_current",
         passed=passed,
         severity=dg.AssetCheckSeverity.WARN,
         description=description,
@@ -89,11 +100,12 @@ def events_of(
     outcome: Outcome, moment: Moment, settings: Settings
 ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
     """What the page of ``published_gold`` is to show of an attempt, at a moment of the lake."""
+    key = published_key(settings.project)
     if outcome.is_held:
-        yield dg.AssetObservation(PUBLISHED, description=outcome.summary, metadata=_of_attempt(outcome))
+        yield dg.AssetObservation(key, description=outcome.summary, metadata=_of_attempt(outcome))
     elif outcome.attempt is not None and outcome.publication is not None:
         metadata = _metadata(moment, settings, outcome.publication)
-        yield dg.AssetMaterialization(PUBLISHED, description=outcome.summary, metadata=metadata)
+        yield dg.AssetMaterialization(key, description=outcome.summary, metadata=metadata)
 
 
 def _metadata(moment: Moment, settings: Settings, publication: Publication) -> dict[str, dg.MetadataValue]:

@@ -5,23 +5,25 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from gold_assets.assets.columns import columns_in_silver, table_schema
+from gold_assets.assets.metadata import columns_in_silver, table_schema
 from gold_assets.config import Settings
 from gold_assets.instance.dagster_internals import DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
-from gold_assets.resources import Lakehouse, one_sentence_failures
+from gold_assets.resources import asset_key, lakehouse_of, named, on_lakehouse, one_sentence_failures
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 
 def silver_asset(settings: Settings) -> dg.SourceAsset:
     """Silver as an asset that others write, and that is observed."""
-    source, partitions = settings.project.source, daily_partitions(settings)
+    project, partitions = settings.project, daily_partitions(settings)
+    source, key = project.source, asset_key(project, project.source.asset)
 
     @dg.observable_source_asset(
-        name=source.asset,
+        key=key,
+        **on_lakehouse(project),
         description=source.description,
-        group_name="silver",
+        group_name=named(project, "silver"),
         partitions_def=partitions,
         metadata={
             "dagster/column_schema": table_schema(columns_in_silver(source)),
@@ -29,22 +31,22 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
         },
         tags={"dagster/kind/deltalake": ""},
     )
-    def observe(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.DataVersionsByPartition:
+    def observe(context: dg.AssetExecutionContext) -> dg.DataVersionsByPartition:
         with one_sentence_failures():
-            silver = lakehouse.lake(settings.project).pin()
+            silver = lakehouse_of(context, project).lake(project).pin()
             changes = SilverChanges(silver)
             known = changes.dates_after(-1) | silver.file_dates.dates()
         within = set(partitions.get_partition_keys())
         dates = [date for date in known if date is not None and str(date) in within]
         last = {date: changes.last_after(date, -1) for date in dates}
-        versions = new_data_versions(context.instance, silver, last, changes.oldest_known(-1))
+        versions = new_data_versions(context.instance, key, silver, last, changes.oldest_known(-1))
         return dg.DataVersionsByPartition({str(date): version for date, version in versions})
 
     return observe
 
 
 def new_data_versions(
-    instance: dg.DagsterInstance, silver: Silver, last: Mapping[dt.date, int | None], oldest: int
+    instance: dg.DagsterInstance, key: dg.AssetKey, silver: Silver, last: Mapping[dt.date, int | None], oldest: int
 ) -> list[tuple[dt.date, str]]:
     """The data version of each date that was not observed at it before, in order of date.
 
@@ -53,7 +55,7 @@ def new_data_versions(
     version. Where no such commit is known, an earlier observation stands; without one it is ``oldest``, the version
     that the log was read back to.
     """
-    observed = _observed(instance, silver)
+    observed = _observed(instance, key, silver)
     versions = []
     for date, version in sorted(last.items()):
         earlier = observed.get(str(date))
@@ -64,11 +66,11 @@ def new_data_versions(
     return versions
 
 
-def _observed(instance: dg.DagsterInstance, silver: Silver) -> Mapping[str, int]:
+def _observed(instance: dg.DagsterInstance, key: dg.AssetKey, silver: Silver) -> Mapping[str, int]:
     """By partition, the Silver version of the newest observation, where it was of this table."""
     # The public way to ask gives events one by one, also those that newer ones have replaced.
     newest = instance.event_log_storage.get_latest_tags_by_partition(
-        dg.AssetKey(silver.source.asset), dg.DagsterEventType.ASSET_OBSERVATION, [DATA_VERSION_TAG]
+        key, dg.DagsterEventType.ASSET_OBSERVATION, [DATA_VERSION_TAG]
     )
     observed = {}
     for partition, tags in newest.items():

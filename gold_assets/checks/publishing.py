@@ -58,7 +58,7 @@ def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_i
     assert uri is not None
 
     def attempt() -> Outcome:
-        publications = Publications(uri, lake.places)
+        publications = Publications(uri, lake.places, lake.project.env_prefix)
         last = publications.last_attempt()
         current = publications.newest() if last is not None and last.failures else last
         at_hand = checked

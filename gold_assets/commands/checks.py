@@ -94,7 +94,7 @@ def command(
     if outside := [date for date in dates or () if date not in limits]:
         raise UserError(
             f"--from and --to name {dates_text(outside, 5)}, outside the window {limits.first_date} to {limits.end}: give dates within it, "
-            "or widen it by GOLD_PARTITIONS_START and GOLD_PARTITIONS_END."
+            f"or widen it by {settings.setting('partitions_start')} and {settings.setting('partitions_end')}."
         )
     report = check_lake(settings, dates, select, publishes=publishes)
     if junit:
@@ -209,12 +209,12 @@ def as_json(report: Report) -> dict[str, Any]:
     whole = {
         "exit_code": report.exit_code,
         "seconds": round(report.seconds, 3),
-        "dates": [str(date) for date in report.dates],
+        "dates": list(report.dates),
         "findings": [
             {
                 "table": finding.check.table,
                 "check": finding.check.name,
-                "date": finding.date and str(finding.date),
+                "date": finding.date,
                 "passed": finding.passed,
                 "severity": finding.severity,
                 "summary": finding.summary,

@@ -29,7 +29,7 @@ from gold_assets.delta.plural import plural
 from gold_assets.explaining.differences import Difference, Number, TableDifferences, difference, differences, signed
 from gold_assets.gold.lake import Lake
 from gold_assets.reading import sql
-from gold_assets.reading.answers import plain, table_of, write_csv
+from gold_assets.reading.answers import table_of, write_csv
 from gold_assets.reading.published import moment_of, published, text_of
 
 _ROWS_SHOWN = 20
@@ -165,11 +165,11 @@ def _as_json(old: Versions, new: Versions, found: Sequence[TableDifferences]) ->
                 "dates": {str(date): count for date, count in table.dates.items()},
                 "changed": table.count,
                 "totals": {
-                    name: plain({"before": total.before, "after": total.after, "change": total.change})
+                    name: {"before": total.before, "after": total.after, "change": total.change}
                     for name, total in table.totals.items()
                 },
                 "changes": [
-                    plain({"date": change.date, "key": change.key, "before": change.before, "after": change.after})
+                    {"date": change.date, "key": change.key, "before": change.before, "after": change.after}
                     for change in table.largest()
                 ],
             }

@@ -24,6 +24,7 @@ from gold_assets.config import (
 )
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.reading.answers import plain
 
 if TYPE_CHECKING:
     from gold_assets.checks.findings import Limits
@@ -54,7 +55,10 @@ def of_tables(doing: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a sub-command has to say: as text, None where it has said it, and as JSON; each is worked out when it is asked for."""
+    """What a sub-command has to say: as text, None where it has said it, and as JSON; each is worked out when it is asked for.
+
+    Decimals and dates are text in the JSON.
+    """
 
     text: Callable[[], str] | None
     json: Callable[[], Any] | None = None
@@ -84,7 +88,7 @@ def sub_command(
                 answer = function(settings, **given) or Answer(None)
                 if json_file and answer.json:
                     with opened(json_file, "--json") as stream:
-                        stream.write(json.dumps(answer.json(), indent=1, allow_nan=False) + "\n")
+                        stream.write(json.dumps(plain(answer.json()), indent=1) + "\n")
                 if answer.text and not is_stdout(json_file):
                     click.echo(answer.text())
                 code = answer.exit_code

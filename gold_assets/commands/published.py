@@ -1,5 +1,6 @@
 """``gold published``: say what is published, and how to read it elsewhere. Needs no Dagster instance and no engine."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.places import spark_path
 from gold_assets.delta.plural import plural
-from gold_assets.gold.publication import Publication, PublishedTable
-from gold_assets.reading.published import publications_of, published, text_of
+from gold_assets.gold.publication import Publication, Publications, PublishedTable
+from gold_assets.reading.published import published, text_of
 
 
 def _quoted(text: str, quote: str) -> str:
@@ -49,7 +50,7 @@ def command(settings: ReadingSettings, at: str | None, history: int | None) -> A
     """
     if at and history:
         raise UserError("--at and --history are given together, expected one of the two: leave one out.")
-    publications = publications_of(settings.published_path)
+    publications = Publications(settings.published_path, prefix=settings.prefix)
     found = published(at, lake=settings.published_path).publication
     if history:
         last = publications.last(history)
@@ -112,7 +113,7 @@ def _as_json(publication: Publication) -> dict[str, Any]:
         "silver_version": publication.silver_version,
         "silver_version_is_null_because": publication.reason or None,
         "silver_uri": publication.silver_uri,
-        "dates_behind": [str(date) for date in publication.dates_behind],
+        "dates_behind": list(publication.dates_behind),
         "dates_verified": publication.dates_verified,
         "run_id": publication.run_id or None,
         "tables": [
@@ -129,8 +130,4 @@ def _as_json(publication: Publication) -> dict[str, Any]:
 
 def _held_as_json(held: Publication) -> dict[str, Any]:
     assert held.held_since is not None
-    failures = [
-        {"date": failure.date and str(failure.date), "check": failure.check, "found": failure.found}
-        for failure in held.failures
-    ]
-    return {"since": text_of(held.held_since), "failures": failures}
+    return {"since": text_of(held.held_since), "failures": list(map(dataclasses.asdict, held.failures))}

@@ -1,5 +1,6 @@
 """``gold stream``: follow Silver as a stream, and report each refreshed partition to Dagster."""
 
+import datetime as dt
 import functools
 import logging
 import os
@@ -21,11 +22,12 @@ from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
+from gold_assets.gold.plan import Step
 from gold_assets.gold.refresh import wait_and_hear_signals
 from gold_assets.gold.streaming import Batch, follow
 from gold_assets.instance.dagster_internals import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 from gold_assets.partitions import daily_partitions
-from gold_assets.resources import Lakehouse
+from gold_assets.resources import Lakehouse, asset_key
 
 logger = logging.getLogger(__name__)
 
@@ -95,11 +97,10 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
     dates = sorted(date for date in looked_at if date is not None and str(date) in known)
     last = {date: batch.moment.changes.last_after(date, batch.after) for date in dates}
     oldest = batch.moment.changes.oldest_known(batch.after)
-    for date, version in new_data_versions(instance, batch.moment.silver, last, oldest):
+    silver = asset_key(settings.project, settings.project.source.asset)
+    for date, version in new_data_versions(instance, silver, batch.moment.silver, last, oldest):
         tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
-        instance.report_runless_asset_event(
-            dg.AssetObservation(batch.moment.silver.source.asset, partition=str(date), tags=tags)
-        )
+        instance.report_runless_asset_event(dg.AssetObservation(silver, partition=str(date), tags=tags))
     for table in settings.tables:
         made, current = batch.refreshed.dates[table.name], batch.refreshed.current[table.name]
         written = {
@@ -107,7 +108,8 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
             for date in dates
             if date in made
         }
-        for event in materializations(instance, table, written, {d: s for d, s in current.items() if d in dates}):
+        left: dict[dt.date | None, Step] = {date: step for date, step in current.items() if date in dates}
+        for event in materializations(instance, settings.project, table, written, left):
             instance.report_runless_asset_event(event)
     if left_out := sum(str(date) not in known for date in batch.dates):
         logger.warning("%d refreshed dates lie outside the partitions and are not reported to Dagster", left_out)

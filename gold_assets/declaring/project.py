@@ -21,7 +21,7 @@ class Project:
     """What a lake, Dagster's definitions and the commands work for.
 
     Attributes:
-        name: what it is called.
+        name: what it is called. In Dagster its assets are ``web/views_by_page`` …, its sensors, jobs and all else ``web_micro_batch_sensor`` …
         source: what its tables are made from.
         tables: the tables, in the order in which people see them. To those in SQL a quarantine is added, where there is none.
         env_prefix: what its settings begin with in place of ``GOLD_``, so that it has places and a window of its own beside another
@@ -30,7 +30,7 @@ class Project:
 
     Example: ``Project("sales", orders, (REVENUE_BY_DAY, BAD_ORDERS))``.
 
-    Raises ``UserError`` where a table is made from another source, two tables have the same name, setting or path, or the prefix cannot be one.
+    Raises ``UserError`` where a table is made from another source, two tables have the same name, setting or path, or the name or prefix cannot be one.
     """
 
     name: str
@@ -42,6 +42,10 @@ class Project:
         tables = [replace(table, source=self.source) if table.source is None else table for table in self.tables]
         if any(table.sql for table in tables) and not any(table.is_quarantine for table in tables):
             tables.append(_quarantine(self.source))
+        if not re.fullmatch(r"[A-Za-z0-9_]+", self.name):
+            raise UserError(
+                f"The project's name is {self.name!r}, expected letters, digits and _, such as web: its names in Dagster begin with it."
+            )
         if not re.fullmatch(r"[A-Z][A-Z0-9_]*_", self.env_prefix):
             raise UserError(
                 f"The project {self.name} has the env_prefix {self.env_prefix!r}, expected capitals that end with _, such as WEB_: correct it."

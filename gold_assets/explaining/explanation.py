@@ -163,7 +163,7 @@ def _published(lake: Lake, question: Question) -> tuple[Held | None, dt.datetime
     """The rows in the published version, when that was; or why there are none."""
     if lake.published is None:
         return None, None, "the lake has no place for publications"
-    publication = Publications(lake.published, lake.places).newest()
+    publication = Publications(lake.published, lake.places, lake.project.env_prefix).newest()
     if publication is None or question.table.name not in publication.tables:
         return None, None, "nothing is published yet"
     try:

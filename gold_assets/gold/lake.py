@@ -69,7 +69,15 @@ class Lake:
         reserved = {column.name for table in self.tables if table.keeps_source_columns for column in table.columns} - {
             EVENT_DATE
         }
-        return pin_silver(self.silver, self.project.source, version, self.silver_columns, reserved, self._dates_kept_at)
+        return pin_silver(
+            self.silver,
+            self.project.source,
+            version,
+            self.silver_columns,
+            reserved,
+            self._dates_kept_at,
+            self.project.env_prefix,
+        )
 
     @property
     def _dates_kept_at(self) -> str | None:

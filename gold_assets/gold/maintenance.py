@@ -158,7 +158,7 @@ def maintain(
             failed[table.name] = reason(error)
             logger.exception("The maintenance of %s failed", table.name)
     if not dry_run and lake.published is not None:
-        move_on(lake.published, lake.places)
+        move_on(lake.published, lake.places, lake.project.env_prefix)
         if vacuum:
             Publications(lake.published).vacuum()
     if failed:

@@ -194,7 +194,7 @@ class Moment:
             if made_from and resolved(made_from) != resolved(self.silver.uri):
                 raise UserError(
                     f"{name} at {self.lake.places[name]} was made from Silver at {made_from}, and Silver is now another table, at "
-                    f"{self.silver.uri}, whose rows are not added to it: set GOLD_LAKE_ROOT to another place for what is made from that, "
+                    f"{self.silver.uri}, whose rows are not added to it: set {self.lake.project.env_prefix}LAKE_ROOT to another place for what is made from that, "
                     f"or move the folders of {', '.join(self.lake.places)} away and materialize all dates."
                 )
 

@@ -219,25 +219,27 @@ class Publications:
     """The table of publications at ``uri``, as it is when it is opened; it may not be there yet.
 
     The tables that it names are at the ``places`` of the lake, and where it names none, beside it as they were when it
-    named them. Raises ``UserError`` where something else is there.
+    named them. ``prefix`` is what the project's settings begin with, for people. Raises ``UserError`` where something else is
+    there, or the publications of another project.
     """
 
-    def __init__(self, uri: str, places: Mapping[str, str] | None = None) -> None:
+    def __init__(self, uri: str, places: Mapping[str, str] | None = None, prefix: str = "GOLD_") -> None:
         self.uri = uri
         self._places = places or {}
+        self._setting = f"{prefix}PUBLISHED_PATH"
         self._columns: set[str] = set(SCHEMA.names)
         self._table = opened(
             f"The table of publications at {uri}",
             uri,
             otherwise="see that the place is a Delta table and can be read",
-            then=", or set GOLD_PUBLISHED_PATH to another path",
+            then=f", or set {self._setting} to another path",
         )
         if self._table is None:
             return
         self._columns = {field.name for field in self._table.schema().fields}
         if missing := [name for name in SCHEMA.names if name not in self._columns and name not in GAINED]:
             raise UserError(
-                f"The Delta table at {uri} has no column {missing[0]}, expected the table of publications: set GOLD_PUBLISHED_PATH to "
+                f"The Delta table at {uri} has no column {missing[0]}, expected the table of publications: set {self._setting} to "
                 "another path."
             )
 
@@ -288,7 +290,7 @@ class Publications:
     def _unwritable(self, error: Exception) -> UserError:
         return UserError(
             f"The publication could not be written to {self.uri} ({reason(error)}): make the place writable or set "
-            "GOLD_PUBLISHED_PATH to another path; readers still have the one before."
+            f"{self._setting} to another path; readers still have the one before."
         )
 
     def _first(self, where: str) -> Publication | None:
@@ -299,7 +301,13 @@ class Publications:
             by_number = "number DESC NULLS LAST, " if "number" in self._columns else ""
             sql = f"SELECT * FROM publications {where} ORDER BY {by_number}published_at DESC {limit}"
             for record in query(sql, publications=self._table):
-                yield Publication.of(record, self.uri, self._places)
+                publication = Publication.of(record, self.uri, self._places)
+                if self._places and self._places.keys().isdisjoint(publication.tables):
+                    raise UserError(
+                        f"The publications at {self.uri} are another project's, of {', '.join(publication.tables)}: set {self._setting} to "
+                        "another path, or give the project an env_prefix of its own."
+                    )
+                yield publication
 
 
 def _utc(moment: dt.datetime) -> str:
@@ -308,7 +316,7 @@ def _utc(moment: dt.datetime) -> str:
     return f"arrow_cast('{told}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
-def move_on(uri: str, places: Mapping[str, str]) -> None:
+def move_on(uri: str, places: Mapping[str, str], prefix: str = "GOLD_") -> None:
     """Publish newer versions of the same rows, which maintenance leaves: a publication that nothing follows must not grow old.
 
     Where the last attempt to publish was held back, the publication stays as it is. ``uri`` is the place of the table
@@ -316,7 +324,7 @@ def move_on(uri: str, places: Mapping[str, str]) -> None:
     """
 
     def attempt() -> None:
-        publications = Publications(uri, places)
+        publications = Publications(uri, places, prefix)
         last = publications.last_attempt()
         if last is None or last.failures:
             return

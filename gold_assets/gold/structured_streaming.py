@@ -46,11 +46,12 @@ def run(batches: Batches, engine: SparkEngine, checkpoint: str, interval: float 
             f"{without_credentials(engine.remote)}: unset it, and set GOLD_SPARK_MASTER where a cluster should do the work."
         )
     refuse_overlaps({**batches.lake.named_places, "the checkpoint": checkpoint})
-    silver, offset = batches.lake.pin(), newest_offset(checkpoint)
+    prefix = batches.lake.project.env_prefix
+    silver, offset = batches.lake.pin(), newest_offset(checkpoint, prefix)
     if offset is not None and offset[0] != silver.table_id:
         raise UserError(
             f"The checkpoint at {checkpoint} follows another table than Silver at {silver.uri}: where Silver was made "
-            f"anew, {_start_over(checkpoint)}; otherwise correct GOLD_SOURCE_PATH or GOLD_CHECKPOINT_PATH."
+            f"anew, {_start_over(checkpoint)}; otherwise correct {prefix}SOURCE_PATH or {prefix}CHECKPOINT_PATH."
         )
     gone = [table.name for table in batches.lake.tables if batches.lake.open(table) is None]
     if offset is not None and (gone or offset[1] > silver.version):
@@ -63,7 +64,7 @@ def run(batches: Batches, engine: SparkEngine, checkpoint: str, interval: float 
         _clear(checkpoint)
 
 
-def newest_offset(checkpoint: str) -> tuple[str, int] | None:
+def newest_offset(checkpoint: str, prefix: str = "GOLD_") -> tuple[str, int] | None:
     """Silver's table id, and its version up to which the checkpoint has batches; None where it has none.
 
     Raises ``UserError`` where this is no such checkpoint, or not whole.
@@ -80,7 +81,7 @@ def newest_offset(checkpoint: str) -> tuple[str, int] | None:
     except TableNotFoundError:
         return None  # a local folder that is not there yet
     except (DeltaError, OSError) as error:
-        otherwise = "correct GOLD_CHECKPOINT_PATH, or let this process read there"
+        otherwise = f"correct {prefix}CHECKPOINT_PATH, or let this process read there"
         raise failed(f"The checkpoint at {checkpoint} cannot be read", error, otherwise) from error
     if not begun and there <= {"metadata", "offsets", "commits"}:
         return None
@@ -92,7 +93,7 @@ def newest_offset(checkpoint: str) -> tuple[str, int] | None:
         found = f"file offsets/{max(begun)}" if begun else f"{min(there)}"
         raise UserError(
             f"The checkpoint at {checkpoint} holds the {found} that is no whole offset of a stream from a Delta table: where it is "
-            f"this stream's, {_start_over(checkpoint)}; otherwise set GOLD_CHECKPOINT_PATH to another path."
+            f"this stream's, {_start_over(checkpoint)}; otherwise set {prefix}CHECKPOINT_PATH to another path."
         ) from None
 
 

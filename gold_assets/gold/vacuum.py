@@ -25,7 +25,7 @@ def needed_publications(lake: Lake) -> list[Publication]:
     """Of the lake's publications the newest, and the last week's others; the newest first."""
     if lake.published is None:
         return []
-    publications = Publications(lake.published, lake.places)
+    publications = Publications(lake.published, lake.places, lake.project.env_prefix)
     recent = publications.since(dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=RETENTION_HOURS))
     newest = publications.newest()
     return [newest, *(each for each in recent if each != newest)] if newest else []

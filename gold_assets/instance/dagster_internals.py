@@ -9,7 +9,6 @@ from dagster._core.definitions import data_version
 from dagster._core.definitions.asset_checks import asset_check_evaluation
 from dagster._core.launcher import base as launcher
 from dagster._core.storage import asset_check_execution_record, asset_check_state, sqlite, sqlite_storage, tags
-from dagster._core.storage.event_log import base as event_log
 from dagster._core.storage.event_log import sql_event_log
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
@@ -32,6 +31,7 @@ get_input_event_pointer_tag = data_version.get_input_event_pointer_tag
 AssetCheckEvaluationTargetMaterializationData = asset_check_evaluation.AssetCheckEvaluationTargetMaterializationData
 
 # The latest outcome of a check for each partition: the instance's public methods know an asset check's latest one alone. 1.13.27
+AssetCheckExecutionRecord = asset_check_execution_record.AssetCheckExecutionRecord
 AssetCheckExecutionRecordStatus = asset_check_execution_record.AssetCheckExecutionRecordStatus
 PartitionKeyFilter = event_api.PartitionKeyFilter
 
@@ -54,7 +54,6 @@ WorkerStatus = launcher.WorkerStatus
 GRPC_INFO_TAG = tags.GRPC_INFO_TAG
 
 # On which partitions a check passed, of which the user interface asks a storage, and which nothing remembers. 1.13.27
-EventLogStorage = event_log.EventLogStorage
 AssetCheckPartitionInfo = asset_check_execution_record.AssetCheckPartitionInfo
 AssetCheckState = asset_check_state.AssetCheckState
 

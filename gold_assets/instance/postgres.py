@@ -11,9 +11,8 @@ from dagster_postgres.utils import create_pg_engine, get_token_provider_from_con
 
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.storage import hide
-from gold_assets.instance.check_states import CachedCheckStates
 from gold_assets.instance.dagster_internals import ConfigurableClassData
-from gold_assets.instance.slot_claims import LockedSlotClaims
+from gold_assets.instance.event_log import SharedEventLog
 
 _EVENTS_AT_ONCE = "100"
 
@@ -46,21 +45,23 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         )
 
 
-class _Runs(PostgresRunStorage):
+class _Pooled:
+    """To be inherited from before one of Dagster's storages."""
+
     def __init__(self, postgres_url: str, should_autocreate_tables: bool, token_provider: Any) -> None:
-        super().__init__(postgres_url, should_autocreate_tables, token_provider=token_provider)
-        self._engine = _engine(self.postgres_url, token_provider)
+        super().__init__(postgres_url, should_autocreate_tables, token_provider=token_provider)  # type: ignore[call-arg]
+        self._engine = _engine(postgres_url, token_provider)
 
     def dispose(self) -> None:
-        super().dispose()
+        super().dispose()  # type: ignore[misc]
         self._engine.dispose()
 
 
-class _Events(LockedSlotClaims, CachedCheckStates, PostgresEventLogStorage):
-    def __init__(self, postgres_url: str, should_autocreate_tables: bool, token_provider: Any) -> None:
-        super().__init__(postgres_url, should_autocreate_tables, token_provider=token_provider)
-        self._engine = _engine(self.postgres_url, token_provider)
+class _Runs(_Pooled, PostgresRunStorage):
+    pass
 
+
+class _Events(_Pooled, SharedEventLog, PostgresEventLogStorage):
     @contextmanager
     def claims_lock(self) -> Iterator[None]:
         with self.index_transaction() as connection:  # whose end frees the lock, also where the process is killed

@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 
-from gold_assets.instance.check_states import CachedCheckStates
 from gold_assets.instance.dagster_internals import (
     SQLITE_BUSY_TIMEOUT_SECONDS,
     ConfigurableClassData,
@@ -19,7 +18,7 @@ from gold_assets.instance.dagster_internals import (
     event_logs_directory,
     runs_directory,
 )
-from gold_assets.instance.slot_claims import LockedSlotClaims
+from gold_assets.instance.event_log import SharedEventLog
 
 _FILES_OPEN = 8
 """The index of events, and the newest runs: each has a file of its own."""
@@ -43,7 +42,7 @@ class PooledSqliteStorage(DagsterSqliteStorage):
         return cls.from_local(inst_data=inst_data, **config_value)
 
 
-class _Events(LockedSlotClaims, CachedCheckStates, SqliteEventLogStorage):
+class _Events(SharedEventLog, SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
         super().__init__(base_dir)

@@ -8,12 +8,13 @@ import dagster as dg
 from pydantic import Field
 
 from gold_assets.config import Settings
+from gold_assets.declaring.project import Project
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, maintain
 from gold_assets.gold.open_table import RETENTION_HOURS
-from gold_assets.jobs.nightly import nightly
-from gold_assets.resources import GOLD_WRITERS_POOL, Lakehouse, one_sentence_failures
+from gold_assets.jobs.making import nightly, one_op_job
+from gold_assets.resources import Lakehouse, asset_key
 
 _PATHS_SHOWN = 1_000
 
@@ -48,25 +49,23 @@ def maintenance_schedule(settings: Settings) -> dg.ScheduleDefinition:
         )
         dry_run: bool = Field(default=False, description="Change nothing; say what would be ordered and deleted.")
 
-    @dg.op(pool=GOLD_WRITERS_POOL)
-    def maintain_gold(context: dg.OpExecutionContext, config: MaintenanceConfig, lakehouse: Lakehouse) -> None:
+    project = settings.project
+    said = "OPTIMIZE ZORDER BY and VACUUM of Gold and the quarantine, where there is something to gain."
+
+    @one_op_job(project, "maintenance", "maintain_gold", said, writes=True)
+    def maintenance(context: dg.OpExecutionContext, config: MaintenanceConfig, lakehouse: Lakehouse) -> None:
         """OPTIMIZE ZORDER BY the dates whose files changed, VACUUM, and look after the log, table by table."""
-        with one_sentence_failures():
-            lake, dates = lakehouse.lake(settings.project), asked_dates(config.dates)
-            options = config.model_dump(exclude={"tables", "dates"})
-            try:
-                done = maintain(lake, lakehouse.started_engine(), lake.named(config.tables), dates, **options)
-            except MaintenanceFailed as failed:
-                _report(context, failed.maintained)
-                raise
-        _report(context, done)
+        lake, dates = lakehouse.lake(project), asked_dates(config.dates)
+        options = config.model_dump(exclude={"tables", "dates"})
+        try:
+            done = maintain(lake, lakehouse.started_engine(), lake.named(config.tables), dates, **options)
+        except MaintenanceFailed as failed:
+            _report(context, project, failed.maintained)
+            raise
+        _report(context, project, done)
         context.add_output_metadata({"summary": _summary(done)})
 
-    @dg.job(description="OPTIMIZE ZORDER BY and VACUUM of Gold and the quarantine, where there is something to gain.")
-    def maintenance() -> None:
-        maintain_gold()
-
-    return nightly("maintenance_schedule", maintenance, 3, "Every night at 03:00 UTC.")
+    return nightly(project, "maintenance_schedule", maintenance, 3, "Every night at 03:00 UTC.")
 
 
 def asked_dates(texts: Sequence[str]) -> set[dt.date] | None:
@@ -77,10 +76,10 @@ def asked_dates(texts: Sequence[str]) -> set[dt.date] | None:
         raise UserError(f"dates holds no date ({error}), expected dates such as 2017-01-31: correct it.") from None
 
 
-def _report(context: dg.OpExecutionContext, done: Mapping[str, Maintained]) -> None:
+def _report(context: dg.OpExecutionContext, project: Project, done: Mapping[str, Maintained]) -> None:
     for name, maintained in done.items():
-        said = "Dry run of maintenance" if maintained.dry_run else "Maintained"
-        context.log_event(dg.AssetObservation(name, description=said, metadata=_metadata(maintained)))
+        key, said = asset_key(project, name), "Dry run of maintenance" if maintained.dry_run else "Maintained"
+        context.log_event(dg.AssetObservation(key, description=said, metadata=_metadata(maintained)))
 
 
 def _metadata(maintained: Maintained) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import dagster as dg
 
+from gold_assets.declaring.project import Project
 from gold_assets.delta.dates import contiguous
-from gold_assets.micro_batches.cursor import Asked
+from gold_assets.micro_batches.cursor import Asked, Cursor
 from gold_assets.partitions import (
     RANGE_END_TAG,
     RANGE_START_TAG,
@@ -19,6 +20,7 @@ from gold_assets.partitions import (
     touching,
     within,
 )
+from gold_assets.resources import GOLD_STEP, named
 
 TABLE_TAG = "gold_assets/silver_table"
 VERSIONS_TAG = "gold_assets/silver_versions"
@@ -36,22 +38,24 @@ _LOST_AFTER = 300
 _LONGEST_PAUSE = 600
 
 
-def request_for(table_id: str | None, asked: Asked, dates: Iterable[dt.date]) -> dg.RunRequest:
+def request_for(project: Project, table_id: str | None, asked: Asked, dates: Iterable[dt.date]) -> dg.RunRequest:
     """The run over ``asked.dates``, of which ``dates`` are to be patched."""
-    tags = _tags(table_id, asked.versions, asked.attempt)
+    tags = _tags(project, table_id, asked.versions, asked.attempt)
     first, last = map(str, asked.dates)
     return dg.RunRequest(
         # A run key is remembered for ever: without the attempt, what failed could not be asked for again.
-        run_key=f"{table_id} {tags[VERSIONS_TAG]} attempt {asked.attempt} {first}...{last}",
+        run_key=f"{tags[TABLE_TAG]} {tags[VERSIONS_TAG]} attempt {asked.attempt} {first}...{last}",
         partition_key=first if first == last else None,
-        run_config=touching(dates),
+        run_config=touching(named(project, GOLD_STEP), dates),
         tags={**tags, **({} if first == last else {RANGE_START_TAG: first, RANGE_END_TAG: last})},
     )
 
 
-def next_attempt(instance: dg.DagsterInstance, table_id: str | None, versions: tuple[int, int]) -> int:
+def next_attempt(
+    instance: dg.DagsterInstance, project: Project, table_id: str | None, versions: tuple[int, int]
+) -> int:
     """1, unless these versions were asked for before and then forgotten: by a crash in the tick, or with a reset cursor."""
-    runs = instance.get_runs(dg.RunsFilter(tags=_tags(table_id, versions)))
+    runs = instance.get_runs(dg.RunsFilter(tags=_tags(project, table_id, versions)))
     newest = max((int(run.tags[ATTEMPT_TAG]) for run in runs), default=0)
     in_flight = any(not run.is_finished and run.tags[ATTEMPT_TAG] == str(newest) for run in runs)
     return newest if in_flight else newest + 1
@@ -67,14 +71,14 @@ class AskedRuns:
         failures: the runs that did not succeed, for people.
     """
 
-    def __init__(self, instance: dg.DagsterInstance, table_id: str | None, asked: Iterable[Asked], now: float) -> None:
+    def __init__(self, instance: dg.DagsterInstance, project: Project, cursor: Cursor, now: float) -> None:
         self._instance = instance
         self._now = now
         self.asked: list[Asked] = []
         self.waits: list[str] = []
         self.failures: list[str] = []
-        asked = list(asked)
-        tags = [_tags(table_id, each.versions, each.attempt) for each in asked]
+        asked = cursor.asked
+        tags = [_tags(project, cursor.table_id, each.versions, each.attempt) for each in asked]
         any_of = {name: sorted({each[name] for each in tags}) for name in (TABLE_TAG, VERSIONS_TAG, ATTEMPT_TAG)}
         records = instance.get_run_records(dg.RunsFilter(tags=any_of)) if asked else []
         for each, own in zip(asked, tags, strict=True):
@@ -157,8 +161,11 @@ def bridged(dates: Iterable[dt.date], most: int) -> list[Range]:
     return [(ranges[start][0], ranges[end - 1][1]) for start, end in itertools.pairwise(cuts) if start < end]
 
 
-def _tags(table_id: str | None, versions: tuple[int, int], attempt: int | None = None) -> dict[str, str]:
-    tags = {TABLE_TAG: str(table_id), VERSIONS_TAG: f"{versions[0]}-{versions[1]}"}
+def _tags(
+    project: Project, table_id: str | None, versions: tuple[int, int], attempt: int | None = None
+) -> dict[str, str]:
+    # Two projects may be made from the same table.
+    tags = {TABLE_TAG: named(project, str(table_id)), VERSIONS_TAG: f"{versions[0]}-{versions[1]}"}
     return tags if attempt is None else {**tags, ATTEMPT_TAG: str(attempt)}
 
 

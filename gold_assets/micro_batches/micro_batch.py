@@ -36,13 +36,16 @@ from gold_assets.micro_batches.asked_runs import (
 )
 from gold_assets.micro_batches.cursor import Asked, Cursor
 from gold_assets.micro_batches.log_ends import end_of, nothing_is_new, silver_was_put_back, was_only_written_to
-from gold_assets.micro_batches.new_commits import NewCommits
 from gold_assets.partitions import Range, daily_partitions, range_text, window_of, within
-from gold_assets.resources import Lakehouse
+from gold_assets.resources import asset_key, lakehouse_of, named, on_lakehouse
+from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 _SECONDS = 20
-"""So long a tick reads. Dagster ends one after a minute."""
+"""So long a tick asks files for their dates. Dagster ends one after a minute."""
+
+_COMMITS = 1_000
+"""So many commits a tick reads."""
 
 _TOLD = 3
 """So many of a kind are named; of the others it is told how many there are."""
@@ -53,9 +56,11 @@ _Dates = dict[Asked, set[dt.date]]
 
 def sensor_of(gold: dg.AssetsDefinition, settings: Settings) -> dg.SensorDefinition:
     """The sensor that asks for materializations of the ``gold`` assets."""
-    partitions = daily_partitions(settings)
+    partitions, project = daily_partitions(settings), settings.project
 
     @dg.sensor(
+        name=named(project, "micro_batch_sensor"),
+        **on_lakehouse(project),
         target=gold,
         # The daemon looks every 5 s; an interval of 5 s would miss every other look by milliseconds.
         minimum_interval_seconds=1,
@@ -63,12 +68,11 @@ def sensor_of(gold: dg.AssetsDefinition, settings: Settings) -> dg.SensorDefinit
         description="Follows Silver's commits: asks for exactly the dates they touch, again until Gold has them, and reports "
         "what changed. Reads Delta logs only.",
     )
-    def micro_batch_sensor(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
+    def micro_batch_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         if (window := window_of(partitions)) is None:
-            return dg.SensorResult(
-                skip_reason="The partition window has no date yet: GOLD_PARTITIONS_START lies ahead."
-            )
-        return tick(context, lakehouse.lake(settings.project), window, time.time())
+            begins = settings.setting("partitions_start")
+            return dg.SensorResult(skip_reason=f"The partition window has no date yet: {begins} lies ahead.")
+        return tick(context, lakehouse_of(context, project).lake(project), window, time.time())
 
     return micro_batch_sensor
 
@@ -79,7 +83,7 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
     Where nothing is new, no table is opened. Raises ``UserError`` where a table is there and not what it must be.
     """
     cursor = Cursor.loads(context.cursor)
-    runs = AskedRuns(context.instance, cursor.table_id, cursor.asked, now)
+    runs = AskedRuns(context.instance, lake.project, cursor, now)
     some_are_done = len(runs.asked) < len(cursor.asked)
     cursor = dataclasses.replace(cursor, asked=tuple(runs.asked))
     if runs.waits:
@@ -93,27 +97,17 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
         if DeltaTable.is_deltatable(lake.silver):
             raise
         return _skip(cursor, f"There is no Silver table at {lake.silver} yet.")
-    until = time.monotonic() + _SECONDS
-    if left := silver.file_dates.learn(until):
+    if left := silver.file_dates.learn(time.monotonic() + _SECONDS):
         said = f"{left:,} of Silver's files are still to be asked for their dates, and the next tick goes on with them."
         return _skip(cursor, said)
-    return _Look(context, lake, silver, window, cursor, until).result(now, runs.failures)
+    return _Look(context, lake, silver, window, cursor).result(now, runs.failures)
 
 
 class _Look:
-    """A look at the logs of a lake. ``before`` is the cursor as the tick found it, with nothing in flight.
-
-    It reads as long as it is not yet ``until``, a moment of ``time.monotonic``.
-    """
+    """A look at the logs of a lake. ``before`` is the cursor as the tick found it, with nothing in flight."""
 
     def __init__(
-        self,
-        context: dg.SensorEvaluationContext,
-        lake: Lake,
-        silver: Silver,
-        window: Range,
-        before: Cursor,
-        until: float,
+        self, context: dg.SensorEvaluationContext, lake: Lake, silver: Silver, window: Range, before: Cursor
     ) -> None:
         self._context, self._instance = context, context.instance
         self._lake, self._silver, self._window = lake, silver, window
@@ -125,7 +119,9 @@ class _Look:
         self._end = DeltaLog(silver.table).file_of(silver.version)
         self._held = {date for date in silver.file_dates.dates() if date is not None}
         self._gold = {table.name: end_of(lake, table, before.gold.get(table.name)) for table in lake.tables}
-        self._new = NewCommits(silver, before.followed, until)
+        # At first every date is asked for: the newest commits tell what versions of their data are observed.
+        self._since = before.followed if before.followed >= 0 else max(silver.version - _COMMITS, -1)
+        self._new = SilverChanges(silver, min(self._since + _COMMITS, silver.version))
 
     @cached_property
     def _moment(self) -> Moment:
@@ -148,7 +144,9 @@ class _Look:
             after.outside,
         )
         return dg.SensorResult(
-            run_requests=[request_for(self._silver.table_id, each, of) for each, of in asked.items()],
+            run_requests=[
+                request_for(self._lake.project, self._silver.table_id, each, of) for each, of in asked.items()
+            ],
             cursor=after.dumps(),
             asset_events=self._observations(self._in_window(touched)),
         )
@@ -172,17 +170,15 @@ class _Look:
 
     def _touched(self) -> set[dt.date | None]:
         """The dates that Gold is to get now, whatever the window; None stands for rows without a date."""
-        before, why = self._before, self._new.every_date
-        touched: set[dt.date | None] = set(self._new.dates)
+        before, touched = self._before, self._new.dates_after(self._since)
+        why = self._new.every_date_after(self._since)
+        if before.followed < 0:
+            touched |= self._known | ({None} if why or self._since >= 0 else set())
+            return touched - self._has_already(touched)
         if before.window and before.window != self._window:
             touched |= {date for date in self._known if not within(date, before.window)}
-        if before.followed < 0 or why:
-            touched |= self._known
         if why:
-            touched.add(None)
-        if before.followed < 0:
-            return touched - self._has_already(touched)
-        if why:
+            touched |= {*self._known, None}
             self._context.log.info(f"Every date is asked for, because {why}.")
         elif put_back := [table.name for table in self._lake.tables if self._was_put_back(table.name)]:
             self._context.log.info(f"{', '.join(put_back)} was put back to an older state, or made anew.")
@@ -191,7 +187,7 @@ class _Look:
 
     def _has_already(self, dates: set[dt.date | None]) -> set[dt.date | None]:
         """Of the dates those that Gold holds as Silver has them, and that Dagster was told of for each table."""
-        tables = [dg.AssetKey(table.name) for table in self._lake.tables]
+        tables = [self._key(table.name) for table in self._lake.tables]
         told = set.intersection(*(self._instance.get_materialized_partitions(table) for table in tables))
         behind = dates_behind(self._moment, dates)
         return {date for date in dates - behind if date is None or str(date) in told}
@@ -211,7 +207,7 @@ class _Look:
             return {}
         followed, to = self._before.followed, self._new.to
         versions = (followed + 1 if followed < to else 0, to)
-        attempt = next_attempt(self._instance, self._silver.table_id, versions)
+        attempt = next_attempt(self._instance, self._lake.project, self._silver.table_id, versions)
         ranges = [Asked(versions, each, attempt) for each in bridged(dates, MOST_RUNS)]
         return {each: {date for date in dates if within(date, each.dates)} for each in ranges}
 
@@ -242,20 +238,26 @@ class _Look:
     def _was_put_back(self, table: str) -> bool:
         """Whether the table holds less than when the sensor last looked, or than Dagster was told since."""
         end: CommitFile | None = self._gold[table]
-        told = newest_version_told(self._instance, dg.AssetKey(table))
+        told = newest_version_told(self._instance, self._key(table))
         before = self._before.gold.get(table)
         return told > (-1 if end is None else end.version) or not was_only_written_to(
             self._lake.places[table], before, end
         )
 
     def _observations(self, dates: Collection[dt.date]) -> list[dg.AssetObservation]:
-        last = {date: self._new.last(date) for date in dates}
+        last = {date: self._new.last_after(date, self._since) for date in dates}
         if not last:
             return []
+        key = self._key(self._silver.source.asset)
         return [
-            dg.AssetObservation(self._silver.source.asset, partition=str(date), tags={DATA_VERSION_TAG: version})
-            for date, version in new_data_versions(self._instance, self._silver, last, self._new.oldest)
+            dg.AssetObservation(key, partition=str(date), tags={DATA_VERSION_TAG: version})
+            for date, version in new_data_versions(
+                self._instance, key, self._silver, last, self._new.oldest_known(self._since)
+            )
         ]
+
+    def _key(self, name: str) -> dg.AssetKey:
+        return asset_key(self._lake.project, name)
 
 
 def _due(cursor: Cursor, now: float) -> list[Asked]:

@@ -141,12 +141,13 @@ def publications_of(lake: "Lake | str | None", project: "Project | None" = None)
         from gold_assets.config import find_project, load_reading_settings, read_env_file
 
         read_env_file()
-        lake = load_reading_settings(project or find_project()).published_path
+        settings = load_reading_settings(project or find_project())
+        return Publications(settings.published_path, prefix=settings.prefix)
     if isinstance(lake, str):
         return Publications(lake)
     if lake.published is None:
         raise UserError("The lake has no place for publications: give it one, Lake(…, published=…).")
-    return Publications(lake.published, lake.places)
+    return Publications(lake.published, lake.places, lake.project.env_prefix)
 
 
 def moment_of(given: dt.datetime | str) -> dt.datetime:

@@ -61,19 +61,25 @@ class SilverColumns:
 
 
 def known_columns(
-    uri: str, source: Source, fields: Sequence[Field], given: Mapping[str, str], reserved: Collection[str]
+    uri: str,
+    source: Source,
+    fields: Sequence[Field],
+    given: Mapping[str, str],
+    reserved: Collection[str],
+    prefix: str = "GOLD_",
 ) -> SilverColumns:
     """The columns ``fields`` of the Silver at ``uri`` as the project knows them.
 
     Args:
         given: by our name of a column, Silver's, where it has another. Case does not matter, as Delta has it.
         reserved: names that the tables need for columns of their own.
+        prefix: what the project's settings begin with, for people.
 
     Raises ``UserError`` where a required column is missing or has a type that the source does not accept, and where there
     is no name left for one.
     """
     given = {column.name: column.source for column in source.columns if column.source} | dict(given)
-    sources = {column.name: _source(uri, fields, column, given.get(column.name)) for column in source.columns}
+    sources = {column.name: _source(uri, fields, column, given.get(column.name), prefix) for column in source.columns}
     date = DateColumn(sources[EVENT_DATE].name, type_name(sources[EVENT_DATE]))
     taken = {*sources, *(name.lower() for name in reserved)}
     theirs = {field.name.lower() for field in fields}
@@ -114,19 +120,19 @@ def _cannot_travel(field: Field) -> str:
     return ""
 
 
-def _source(uri: str, fields: Sequence[Field], column: Column, given: str | None) -> Field:
+def _source(uri: str, fields: Sequence[Field], column: Column, given: str | None, prefix: str) -> Field:
     wanted = given or column.name
     found = {field.name.lower(): field for field in fields}.get(wanted.lower())
     if found is None:
         names = ", ".join(field.name for field in fields)
         if given:
             raise UserError(
-                f"Silver at {uri} has no column {given}, which its declaration or GOLD_SILVER_COLUMNS gives for {column.name}: correct it "
+                f"Silver at {uri} has no column {given}, which its declaration or {prefix}SILVER_COLUMNS gives for {column.name}: correct it "
                 f"(found: {names})."
             )
         raise UserError(
             f"Silver at {uri} has no column {column.name}, expected {column.accepted}: add it, name the one that it is in "
-            f"GOLD_SILVER_COLUMNS, or point GOLD_SOURCE_PATH at a table that has it (found: {names})."
+            f"{prefix}SILVER_COLUMNS, or point {prefix}SOURCE_PATH at a table that has it (found: {names})."
         )
     if not column.accepts(type_name(found)):
         raise UserError(

@@ -155,8 +155,11 @@ def pin_silver(
     given: Mapping[str, str] | None = None,
     reserved: Collection[str] = (),
     dates_kept_at: str | None = None,
+    prefix: str = "GOLD_",
 ) -> Silver:
     """Silver at ``version``, by default its newest, with the columns ``known_columns`` finds by ``given`` and ``reserved``.
+
+    ``prefix`` is what the project's settings begin with, for people.
 
     Raises ``UserError`` where there is no Delta table, no such version, or a required column is missing or has a type
     that the source does not accept.
@@ -166,12 +169,12 @@ def pin_silver(
     if (table := opened(what, uri, version, otherwise=otherwise)) is None:
         raise UserError(
             f"There is no Delta table at {uri}, where Silver is expected: "
-            "set GOLD_SOURCE_PATH to your Silver table, or build the demo's with make demo."
+            f"set {prefix}SOURCE_PATH to your Silver table, or build the demo's with make demo."
         )
     try:
         # Now, and not when it is asked for: until then the log may have been put back and written anew.
         commit = DeltaLog(table).fingerprint(table.version())
     except (DeltaError, OSError) as error:
         raise failed(f"{what} cannot be read at version {table.version()}", error, otherwise) from error
-    columns = known_columns(uri, source, table.schema().fields, given or {}, reserved)
+    columns = known_columns(uri, source, table.schema().fields, given or {}, reserved, prefix)
     return Silver(uri, source, table, table.version(), str(table.metadata().id), commit, columns, dates_kept_at)

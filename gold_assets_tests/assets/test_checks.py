@@ -62,7 +62,7 @@ def check(
     definitions = dg.Definitions(
         assets=[silver_transactions, gold_tables],
         asset_checks=[silver_checks, gold_checks],
-        jobs=[run_checks],
+        jobs=[run_checks(SETTINGS)],
         schedules=[daily_metadata_checks(SETTINGS)],
         resources={
             "lakehouse": LakehouseWithoutEngine(

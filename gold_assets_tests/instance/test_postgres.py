@@ -203,4 +203,6 @@ def assert_all_is_on_record(instance: dg.DagsterInstance, backfill: str, jobs: l
         assert by_backfill == set(map(str, EIGHT_DAYS))
     for check in gold_checks(TABLES):
         if check.by_date and check.severity == "error":
-            assert dict(latest_outcomes(instance, key_of(check))) == dict.fromkeys(EIGHT_DAYS, True), check.name
+            assert dict(latest_outcomes(instance, key_of(transactions.project, check))) == dict.fromkeys(
+                EIGHT_DAYS, True
+            ), check.name

@@ -654,10 +654,10 @@ def test_where_the_log_no_longer_reaches_back_every_date_is_asked_for(idle: Daem
     assert "Every date is asked for, because the log no longer has version 1." in idle.log.text
 
 
-def test_a_log_that_takes_longer_than_a_tick_has_is_read_on_in_the_next(
+def test_a_log_of_more_commits_than_a_tick_reads_is_read_on_in_the_next(
     idle: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gold_assets.micro_batches.micro_batch._SECONDS", 0)
+    monkeypatch.setattr("gold_assets.micro_batches.micro_batch._COMMITS", 100)
     log, added = Path(idle.lake.silver) / "_delta_log", {150: TUESDAY, 240: WEDNESDAY}
     for version in range(1, 251):
         action: dict[str, object] = {"commitInfo": {"operation": "WRITE", "timestamp": version}}
