@@ -7,9 +7,8 @@ import click
 from gold_assets.commands.options import FILE, Answer, at_moment, opened, sub_command, terminal_width
 from gold_assets.config import ReadingSettings
 from gold_assets.delta.errors import UserError
-from gold_assets.reading.answers import as_text, write_csv, write_json
+from gold_assets.reading.answers import answer, as_text, write_csv, write_json
 from gold_assets.reading.published import published
-from gold_assets.reading.sql import Questions
 
 
 @sub_command("sql 'SELECT event_date, sum(total_spend) FROM user_spend_summary GROUP BY ALL'", only_reads=True)
@@ -28,7 +27,7 @@ def command(
     """
     if as_csv and as_json:
         raise UserError("--csv and --json are given together, expected one of the two: leave one out.")
-    rows = Questions(published(at, lake=settings.published_path)).answer(question)
+    rows = answer(published(at, lake=settings.published_path), question)
     for file, option, write in ((as_csv, "--csv", write_csv), (as_json, "--json", write_json)):
         if file:
             with opened(file, option) as stream:

@@ -1,11 +1,16 @@
-"""Rows of an answer as people read them, as CSV and as JSON."""
+"""Answers to SQL from the published state, by DuckDB; and rows of an answer as people read them, as CSV and as JSON.
+
+Nothing can be written, and no other file be read.
+"""
 
 import csv
 import datetime as dt
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TextIO
 
@@ -13,9 +18,59 @@ from tabulate import tabulate
 
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
-from gold_assets.reading.sql import Answer
+from gold_assets.delta.storage import without_secrets
+from gold_assets.reading.published import Published
 
 _ROWS_SHOWN = 200
+_ROWS_A_FETCH = 1000
+_LOCKS = (
+    "SET enable_external_access = false",
+    "SET python_enable_replacements = false",
+    "SET lock_configuration = true",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The names of the columns, and the rows, which are worked out as they are asked for."""
+
+    columns: Sequence[str]
+    rows: Iterator[Sequence[Any]]
+
+
+def answer(reader: Published, sql: str) -> Answer:
+    """What one SELECT gives from the published tables, or one of DuckDB's other forms of it.
+
+    Raises ``UserError`` as ``Published`` does, and for SQL that is no question or cannot be answered, while rows are fetched too.
+    """
+    connection = reader.duckdb()
+    import duckdb
+
+    names = ", ".join(reader.names)
+
+    @contextmanager
+    def in_one_sentence() -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            told = without_secrets(str(error)).split("\n\nLINE ")[0]
+            said = " ".join(told.split()).rstrip(".!")
+            raise UserError(f"The SQL cannot be answered ({said}): correct it; the tables are {names}.") from error
+
+    def rows() -> Iterator[Sequence[Any]]:
+        with in_one_sentence():
+            while fetched := connection.fetchmany(_ROWS_A_FETCH):
+                yield from fetched
+
+    for lock in _LOCKS:
+        connection.execute(lock)
+    with in_one_sentence():
+        statements = connection.extract_statements(sql)
+        reads = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)  # a PIVOT is several
+        if len(statements) != 1 or statements[0].type not in reads:
+            raise UserError(f"The SQL is no question, expected one SELECT over {names}: correct it.")
+        connection.execute(statements[0])
+    return Answer([column[0] for column in connection.description or ()], rows())
 
 
 def as_text(answer: Answer, width: int) -> str:

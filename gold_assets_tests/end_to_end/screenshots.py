@@ -10,8 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from gold_assets.transactions.sample.bad_rows import bad_rows
-from gold_assets.transactions.sample.complete_journey import transactions
+from gold_assets.transactions.sample.complete_journey import bad_rows, transactions
 from gold_assets_tests.end_to_end.browser import (
     button,
     choose,

@@ -8,7 +8,6 @@ from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.engines import Engine
 from gold_assets.transactions.sample import complete_journey
-from gold_assets.transactions.sample.bad_rows import bad_rows
 from gold_assets.transactions.source import source
 
 
@@ -59,7 +58,7 @@ def test_a_copy_has_the_same_purchases_by_new_users(tmp_path: Path) -> None:
 
 
 def test_the_bad_rows_break_every_rule_and_none_is_valid(year: pa.Table, tmp_path: Path, engine: Engine) -> None:
-    bad = bad_rows(year)
+    bad = complete_journey.bad_rows(year)
     write_deltalake(tmp_path / "silver", bad, partition_by=["event_date"])
     silver = engine.read(DeltaTable(tmp_path / "silver", version=0))
     quarantined = source.quarantined_rows(silver).collect()

@@ -21,8 +21,10 @@ Of these rows 3,164 are high-risk (``risk_level`` high, ``usage_cost_ratio`` bel
 
 import datetime as dt
 import importlib.util
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,6 +59,26 @@ _WEEKS_OF_THE_YEAR = 53
 
 _DATES_A_WRITE = 31
 """The writer holds a buffer for every open date: large copies are written a month at a time."""
+
+
+_DAYS_APART = 9
+
+_BROKEN: tuple[dict[str, Any], ...] = (
+    {"user_id": None},
+    {"user_id": "  "},
+    {"product_id": None},
+    {"product_id": "\t"},
+    {"amount": None},
+    {"amount": math.nan},
+    {"amount": math.inf},
+    {"amount": 1e14},
+    {"usage_cost_ratio": math.nan},
+    {"usage_cost_ratio": -math.inf},
+    {"risk_level": "severe"},
+    {"risk_level": "HIGH"},
+    {"event_date": None},
+    {"user_id": "", "amount": -math.inf, "risk_level": "?"},
+)
 
 
 def transactions(until: dt.date = LAST_DATE) -> pa.Table:
@@ -118,6 +140,19 @@ def write_silver(
     if extra_rows is not None:
         write_deltalake(path, extra_rows, mode="append")
     return DeltaTable(path)
+
+
+def bad_rows(transactions: pa.Table) -> pa.Table:
+    """Copies of some of ``transactions``, broken, so that the demo's quarantine has something to show.
+
+    Three for each way to break a rule, spread over the last dates.
+    """
+    last: dt.date = transactions["event_date"][-1].as_py()
+    rows = []
+    for number, broken in enumerate(_BROKEN * 3):
+        date = last - dt.timedelta(days=1 + number % _DAYS_APART)
+        rows.append(transactions.slice(number, 1).to_pylist()[0] | {"event_date": date} | broken)
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def is_sample(path: str) -> bool:

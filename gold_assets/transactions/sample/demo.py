@@ -15,8 +15,7 @@ from gold_assets.config import Settings, default_project, load_settings, read_en
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.query import query
 from gold_assets.gold.gold_log import GoldLog
-from gold_assets.transactions.sample.bad_rows import bad_rows
-from gold_assets.transactions.sample.complete_journey import is_sample, transactions, write_silver
+from gold_assets.transactions.sample.complete_journey import bad_rows, is_sample, transactions, write_silver
 from gold_assets.transactions.tables import USER_SPEND_SUMMARY
 
 _LOGS_ERRORS_ONLY = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}

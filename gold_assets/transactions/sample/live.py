@@ -6,6 +6,7 @@ rows, a correction, a deletion. Ctrl-C ends it.
 
 import argparse
 import datetime as dt
+import itertools
 import random
 import sys
 import time
@@ -21,6 +22,9 @@ from gold_assets.silver.pin import pin_silver
 from gold_assets.transactions.sample.complete_journey import is_sample
 from gold_assets.transactions.source import source
 
+_KINDS = {"today": 7, "late": 1, "correct": 1, "delete": 1}
+"""What a commit does, and how often beside the others."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Change Silver until interrupted. Returns the exit code."""
@@ -33,20 +37,17 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         read_env_file()
         settings = load_settings(default_project())
-        changes = LiveSilver(
-            settings.source_path, min(today, settings.partitions_end or today), random.Random(given.seed)
-        )
+        last = min(today, settings.partitions_end or today)
+        changes = LiveSilver(settings.source_path, last, random.Random(given.seed))
         if not is_sample(settings.source_path):
             raise UserError(
                 f"Silver at {settings.source_path} is not the demo's, which alone is changed here: set GOLD_SOURCE_PATH to the demo's, "
                 "or leave it out."
             )
-        number = 0
-        while given.times is None or number < given.times:
+        for number in itertools.count() if given.times is None else range(given.times):
             if number:
                 time.sleep(given.every)
             print(changes.commit(), flush=True)
-            number += 1
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -71,59 +72,34 @@ class LiveSilver:
         if not dates:
             raise UserError(f"Silver at {self.uri} has no rows to draw from: build the demo's with make demo.")
         date = self.choice.choice(dates)
-        kind = self._kind()
-        if kind == "late":
-            said = self._append(silver, date, self.choice.randint(1, 3), "late rows for")
-        elif kind == "correct":
-            said = self._correct(silver, date)
+        [kind] = self.choice.choices([*_KINDS], [*_KINDS.values()])
+        rows = silver.to_pyarrow_table(filters=[("event_date", "=", date)])
+        users = sorted(filter(None, rows["user_id"].unique().to_pylist()))
+        user = self.choice.choice(users) if users else "nobody"
+        of_user = f"event_date = '{date}' AND user_id = '{user.replace(chr(39), chr(39) * 2)}'"
+        if kind == "correct":
+            silver.update(predicate=of_user, updates={"amount": "amount + 1"})
+            said = f"the amounts of user {user} on {date} corrected"
         elif kind == "delete":
-            said = self._delete(silver, date)
+            silver.delete(of_user)
+            said = f"the rows of user {user} on {date} deleted"
         else:
-            said = self._append(silver, self.today, self.choice.randint(5, 20), "rows for")
-        return f"Silver version {DeltaTable(self.uri).version()}: {said}"
-
-    def _kind(self) -> str:
-        return self.choice.choices(["today", "late", "correct", "delete"], weights=[7, 1, 1, 1])[0]
-
-    def _append(self, silver: DeltaTable, date: dt.date, rows: int, what: str) -> str:
-        source = self._rows_of(silver, self.choice.choice([d for d in FileDates(silver).dates() if d is not None]))
-        drawn = source.take([self.choice.randrange(source.num_rows) for _ in range(rows)])
-        batch = _on(date, drawn, self.choice)
-        write_deltalake(silver, batch, mode="append")
-        return f"{rows} {what} {date}"
-
-    def _correct(self, silver: DeltaTable, date: dt.date) -> str:
-        user = self._user_on(silver, date)
-        silver.update(predicate=_rows_of_user(user, date), updates={"amount": "amount + 1"})
-        return f"the amounts of user {user} on {date} corrected"
-
-    def _delete(self, silver: DeltaTable, date: dt.date) -> str:
-        user = self._user_on(silver, date)
-        silver.delete(_rows_of_user(user, date))
-        return f"the rows of user {user} on {date} deleted"
-
-    def _user_on(self, silver: DeltaTable, date: dt.date) -> str:
-        users = [user for user in self._rows_of(silver, date)["user_id"].unique().to_pylist() if user]
-        return self.choice.choice(sorted(users)) if users else "nobody"
-
-    def _rows_of(self, silver: DeltaTable, date: dt.date) -> pa.Table:
-        return silver.to_pyarrow_table(filters=[("event_date", "=", date)])
-
-
-def _rows_of_user(user: str, date: dt.date) -> str:
-    return f"event_date = '{date}' AND user_id = '{user.replace(chr(39), chr(39) * 2)}'"
+            on, few, what = (date, (1, 3), "late rows") if kind == "late" else (self.today, (5, 20), "rows")
+            drawn = rows.take([self.choice.randrange(rows.num_rows) for _ in range(self.choice.randint(*few))])
+            write_deltalake(silver, _on(on, drawn, self.choice), mode="append")
+            said = f"{drawn.num_rows} {what} for {on}"
+        return f"Silver version {silver.version()}: {said}"
 
 
 def _on(date: dt.date, rows: pa.Table, choice: random.Random) -> pa.Table:
     """The rows as if they had happened on ``date``."""
-    index = rows.schema.get_field_index("event_date")
-    rows = rows.set_column(index, rows.schema.field(index), pa.array([date] * rows.num_rows, pa.date32()))
-    index = rows.schema.get_field_index("event_ts")
-    if index >= 0 and pa.types.is_timestamp(rows.schema.field(index).type):
-        midnight = dt.datetime.combine(date, dt.time(), dt.timezone.utc)
-        moments = [midnight + dt.timedelta(seconds=choice.randrange(86_400)) for _ in range(rows.num_rows)]
-        times = pc.cast(pa.array(moments, pa.timestamp("us", tz="UTC")), rows.schema.field(index).type)
-        rows = rows.set_column(index, rows.schema.field(index), times)
+    midnight = dt.datetime.combine(date, dt.time(), dt.timezone.utc)
+    moments = [midnight + dt.timedelta(seconds=choice.randrange(86_400)) for _ in range(rows.num_rows)]
+    for name, values in (("event_date", [date] * rows.num_rows), ("event_ts", moments)):
+        index = rows.schema.get_field_index(name)
+        if index >= 0:
+            kind = rows.schema.field(index)
+            rows = rows.set_column(index, kind, pc.cast(pa.array(values), kind.type))
     return rows
 
 
