@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, Field, QueryBuilder, Schema, write_deltalake
+from deltalake import DeltaTable, Field, Schema, write_deltalake
 from deltalake.schema import PrimitiveType
 
 from gold_assets.checks.catalogue import RECONCILES, all_checks, run
@@ -29,8 +29,9 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.declaring.column import Column
 from gold_assets.declaring.project import Project
 from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.query import query
 from gold_assets.engines.sail import SailEngine
-from gold_assets.gold.lake import Lake
+from gold_assets.explaining.differences import differences
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.refresh import refresh
 from gold_assets.reading.answers import table_of
@@ -91,7 +92,9 @@ class Case:
         Raises ``AssertionError`` where it does not, or where a table is not what it would be computed anew.
         """
         self.assert_agreement()
-        _assert_same(f"{table} does not hold the rows expected", rows, _rows(self.lake, table))
+        assert table in self.lake.places, f"There is no table {table}, but {', '.join(self.lake.places)}."
+        found = query("SELECT * FROM t", t=DeltaTable(self.lake.places[table]))
+        _assert_same(f"{table} does not hold the rows expected", rows, found)
 
     def assert_agreement(self) -> None:
         """That each table holds the rows that it holds computed anew, and that the checks, which compute it otherwise, agree."""
@@ -105,9 +108,15 @@ class Case:
             ):
                 said = f"{finding.check.table}, {how}, fails the check {finding.check.name}. {finding.summary}"
                 assert finding.passed, f"{said}\n{_table(finding.rows)}"
-        for table in self.lake.places:
-            said = f"{table}, made commit by commit, does not hold the rows that it holds computed anew"
-            _assert_same(said, _rows(self._anew, table), _rows(self.lake, table))
+        for table in self.lake.tables:
+            found = differences(self.lake, table, self._anew.open(table), self.lake.open(table))
+            said = f"{table.name}, made commit by commit, does not hold the rows that it holds computed anew"
+            rows = [
+                {"": how, EVENT_DATE: each.date, **each.key, **values}
+                for each in found.largest()
+                for how, values in (("anew", each.before), ("by commits", each.after))
+            ]
+            assert not rows, f"{said}:\n{_table(rows)}"
         self._agreed = True
 
     def _follow(self, changed: int, which: str) -> None:
@@ -125,12 +134,6 @@ def _type(column: Column, values: Sequence[Any]) -> str:
     read = {"key": "long" if seen is int else "string", "decimal": column.type if seen is Decimal else "double"}
     read |= {"number": "double", "date": "date" if seen is dt.date else "timestamp"}
     return read.get(column.kind, column.type)
-
-
-def _rows(lake: Lake, table: str) -> list[Row]:
-    assert table in lake.places, f"There is no table {table}, but {', '.join(lake.places)}."
-    select = QueryBuilder().register("t", DeltaTable(lake.places[table])).execute("SELECT * FROM t")
-    return list(pa.table(select).to_pylist())
 
 
 def _assert_same(said: str, expected: Sequence[Row], found: Sequence[Row]) -> None:

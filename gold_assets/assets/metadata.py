@@ -116,7 +116,7 @@ def metadata_by_date(
     }
     if numbers and examples:
         metadata[last]["example_rows"] = table_of(_example_rows(table, gold, max(numbers)))
-    for date, restated in _restated(table, gold, written).items():
+    for date, restated in _restated(table, lake, gold, written).items():
         metadata[date]["restated"] = restated
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
     metadata[last]["dagster/column_lineage"] = column_lineage(gold, table, asset_key(lake.project, table.source.asset))
@@ -153,13 +153,13 @@ def _example_rows(table: Table, gold: DeltaTable, date: dt.date) -> list[dict[st
     )
 
 
-def _restated(table: Table, gold: DeltaTable, written: Mapping[dt.date, WrittenDate]) -> dict[dt.date, str]:
+def _restated(table: Table, lake: Lake, gold: DeltaTable, written: Mapping[dt.date, WrittenDate]) -> dict[dt.date, str]:
     """What a run changed of dates before yesterday, which people have read; ``gold`` is at the run's last version."""
     yesterday = dt.datetime.now(dt.timezone.utc).date() - dt.timedelta(days=1)
     if not (past := {date for date in written if date < yesterday}):
         return {}  # as with most micro-batches, whose logs and tables need not be opened again
     before = DeltaTable(gold.table_uri, version=min(date.table_version for date in written.values()) - 1)
-    found = differences(table, before, gold, past & FileDates(before).dates())
+    found = differences(lake, table, before, gold, past & FileDates(before).dates())
     return {
         date: f"{plural(count, table.what)} of this date; in all of the run {found.summary}"
         for date, count in found.dates.items()

@@ -3,9 +3,9 @@
 import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 from deltalake import DeltaTable
 
 from gold_assets.declaring.averages import same_average_sql
@@ -14,7 +14,7 @@ from gold_assets.declaring.select import Select
 from gold_assets.declaring.source import VIOLATIONS, types_of
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
-from gold_assets.delta.query import View, query, query_table, rows_of_arrow
+from gold_assets.delta.query import View, query_table, rows_of_arrow
 from gold_assets.delta.sql import DATAFUSION, unpruned
 from gold_assets.gold.open_table import left_in_silver
 from gold_assets.silver.pin import Silver
@@ -75,28 +75,51 @@ def compared(
     sql: str,
     only: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """The rows of ``sql``, a SELECT from ``pairs``: by DuckDB, which reads Spark's SQL best, or of the source's own rows by DataFusion."""
+    """The rows of ``sql``, a SELECT from ``pairs``."""
     sql = sql.replace("FROM pairs", f"FROM ({pairs(table, sides, broken_dates, only)})")
+    return answered(asked(table, sql, views, sides.silver, broken_dates, only))
+
+
+def asked(
+    table: Table,
+    sql: str,
+    views: Mapping[str, View],
+    silver: Silver | None = None,
+    broken_dates: Collection[Any] = (),
+    only: Collection[str] = (),
+) -> pa.Table:
+    """What ``sql``, a SELECT, makes of the views: by DuckDB, which reads Spark's SQL best, or of the source's own rows by DataFusion.
+
+    DuckDB gets of ``silver`` what the table's SELECT reads, of the rows that it is made from.
+    """
     if not isinstance(table.select, Select):
-        return query(sql, **views)
+        return query_table(sql, **views)
+    read = {name: f"SELECT * FROM {name}" for name in views}
+    if silver is not None:
+        columns = table.source.read_sql(table.select.reads, silver.types)
+        read["silver"] = f"SELECT {columns} FROM silver WHERE {_of_silver(table, silver, broken_dates, only)}"
+    return by_duckdb(sql, **{name: query_table(read[name], **{name: view}) for name, view in views.items()})
+
+
+def by_duckdb(sql: str, **tables: pa.Table) -> pa.Table:
+    """What DuckDB answers to a SELECT from Arrow tables, by the names of the arguments."""
     import duckdb
 
-    of_silver = _of_silver(table, sides.silver, broken_dates, only)
-    columns = table.source.read_sql(table.select.reads, sides.silver.types)
-    read = {"silver": f"SELECT {columns} FROM silver WHERE {of_silver}"}
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
-        for name, view in views.items():
-            db.register(name, query_table(read.get(name, f"SELECT * FROM {name}"), **{name: view}))
-        found = rows_of_arrow(db.sql(sql).to_arrow_table())
-    # A sum of integers is a decimal there.
-    return [
-        {
-            name: int(value) if isinstance(value, Decimal) and value.as_tuple().exponent == 0 else value
-            for name, value in row.items()
-        }
-        for row in found
-    ]
+        db.execute("CREATE MACRO arrow_cast(moment, type) AS CAST(moment AS TIMESTAMP)")  # as DATAFUSION writes moments
+        for name, table in tables.items():
+            db.register(name, table)
+        return db.sql(sql).to_arrow_table()
+
+
+def answered(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of an answer; a sum of integers, which is a decimal in DuckDB, as one."""
+    rows = rows_of_arrow(table)
+    for name in [field.name for field in table.schema if field.type == pa.decimal128(38, 0)]:
+        for row in rows:
+            row[name] = None if row[name] is None else int(row[name])
+    return rows
 
 
 def _of_silver(table: Table, silver: Silver, broken_dates: Collection[Any], only: Collection[str]) -> str:
@@ -152,12 +175,12 @@ def _key_pairs(table: Table, select: Select, sides: Sides) -> str:
         silver = _and_before(table, select, silver)
     return f"""
         SELECT {of_either}, {both}{broken}, coalesce(s.rows > 0 AND g.rows = 1 AND {agree}, false) AS agrees
-        FROM ({silver}) AS s FULL JOIN ({gold_by_key(table, "gold")}) AS g ON {_on(table, "s", "g")}"""
+        FROM ({silver}) AS s FULL JOIN ({gold_by_key(table, "gold")}) AS g ON {on_key(table, "s", "g")}"""
 
 
 def _is_same(name: str, *, is_exact: bool) -> str:
     if not is_exact:
-        return same_average_sql(f"s.{name}", f"g.{name}", f"s.size_of_{name}", f"s.leeway_of_{name}")
+        return same_average_sql(name, f"s.{name}", f"g.{name}", "s")
     return f"(s.{name} = g.{name} OR (s.{name} IS NULL AND g.{name} IS NULL))"
 
 
@@ -192,7 +215,7 @@ def _and_before(table: Table, select: Select, silver: str) -> str:
     return f"""
         SELECT {", ".join(f"coalesce(n.{name}, b.{name}) AS {name}" for name in key)},
             coalesce(n.rows, 0) + coalesce(b.rows, 0) AS rows, {", ".join(values)}
-        FROM ({silver}) AS n FULL JOIN ({gold_by_key(table, "before")}) AS b ON {_on(table, "n", "b")}"""
+        FROM ({silver}) AS n FULL JOIN ({gold_by_key(table, "before")}) AS b ON {on_key(table, "n", "b")}"""
 
 
 def _mean(before: str, new: str, counted_by: str) -> str:
@@ -230,6 +253,7 @@ def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:
         ) GROUP BY {of_both}"""
 
 
-def _on(table: Table, left: str, right: str) -> str:
+def on_key(table: Table, left: str, right: str) -> str:
+    """That two rows have the same key, in SQL."""
     # A SELECT may group by NULL.
     return " AND ".join(f"{left}.{name} IS NOT DISTINCT FROM {right}.{name}" for name in keys(table))

@@ -26,9 +26,9 @@ from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.plural import plural
-from gold_assets.explaining.differences import Difference, Number, TableDifferences, difference, differences, signed
+from gold_assets.explaining.differences import Difference, Number, TableDifferences, differences, signed
 from gold_assets.gold.lake import Lake
-from gold_assets.reading import sql
+from gold_assets.reading import answers
 from gold_assets.reading.answers import table_of, write_csv
 from gold_assets.reading.published import moment_of, published, text_of
 
@@ -56,11 +56,11 @@ def command(settings: Settings, before: str, after: str, names: tuple[str, ...],
     lake = lake_of(settings)
     tables = lake.named(names) if names else lake.tables
     old, new = versions_of(lake, tables, before), versions_of(lake, tables, after)
-    found = [differences(table, old.tables[table.name], new.tables[table.name]) for table in tables]
+    found = [differences(lake, table, old.tables[table.name], new.tables[table.name]) for table in tables]
     if csv_file:
         lines = (line for table in found for line in _values(table, table.largest()))
         with opened(csv_file, "--csv") as stream:
-            write_csv(sql.Answer(_COLUMNS, lines), stream)
+            write_csv(answers.Answer(_COLUMNS, lines), stream)
     text = None if is_stdout(csv_file) else lambda: _text(old, new, found, terminal_width())
     return Answer(text, lambda: _as_json(old, new, found))
 
@@ -149,7 +149,7 @@ def _values(table: TableDifferences, changes: Iterator[Difference]) -> Iterator[
         for name, value in change.after.items():
             before = change.before[name]
             if before != value:
-                moved = None if before is None or value is None else difference(before, value)
+                moved = None if before is None or value is None else value - before
                 yield table.table.name, change.date, key, name, before, value, moved
 
 

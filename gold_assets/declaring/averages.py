@@ -19,6 +19,7 @@ however it is rounded on the way. Another order of k of them changes the average
 It is one text of SQL on all engines, for Gold and for its checks, which have to agree on large dates too.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import sqlglot
@@ -141,11 +142,17 @@ _FOUND = {
 }
 
 
-def same_average_sql(one: str, other: str, size: str, leeway: str = "0") -> str:
-    """That two averages are the same, NULL counting as one: that they agree to 1e-12 of ``size``, the mean size of their values.
+def same_average_sql(name: str, one: str, other: str, silver: str = "") -> str:
+    """That two values of the average, or sum of doubles, ``name`` are the same, NULL counting as one: the one definition.
 
-    See ``gold.combine.MOST_PATCHES``. ``leeway`` is by how much the order of the rows may change them besides. Where the values
-    are not known, the larger of the averages' sizes is the least that ``size`` can be.
+    They agree to 1e-12 of the mean size of its values, of a sum of all their sizes, see ``gold.combine.MOST_PATCHES``; and to
+    the leeway that the order of the rows has besides. Both are in ``silver``, the alias of a row of ``averaged_sql``. Where
+    no row of Silver is at hand, the larger of the two values is the least that the size can be.
     """
-    near = f"abs({one} - {other}) <= {_AGREE_TO} * {size} + {leeway} + {_AGREE_TO_AT_LEAST}"
-    return f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL) OR {near})"
+    size, leeway = f"greatest(abs({one}), abs({other}))", "0"
+    if silver:
+        size, leeway = f"coalesce({silver}.size_of_{name}, {size})", f"coalesce({silver}.leeway_of_{name}, 0)"
+    apart = f"abs({one} - {other})"
+    near = f"{apart} <= {_AGREE_TO} * {size} + {leeway} + {_AGREE_TO_AT_LEAST}"
+    # NaN and the infinities are near nothing, whatever a size that is one of them allows.
+    return f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL) OR ({apart} < {_double(math.inf)} AND {near}))"

@@ -5,6 +5,7 @@ meet and in other words where engines differ. What is not known to agree is refu
 as the double that it is. A sum or an average of doubles is that of ``declaring.averages``, which no order of rows changes.
 """
 
+import copy
 import datetime as dt
 import re
 from collections.abc import Collection, Mapping
@@ -17,7 +18,7 @@ from sqlglot.errors import SqlglotError
 
 from gold_assets.declaring.averages import averaged_sql
 from gold_assets.declaring.column import Column, digits_of
-from gold_assets.declaring.reference import Reference, one_line
+from gold_assets.declaring.reference import Reference, Types, one_line
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
 
@@ -165,6 +166,19 @@ class Select(Reference):
     def types(self) -> Mapping[str, str]:
         """By name, in order, the types of its columns as Delta names them."""
         return {name: _DELTA_TYPES.get(value.type, value.type) for name, value in self.values.items()}
+
+    def sql(self, name: str, types: Types) -> str:
+        """What makes a column that is no aggregate, of a row of the source with its columns as they are read, in DuckDB's SQL."""
+        return self._of_row(self.selected[name])
+
+    def conditions(self, types: Types | None = None) -> dict[str, str]:
+        """By its text, each part of its WHERE, in the same SQL."""
+        return {part.sql("spark"): self._of_row(part) for part in self._conditions}
+
+    def _of_row(self, node: exp.Expr) -> str:
+        reader = copy.copy(self)
+        reader.within = "row"
+        return _translated(reader.read(node).sql, "duckdb")
 
     def made_from(self, name: str) -> tuple[str, ...]:
         """The source's columns that a column comes from."""

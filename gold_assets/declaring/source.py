@@ -108,9 +108,14 @@ class Source:
         """The declared columns of valid rows, each value as what it is read as."""
         return rows.select(*(value(column, rows).alias(column.name) for column in self.columns))
 
-    def read_sql(self, names: Collection[str], types: Mapping[str, str]) -> str:
-        """The same of some columns in DataFusion's SQL, as what a SELECT selects of columns of these types."""
+    def read_sql(self, names: Collection[str], types: Mapping[str, str], *, of_any_row: bool = False) -> str:
+        """The same of some columns in DataFusion's SQL, as what a SELECT selects of columns of these types.
+
+        ``of_any_row`` has NULL in place of a value that is none of what it is read as, which only valid rows are free of.
+        """
         read = {name: value_sql(column, types[name]) for name, column in self.by_name.items() if name in names}
+        for name in read if of_any_row else ():
+            read[name] = f"CASE WHEN {readable_sql(self.by_name[name], types[name])} THEN {read[name]} END"
         return ", ".join(f"{sql} AS {DATAFUSION.name(name)}" for name, sql in read.items())
 
     @property
@@ -153,12 +158,18 @@ class Source:
         dates = rows.groupBy(EVENT_DATE).agg(F.bool_and(holds).alias("is_whole"))
         return {row[EVENT_DATE] for row in dates.filter("NOT is_whole").collect()}
 
-    def rules_hold_sql(self, types: Mapping[str, str]) -> str:
-        """That a row breaks no rule, in DataFusion's SQL for columns of these types; NULL where a rule is NULL."""
-        return " AND ".join(
-            readable_sql(self.by_name[rule.reads], types[rule.reads]) if rule.reads else f"({rule.condition})"
+    def rules_sql(self, types: Mapping[str, str]) -> dict[str, str]:
+        """By name, what each rule asks of a row, in DataFusion's SQL for columns of these types."""
+        return {
+            rule.name: readable_sql(self.by_name[rule.reads], types[rule.reads])
+            if rule.reads
+            else f"({rule.condition})"
             for rule in self.rules
-        )
+        }
+
+    def rules_hold_sql(self, types: Mapping[str, str]) -> str:
+        """That a row breaks no rule; NULL where a rule is NULL."""
+        return " AND ".join(self.rules_sql(types).values())
 
     def is_valid_sql(self, types: Mapping[str, str]) -> str:
         """The same, never NULL."""

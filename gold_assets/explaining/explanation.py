@@ -5,22 +5,23 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from deltalake import DeltaTable
 
-from gold_assets.checks.pairs import OF_ROW, Sides, compared
+from gold_assets.checks.pairs import OF_ROW, Sides, compared, of_row
+from gold_assets.declaring.reference import all_of
+from gold_assets.declaring.source import VIOLATIONS
+from gold_assets.delta.dates import predicate
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
-from gold_assets.delta.query import Unreadable, query
+from gold_assets.delta.query import Unreadable, View, query
+from gold_assets.delta.sql import DATAFUSION, unpruned
 from gold_assets.explaining.history import CommitInfo, History, history_of
-from gold_assets.explaining.origin import Origin, not_there, origin_of, why_absent
-from gold_assets.explaining.question import ROWS_SHOWN, Question, question_of
-from gold_assets.explaining.rows import Rows
+from gold_assets.explaining.question import ROWS_SHOWN, Question, Rows, SilverRows, question_of, quoted
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Basis, Moment
-from gold_assets.gold.provenance import MadeFrom
 from gold_assets.gold.publication import Publications
 from gold_assets.silver.pin import Silver
 
@@ -35,20 +36,55 @@ class Held:
 
 
 @dataclass(frozen=True)
+class HeldThen(Held):
+    """The same of a published version, and when it was published."""
+
+    at: dt.datetime
+
+
+@dataclass(frozen=True)
 class Made:
-    """How the rows of the date that are there were made, and by the commit of which version."""
+    """How the rows of the date that are there were made.
 
-    source: MadeFrom
-    commit: CommitInfo
+    Attributes:
+        how: ``recomputed`` or ``patched``; or that no refresh but a comparison told of which version of Silver they are.
+        by, at, table_version: who asked for it, when, and by which version of the table.
+        overwritten_in: the version in which somebody else changed rows of the date since, None where nobody did.
+    """
 
-    @property
-    def how(self) -> str:
-        """In a few words."""
-        if not self.source.refresh_id:
-            return "as a comparison has found"
-        if self.source.patches:
-            return f"patched, the {plural(self.source.patches, 'patch')} since it was recomputed"
-        return "recomputed"
+    silver_version: int
+    how: str
+    patches: int
+    by: str
+    at: dt.datetime | None
+    table_version: int
+    overwritten_in: int | None
+
+
+@dataclass(frozen=True)
+class OfSilver:
+    """The rows of Silver that those asked about can be made from.
+
+    Attributes:
+        version: of Silver: that which the date was made from.
+        doubt: why it is the newest in its place, where it is.
+        rows, valid_rows: how many rows, and how many of them meet the contract.
+        used_rows: how many of them the table is made of.
+        valid_rows_that_miss: by each condition of the table, how many of the valid rows do not meet it.
+        numbers: what the rows that are used add up to, by name.
+        sample: the first of those that are used, or else of all.
+        quarantined: the first of those that break a rule, with the rules.
+    """
+
+    version: int
+    doubt: str | None
+    rows: int
+    valid_rows: int
+    used_rows: int
+    valid_rows_that_miss: Mapping[str, int]
+    numbers: Mapping[str, Any]
+    sample: Rows
+    quarantined: Rows
 
 
 @dataclass(frozen=True)
@@ -57,11 +93,11 @@ class SecondOpinion:
 
     Attributes:
         agrees: whether the two do, as the checks ask for.
-        is_exact: whether to the last digit, which is too much to ask of an average.
+        exact: whether to the last digit, which is too much to ask of an average.
     """
 
     agrees: bool
-    is_exact: bool
+    exact: bool
     pairs: Rows
 
 
@@ -70,22 +106,24 @@ class Explanation:
     """The answer.
 
     Attributes:
-        now, published: the rows in the newest version, and in the published one; None where there is none, ``unpublished`` says why.
-        published_at: when that was.
+        key: by column, the values that were asked for.
+        now: the rows in the newest version.
+        absent_because: why the table has no such row, where it has none.
+        published: the rows in the published version, None where there is none, ``unpublished_because`` says why.
         made: None where the table's log does not tell.
-        absent: why the table has no such row, empty where it has.
     """
 
-    question: Question
+    table: str
+    date: dt.date | None
+    key: Mapping[str, str]
     now: Held
-    published: Held | None
-    published_at: dt.datetime | None
-    unpublished: str
+    absent_because: str | None
+    published: HeldThen | None
+    unpublished_because: str | None
     made: Made | None
-    origin: Origin
+    silver: OfSilver
     second_opinion: SecondOpinion
     history: History
-    absent: str
 
 
 def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -> Explanation:
@@ -103,29 +141,31 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
         raise UserError(f"There is no Delta table at {place}, where {table.name} is expected: materialize it.")
     question = question_of(table, gold, date, conditions)
     history = history_of(question, moment)
-    now = _held(question, gold)
+    now = Held(gold.version(), *_held(question, gold))
     basis = moment.basis(table, question.date)
     try:
-        origin, opinion = _compared(question, moment, basis)
+        silver, opinion = _compared(question, moment, basis)
     except Unreadable:
         if basis.version == moment.silver.version:
             raise
         doubt = f"Silver version {basis.version}, which it was made from, cannot be read any more"
-        origin, opinion = _compared(question, moment, Basis(moment.silver.version, doubt))
-    is_coming = any(commit.came != [] or commit.went != [] for commit in history.waiting)
-    if not now.count and not origin.count and not history.changes and not is_coming:
-        raise not_there(question, gold, moment.silver)
-    published, published_at, unpublished = _published(lake, question)
-    absent = "" if now.count else why_absent(question, origin, history)
+        silver, opinion = _compared(question, moment, Basis(moment.silver.version, doubt))
+    is_coming = any(commit.came != [] or commit.went != [] for commit in history.not_in_the_table_yet)
+    if not now.count and not silver.rows and not history.changes and not is_coming:
+        raise _not_there(question, gold, moment.silver)
+    published, unpublished = _published(lake, question)
+    absent = None if now.count else _why_absent(question, silver, opinion, history)
     made = _made(moment, question)
-    return Explanation(question, now, published, published_at, unpublished, made, origin, opinion, history, absent)
+    return Explanation(
+        table.name, question.date, question.values, now, absent, published, unpublished, made, silver, opinion, history
+    )
 
 
-def _held(question: Question, gold: DeltaTable) -> Held:
-    rows = question.rows_in(gold)
+def _held(question: Question, gold: DeltaTable) -> tuple[int, Rows]:
+    rows = View(gold, "*", question.in_table)
     [counted] = query("SELECT count(*) AS n FROM rows", rows=rows)
     shown = query(f"SELECT * FROM rows ORDER BY {question.table.row_order} LIMIT {ROWS_SHOWN}", rows=rows)
-    return Held(gold.version(), counted["n"], shown)
+    return counted["n"], shown
 
 
 def _made(moment: Moment, question: Question) -> Made | None:
@@ -134,39 +174,142 @@ def _made(moment: Moment, question: Question) -> Made | None:
     info: Mapping[str, Any] = {}
     with suppress(FileNotFoundError):  # what the date was made from is known for longer than its commit
         info = moment.log(question.table).commit(source.table_version).info
-    return Made(source, CommitInfo.of(source.table_version, info))
+    commit = CommitInfo.of(source.table_version, info)
+    how = "patched" if source.patches else "recomputed"
+    return Made(
+        source.silver_version,
+        how if source.refresh_id else "as a comparison has found",
+        source.patches,
+        source.by or commit.by,
+        commit.at,
+        source.table_version,
+        source.overwritten_in,
+    )
 
 
-def _compared(question: Question, moment: Moment, basis: Basis) -> tuple[Origin, SecondOpinion]:
+def _compared(question: Question, moment: Moment, basis: Basis) -> tuple[OfSilver, SecondOpinion]:
     """The rows asked about beside what Silver has of them at a version that can be opened."""
-    silver = moment.silver_at(basis.version)
-    assert silver is not None
-    opinion = _second_opinion(question, moment, silver)
-    return origin_of(question, moment, silver, basis.doubt, opinion.pairs), opinion
+    asked = SilverRows(question, moment.silver_of(basis))
+    opinion = _second_opinion(asked, moment.log(question.table).table)
+    return _of_silver(asked, basis.doubt or None, opinion), opinion
 
 
-def _second_opinion(question: Question, moment: Moment, silver: Silver) -> SecondOpinion:
-    table, asked = question.table, question.in_silver
-    sides = Sides(silver, moment.log(table).table)
-    views = sides.views([question.date])
-    of_rows = " AND ".join([question.on_date, *asked.values()])
-    views["gold"] = dataclasses.replace(views["gold"], where=question.in_table if table.key else of_rows)
-    ask = partial(compared, table, sides, views, [question.date], only=list(asked.values()))
-    [counted] = ask("SELECT count(*) FILTER (WHERE NOT agrees) AS n FROM pairs")
-    rows = ask(f"SELECT * FROM pairs ORDER BY agrees LIMIT {ROWS_SHOWN}")
+def _second_opinion(asked: SilverRows, gold: DeltaTable) -> SecondOpinion:
+    table, question, dates = asked.question.table, asked.question, [asked.question.date]
+    sides, only = Sides(asked.silver, gold), asked.meet_as_they_are
+    views, those_meant = sides.views(dates), "true"
+    in_gold = " AND ".join([predicate(dates), *only])  # without what is asked of columns that Silver does not have
+    if not table.keeps_source_columns:
+        name_of = DATAFUSION.name if table.key else of_row
+        those_meant = all_of([meets(name_of(name)) for name, meets in question.conditions.items()])
+        in_gold = question.in_table
+    views["gold"] = dataclasses.replace(views["gold"], where=in_gold)
+    differing = "count(CASE WHEN NOT agrees THEN 1 END) OVER () AS differing"
+    select = f"SELECT *, {differing} FROM pairs WHERE {those_meant} ORDER BY agrees LIMIT {ROWS_SHOWN}"
+    rows = compared(table, sides, views, dates, select, only)
+    agrees = not any(row.pop("differing") for row in rows)
     plain = [{name.removeprefix(OF_ROW): row[name] for name in row if name != "gold_fault"} for row in rows]
     is_exact = all(row[f"silver_{name}"] == row[f"gold_{name}"] for row in plain for name in table.select.aggregates)
-    return SecondOpinion(counted["n"] == 0, counted["n"] == 0 and is_exact, plain)
+    return SecondOpinion(agrees, agrees and is_exact, plain)
 
 
-def _published(lake: Lake, question: Question) -> tuple[Held | None, dt.datetime | None, str]:
-    """The rows in the published version, when that was; or why there are none."""
+def _of_silver(asked: SilverRows, doubt: str | None, opinion: SecondOpinion) -> OfSilver:
+    misses = [f'count(*) FILTER (WHERE "is valid" AND "misses {n}")' for n in range(len(asked.conditions))]
+    [counted] = asked.ask(
+        f"""SELECT count(*) AS rows, count(*) FILTER (WHERE "is valid") AS valid, count(*) FILTER (WHERE "is used") AS used
+        {"".join(f", {count} AS misses_{n}" for n, count in enumerate(misses))} FROM asked"""
+    )
+    shown = '"is used"' if counted["used"] else "true"
+    return OfSilver(
+        asked.silver.version,
+        doubt,
+        counted["rows"],
+        counted["valid"],
+        counted["used"],
+        {condition: counted[f"misses_{n}"] for n, condition in enumerate(asked.conditions)},
+        _numbers(asked, opinion) if counted["used"] else {},
+        asked.ask(f"SELECT {asked.columns} FROM asked WHERE {shown} LIMIT {ROWS_SHOWN}"),
+        _quarantined(asked) if counted["rows"] > counted["valid"] else [],
+    )
+
+
+def _numbers(asked: SilverRows, opinion: SecondOpinion) -> dict[str, Any]:
+    table = asked.question.table
+    if table.key:
+        return {name: pair[f"silver_{name}"] for pair in opinion.pairs for name in table.select.aggregates}
+    if not table.numbers:
+        return {}
+    made_of = asked.columns
+    if not table.keeps_source_columns:
+        values = {column.name: table.select.sql(column.name, asked.silver.types) for column in table.columns}
+        made_of = ", ".join(f"{sql} AS {DATAFUSION.name(name)}" for name, sql in values.items())
+    select = ", ".join(f"{sql} AS {name}" for name, sql in table.numbers.items())
+    return asked.ask(f'SELECT {select} FROM (SELECT {made_of} FROM asked WHERE "is used") AS made')[0]
+
+
+def _quarantined(asked: SilverRows) -> Rows:
+    rules = [rule.name for rule in asked.question.table.source.rules]
+    breaks, is_broken = ", ".join(f'"breaks {n}"' for n in range(len(rules))), unpruned('NOT "is valid"')
+    rows = asked.ask(f"SELECT {breaks}, {asked.columns} FROM asked WHERE {is_broken} LIMIT {ROWS_SHOWN}")
+    return [{VIOLATIONS: [rule for n, rule in enumerate(rules) if row.pop(f"breaks {n}")], **row} for row in rows]
+
+
+def _published(lake: Lake, question: Question) -> tuple[HeldThen | None, str | None]:
+    """The rows in the published version; or why there are none."""
     if lake.published is None:
-        return None, None, "the lake has no place for publications"
+        return None, "the lake has no place for publications"
     publication = Publications(lake.published, lake.places, lake.project.env_prefix).newest()
     if publication is None or question.table.name not in publication.tables:
-        return None, None, "nothing is published yet"
+        return None, "nothing is published yet"
+    table = publication.tables[question.table.name]
     try:
-        return _held(question, publication.tables[question.table.name].open()), publication.at, ""
+        return HeldThen(table.version, *_held(question, table.open()), publication.at), None
     except UserError as error:
-        return None, publication.at, str(error)
+        return None, str(error)
+
+
+def _why_absent(question: Question, silver: OfSilver, opinion: SecondOpinion, history: History) -> str:
+    """Why the table has no such row."""
+    broken = silver.rows - silver.valid_rows
+    rows = plural(silver.rows, "row")
+    at = f"Silver's version {silver.version}"
+    if silver.used_rows and opinion.agrees:
+        why = f"what its {plural(silver.used_rows, 'row')} in {at} make does not meet the HAVING of its SELECT"
+    elif silver.used_rows:
+        why = f"{plural(silver.used_rows, 'row')} of {at} should be in it: materialize the date again"
+    elif not silver.rows:
+        why = f"{at} has no row of it"
+    elif question.table.is_quarantine:
+        why = f"its {rows} in {at} break no rule"
+    elif not silver.valid_rows:
+        why = f"its {rows} in {at} break a rule and {'is' if silver.rows == 1 else 'are'} in the quarantine"
+    else:
+        unmet = silver.valid_rows_that_miss.items()
+        missed = ", ".join(f"{name} is not true of {count}" for name, count in unmet if count)
+        quarantined = f"; {broken} more in the quarantine" if broken else ""
+        why = f"none of its {plural(silver.valid_rows, 'valid row')} in {at} belongs there: {missed}{quarantined}"
+    if history.not_in_the_table_yet:
+        versions = ", ".join(str(commit.version) for commit in history.not_in_the_table_yet)
+        why += f"; later commits of Silver that touched the date are not in the table yet: {versions}"
+    return f"{question.table.name} has no such row, for {why}."
+
+
+def _not_there(question: Question, gold: DeltaTable, silver: Silver) -> UserError:
+    """That neither Silver nor the table has such a row, nor ever had one that the logs tell of; and what is nearest."""
+    neither, date = f"Neither Silver nor {question.table.name} has", question.date
+    if date is not None:
+        dates = {other for other in FileDates(gold).dates() | silver.file_dates.dates() if other is not None}
+        if date not in dates:
+            nearest = min(dates, key=lambda other: (abs(other - date), other), default=None)
+            found = "neither has any date" if nearest is None else f"the nearest date that either has is {nearest}"
+            return UserError(f"{neither} rows on {date}; {found}: ask for another.")
+    asked = SilverRows(question, silver)
+    for name in asked.made_of:
+        value, text = question.values[name], DATAFUSION.name(f"text of {name}")
+        if asked.ask("SELECT 1 AS one FROM asked LIMIT 1", [name]):
+            continue
+        nearest_first = f"GROUP BY 1 ORDER BY levenshtein({text}, {quoted(value)}), 1"
+        values = asked.ask(f"SELECT {text} AS value FROM asked WHERE {text} IS NOT NULL {nearest_first} LIMIT 1", [])
+        near = f"the nearest is {values[0]['value']}" if values else "it has no value at all"
+        return UserError(f"{neither} {name}={value} on {date or 'no date'}; {near}: ask for another.")
+    return UserError(f"{neither} a row with {question}, though one with each of the values: leave out one.")

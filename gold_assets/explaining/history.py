@@ -11,9 +11,9 @@ from deltalake import DeltaTable
 
 from gold_assets.delta.file_dates import FileDates, UnknownDate
 from gold_assets.delta.log import DeltaLog, FileChange, side_by_side
-from gold_assets.delta.query import View
-from gold_assets.explaining.question import Question
-from gold_assets.explaining.rows import MOST_ROWS, Rows, TooManyRows, came_and_went, rows_in_files
+from gold_assets.delta.query import View, query
+from gold_assets.explaining.question import Question, Rows, SilverRows
+from gold_assets.explaining.rows import MOST_ROWS, TooManyRows, came_and_went, rows_in_files
 from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.provenance import Stamp
@@ -59,7 +59,7 @@ def _by(info: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class SilverCommit:
+class SilverCommit(CommitInfo):
     """A commit of Silver that touched the date.
 
     Attributes:
@@ -67,7 +67,6 @@ class SilverCommit:
         came, went: which of the rows asked about it brought and took away; None where that is not known, ``unknown`` says why.
     """
 
-    info: CommitInfo
     added: int | None
     removed: int | None
     came: Rows | None
@@ -76,42 +75,41 @@ class SilverCommit:
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(CommitInfo):
     """A version of the table in which the rows asked about changed.
 
     Attributes:
-        how: ``recomputed`` or ``patched``; else that somebody else wrote it.
         by: who asked for it.
+        how: ``recomputed`` or ``patched``; else that somebody else wrote it.
         silver_version: the version of Silver that it was made from, None where somebody else wrote it.
-        since: the version of Silver that the rows before were made from; -1 where there were none, None where it is not told.
+        since_silver_version: the version of Silver that the rows before were made from; -1 where there were none, None where it is not told.
         before, after: the rows asked about; None where the files are gone, so that whether they changed is not known.
-        silver: Silver's commits that touched the date between the two versions, oldest first.
+        silver_commits: those that touched the date between the two versions, oldest first.
     """
 
-    info: CommitInfo
     how: str
-    by: str
     silver_version: int | None
-    since: int | None
+    since_silver_version: int | None
     before: Rows | None
     after: Rows | None
-    silver: Sequence[SilverCommit] = ()
+    silver_commits: Sequence[SilverCommit] = ()
 
 
 @dataclass(frozen=True)
 class History:
-    """The changes, newest first.
+    """What happened to the rows asked about.
 
     Attributes:
-        waiting: Silver's commits that touched the date since the version that it was made from; they are not in the table yet.
-        ends: why it goes back no further; empty where it begins with the table.
-        silver_ends: why Silver's commits are told no further back, empty where all are.
+        changes: newest first.
+        not_in_the_table_yet: Silver's commits that touched the date since the version that it was made from.
+        ends_because: why it goes back no further, None where it begins with the table.
+        silver_ends_because: why Silver's commits are told no further back, None where all are.
     """
 
     changes: Sequence[Change] = ()
-    waiting: Sequence[SilverCommit] = ()
-    ends: str = ""
-    silver_ends: str = ""
+    not_in_the_table_yet: Sequence[SilverCommit] = ()
+    ends_because: str | None = None
+    silver_ends_because: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,63 +126,81 @@ def history_of(question: Question, moment: Moment) -> History:
     silver, log = moment.silver, moment.log(question.table)
     commits, ends = _commits_of(log, question.date)
     try:
-        changes = list(_changes(question, log.table, silver.table_id, commits, complete=not ends))
+        changes = list(_changes(question, log.table, silver.table_id, commits, -1 if ends is None else None))
     except TooManyRows:
-        return History(ends=f"more than {MOST_ROWS} rows were ever asked about, which are too many to follow")
+        return History(ends_because=f"more than {MOST_ROWS} rows were ever asked about, which are too many to follow")
     newest = next((commit.stamp for commit in commits if commit.stamp is not None), None)
     made_from = newest.silver_version if newest and newest.silver_table_id == silver.table_id else silver.version
-    known = [change.since for change in changes if change.since is not None]
+    known = [change.since_silver_version for change in changes if change.since_silver_version is not None]
     told, silver_ends = _silver_commits(question, silver, moment.changes, min([made_from, *known]))
-    changes = [dataclasses.replace(change, silver=list(_between(told, change))) for change in changes]
-    return History(changes, [commit for commit in told if commit.info.version > made_from], ends, silver_ends)
-
-
-def _between(commits: Iterable[SilverCommit], change: Change) -> Iterator[SilverCommit]:
-    if change.since is not None and change.silver_version is not None:
-        yield from (commit for commit in commits if change.since < commit.info.version <= change.silver_version)
+    for number, change in enumerate(changes):
+        since, until = change.since_silver_version, change.silver_version
+        if since is not None and until is not None:
+            between = [commit for commit in told if since < commit.version <= until]
+            changes[number] = dataclasses.replace(change, silver_commits=between)
+    return History(changes[::-1], [commit for commit in told if commit.version > made_from], ends, silver_ends)
 
 
 def _silver_commits(
     question: Question, silver: Silver, changes: SilverChanges, after: int
-) -> tuple[list[SilverCommit], str]:
+) -> tuple[list[SilverCommit], str | None]:
     """Silver's commits after a version that touched the date, oldest first; and why they go back no further, where they do not."""
     if after >= silver.version:
-        return [], ""
+        return [], None
     everywhere = changes.everywhere_after(after)
     by_version: dict[int, list[FileChange]] = {version: [] for version in everywhere}
     for change in reversed(changes.files_after(question.date, after)):
         by_version.setdefault(change.version, []).append(change)
     files = [change for version in by_version.values() for change in version]
 
-    def view(table: DeltaTable) -> View:
-        return question.silver_rows(dataclasses.replace(silver, table=table))
+    def read(table: DeltaTable, number: str, most: int) -> Rows:
+        part = SilverRows(question, dataclasses.replace(silver, table=table), number)
+        return part.ask(f"SELECT {part.columns}, {number} FROM asked LIMIT {most}")
 
-    where = " AND ".join([question.on_date, *question.in_silver.values()])
     try:
-        rows, unknown = _rows_of(silver.table, files, view, where), "files of the commit are gone"
+        rows, unknown = _rows_of(silver.table, files, read), "files of the commit are gone"
     except TooManyRows:
         rows, unknown = {}, f"in all commits they are more than {MOST_ROWS}"
     log = DeltaLog(silver.table)
     # Who restores a table or takes rows away need not say how many a file has; who added it did.
     told = {file.path: file.rows for file in files if file.is_add and not file.has_vector}
-    counted = _Counts(silver.file_dates, question.date, told)
+
+    def counted(files: Iterable[FileChange]) -> int | None:
+        counts = [_rows_on(question.date, file, silver.file_dates, told.get(file.path)) for file in files]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
     return [
         SilverCommit(
-            CommitInfo.of(version, log.info(version)),
-            counted.of(file for file in of_version if file.is_add),
-            counted.of(file for file in of_version if not file.is_add),
-            *(_moved(of_version, rows) if version not in everywhere else (None, None)),
-            everywhere.get(version, unknown),
+            **vars(CommitInfo.of(version, log.info(version))),
+            added=counted(file for file in of_version if file.is_add),
+            removed=counted(file for file in of_version if not file.is_add),
+            came=came,
+            went=went,
+            unknown=everywhere.get(version, unknown),
         )
         for version, of_version in sorted(by_version.items())
-    ], changes.gap_after(after)
+        for came, went in [(None, None) if version in everywhere else _moved(of_version, rows)]
+    ], changes.gap_after(after) or None
+
+
+def _rows_on(date: dt.date | None, file: FileChange, dates: FileDates, told: int | None) -> int | None:
+    """How many rows of the date are in a file of Silver, of which ``told`` says how many it has where it was added whole."""
+    try:
+        held = dates.of_action(file.action)
+    except UnknownDate:
+        return None
+    rows = file.rows if file.rows is not None or file.has_vector else told
+    if set(held) == {date} and rows is not None:
+        return rows
+    return held[date] if isinstance(held, Mapping) and not file.has_vector else None
 
 
 def _rows_of(
-    table: DeltaTable, files: Sequence[FileChange], view: Callable[[DeltaTable], View], where: str
+    table: DeltaTable, files: Sequence[FileChange], read: Callable[[DeltaTable, str, int], Rows]
 ) -> dict[int, Rows | None]:
     """By the identity of a file, what ``rows_in_files`` finds in it. Raises ``TooManyRows``."""
-    return dict(zip(map(id, files), rows_in_files(table, [file.action for file in files], view, where), strict=True))
+    return dict(zip(map(id, files), rows_in_files(table, [file.action for file in files], read), strict=True))
 
 
 def _moved(files: Sequence[FileChange], rows: Mapping[int, Rows | None]) -> tuple[Rows | None, Rows | None]:
@@ -197,59 +213,41 @@ def _moved(files: Sequence[FileChange], rows: Mapping[int, Rows | None]) -> tupl
     return came_and_went(*sides)
 
 
-@dataclass(frozen=True)
-class _Counts:
-    """Rows of the date in files of Silver; ``told`` are those of all dates in files that were added whole."""
-
-    dates: FileDates
-    date: dt.date | None
-    told: Mapping[str, int | None]
-
-    def of(self, files: Iterable[FileChange]) -> int | None:
-        total = 0
-        for file in files:
-            try:
-                dates = self.dates.of_action(file.action)
-            except UnknownDate:
-                return None
-            rows = file.rows if file.rows is not None or file.has_vector else self.told.get(file.path)
-            if set(dates) == {self.date} and rows is not None:
-                total += rows
-            elif file.has_vector or not isinstance(dates, Mapping) or dates[self.date] is None:
-                return None
-            else:
-                total += dates[self.date]
-        return total
-
-
 def _changes(
-    question: Question, gold: DeltaTable, silver_table_id: str, commits: Sequence[_Written], *, complete: bool
+    question: Question, gold: DeltaTable, silver_table_id: str, commits: Sequence[_Written], made_from: int | None
 ) -> Iterator[Change]:
-    files = [file for written in commits for file in written.files]
-    rows = _rows_of(gold, files, lambda table: View(table, "*", "true"), question.in_table)
-    for number, written in enumerate(commits):
+    """Oldest first; ``made_from`` is the version of Silver that the rows before the first of the commits were made from."""
+
+    def read(table: DeltaTable, number: str, most: int) -> Rows:
+        rows = View(table, "*", "true")
+        return query(f"SELECT * FROM rows WHERE {question.in_table} LIMIT {most}", rows=rows)
+
+    rows = _rows_of(gold, [file for written in commits for file in written.files], read)
+    for written in reversed(commits):
+        stamp, since = written.stamp, None
+        if stamp is not None:
+            is_own = stamp.silver_table_id == silver_table_id
+            since = (made_from if stamp.since is None else stamp.since) if is_own else None
+            made_from = stamp.silver_version if is_own else -1
         after, before = _moved(written.files, rows)
         if after == [] and before == []:
             continue
-        info, stamp, since = CommitInfo.of(written.commit.version, written.commit.info), written.stamp, None
-        if stamp is None:
-            yield Change(info, "written by somebody else", info.by, None, None, before, after)
-            continue
-        if stamp.silver_table_id == silver_table_id:
-            earlier = next((each.stamp for each in commits[number + 1 :] if each.stamp is not None), None)
-            since = stamp.since if stamp.since is not None else _made_from(earlier, silver_table_id, complete=complete)
-        how = "recomputed" if stamp.since is None else "patched"
-        yield Change(info, how, stamp.by or info.by, stamp.silver_version, since, before, after)
+        info = CommitInfo.of(written.commit.version, written.commit.info)
+        how, silver_version = "written by somebody else", None
+        if stamp is not None:
+            how, silver_version = "recomputed" if stamp.since is None else "patched", stamp.silver_version
+            info = dataclasses.replace(info, by=stamp.by or info.by)
+        yield Change(
+            **vars(info),
+            how=how,
+            silver_version=silver_version,
+            since_silver_version=since,
+            before=before,
+            after=after,
+        )
 
 
-def _made_from(earlier: Stamp | None, silver_table_id: str, *, complete: bool) -> int | None:
-    """The version of Silver that rows were made from, by the stamp before: -1 where there was none."""
-    if earlier is None:
-        return -1 if complete else None
-    return earlier.silver_version if earlier.silver_table_id == silver_table_id else -1
-
-
-def _commits_of(log: GoldLog, date: dt.date | None) -> tuple[list[_Written], str]:
+def _commits_of(log: GoldLog, date: dt.date | None) -> tuple[list[_Written], str | None]:
     """The commits of the table that touched the date, newest first; and why they go back no further, where they do not."""
     commits: list[_Written] = []
     oldest = log.table.version() + 1
@@ -260,4 +258,4 @@ def _commits_of(log: GoldLog, date: dt.date | None) -> tuple[list[_Written], str
             files = [file for file in commit.files if file.data_change and file.date == date]
             if stamp is not None or files:
                 commits.append(_Written(commit, stamp, files))
-    return commits, f"the table's log no longer has version {oldest - 1}" if oldest else ""
+    return commits, f"the table's log no longer has version {oldest - 1}" if oldest else None

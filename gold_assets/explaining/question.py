@@ -1,20 +1,28 @@
-"""Which row or rows of a table somebody asks about, in the words of a command line."""
+"""Which row or rows of a table somebody asks about, in the words of a command line; and the rows of Silver behind them."""
 
 import datetime as dt
 import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
+from typing import Any
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.schema import ArrayType, PrimitiveType
 
+from gold_assets.checks.pairs import answered, as_of_row, by_duckdb, of_row
+from gold_assets.declaring.reference import all_of
+from gold_assets.declaring.select import Select
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.errors import UserError
-from gold_assets.delta.query import View
+from gold_assets.delta.query import View, query, query_table
 from gold_assets.delta.sql import DATAFUSION, unpruned
 from gold_assets.silver.pin import Silver
+
+Rows = list[dict[str, Any]]
 
 ROWS_SHOWN = 5
 """Of each kind."""
@@ -23,6 +31,8 @@ WITHOUT_DATE = "none"
 """What is given for the date of rows that have none."""
 
 _NULL = "NULL"
+_COMPUTED = ("decimal", "number", "float")
+"""Kinds of columns that are not read as they are."""
 
 Condition = Callable[[str], str]
 """From a column, as SQL, to what it must meet, as SQL."""
@@ -44,43 +54,108 @@ class Question:
     conditions: Mapping[str, Condition]
 
     def __str__(self) -> str:
-        return f"{self.key} on {self.date or 'no date'}"
-
-    @property
-    def key(self) -> str:
-        """The values, as they were asked for."""
-        return " ".join(f"{name}={value}" for name, value in self.values.items())
-
-    @property
-    def on_date(self) -> str:
-        """That a row is of the date, in SQL."""
-        return predicate([self.date])
+        key = " ".join(f"{name}={value}" for name, value in self.values.items())
+        return f"{key} on {self.date or 'no date'}".strip()
 
     @property
     def in_table(self) -> str:
         """Which rows of the table are meant, in SQL over its columns."""
-        return " AND ".join([self.on_date, *(meets(DATAFUSION.name(name)) for name, meets in self.conditions.items())])
+        on_date = predicate([self.date])
+        return " AND ".join([on_date, *(meets(DATAFUSION.name(name)) for name, meets in self.conditions.items())])
 
-    @property
-    def in_silver(self) -> Mapping[str, str]:
-        """By column, what rows of Silver that the table's are made from must meet, in SQL over Silver's columns.
+
+@dataclass(frozen=True)
+class SilverRows:
+    """The rows of Silver behind those that somebody asks about: Silver's of the date that have the values asked for.
+
+    Attributes:
+        number: a column of Silver's table that is none of Silver's, to be there as it is.
+    """
+
+    question: Question
+    silver: Silver
+    number: str = ""
+
+    @cached_property
+    def made_of(self) -> Mapping[str, str]:
+        """By column that is asked by, what makes it of a row of Silver, in the SQL of the table's engine.
 
         What is asked of columns that Silver does not have is left out.
         """
-        own = set() if self.table.key else {column.name for column in self.table.columns}
-        return {name: meets(self.source_sql(name)) for name, meets in self.conditions.items() if name not in own}
+        table, names = self.question.table, self.question.conditions
+        if not table.keeps_source_columns:
+            return {name: table.select.sql(name, self.silver.types) for name in names}
+        own = {column.name for column in table.columns}
+        return {name: DATAFUSION.name(name) for name in names if name not in own}
 
-    def source_sql(self, name: str) -> str:
-        """What a column that is asked by is of Silver's rows, in SQL."""
-        return self.table.select.text(name) if self.table.key else DATAFUSION.name(name)
+    @cached_property
+    def meet(self) -> Mapping[str, str]:
+        """By column, what they must meet, in the same SQL."""
+        return {name: self.question.conditions[name](sql) for name, sql in self.made_of.items()}
 
-    def silver_rows(self, silver: Silver) -> View:
-        """Silver's rows of the date."""
-        return silver.view([self.date])
+    @property
+    def meet_as_they_are(self) -> list[str]:
+        """The conditions on columns that are read as Silver has them, in DataFusion's SQL: they spare it other rows."""
+        table = self.question.table
+        if table.keeps_source_columns:
+            return list(self.meet.values())
+        plain = {DATAFUSION.name(column.name) for column in table.source.columns if column.kind not in _COMPUTED}
+        return [self.meet[name] for name, sql in self.made_of.items() if sql in plain]
 
-    def rows_in(self, table: DeltaTable) -> View:
-        """The rows that are meant, in the table as it is opened."""
-        return View(table, "*", self.in_table)
+    @cached_property
+    def conditions(self) -> Mapping[str, str]:
+        """The table's own conditions by their text, in the same SQL."""
+        return self.question.table.select.conditions(self.silver.types)
+
+    @property
+    def columns(self) -> str:
+        """Silver's columns under their names, as a SELECT from ``asked`` has them."""
+        return ", ".join(f"{of_row(field.name)} AS {DATAFUSION.name(field.name)}" for field in self.silver.fields)
+
+    def ask(self, select: str, asked_by: Collection[str] | None = None) -> Rows:
+        """The rows of a SELECT from ``asked``: of the columns whose values are asked for by default all count.
+
+        ``asked`` has Silver's columns as ``of_row`` names them; ``"is valid"`` and ``"is used"``, that the row breaks no rule,
+        and that the table is made of it; ``"breaks 0"`` … and ``"misses 0"`` …, that it breaks a rule of the source, and misses
+        a condition of the table, in their order; and ``"text of page"``, what the column ``page`` that is asked by is made of.
+        """
+        table = self.question.table
+        is_used = 'NOT "is valid"' if table.is_quarantine else f'"is valid" AND ({all_of(self.conditions.values())})'
+        told = [f'{unpruned(is_used)} AS "is used"']
+        told += [f'NOT coalesce({each}, false) AS "misses {n}"' for n, each in enumerate(self.conditions.values())]
+        told += [
+            f"CAST({sql} AS VARCHAR) AS {DATAFUSION.name(f'text of {name}')}" for name, sql in self.made_of.items()
+        ]
+        met = all_of([self.meet[name] for name in (self.meet if asked_by is None else asked_by)])
+        rows = f"({self._rows})" if table.keeps_source_columns else "rows_read"
+        sql = select.replace("FROM asked", f"FROM (SELECT *, {', '.join(told)} FROM {rows} WHERE {met})")
+        if table.keeps_source_columns:
+            return query(sql, silver=self._view)
+        return answered(by_duckdb(sql, rows_read=self._read if asked_by is None else self._read_all()))
+
+    @property
+    def _view(self) -> View:
+        view = self.silver.view([self.question.date])
+        return replace(view, select=f"{view.select}, {self.number}") if self.number else view
+
+    @property
+    def _rows(self) -> str:
+        """Silver's rows as the SQL of the table's engine is to find them."""
+        source, select, types = self.question.table.source, self.question.table.select, self.silver.types
+        rules, read = enumerate(source.rules_sql(types).values()), "*"
+        if isinstance(select, Select):
+            read = source.read_sql({*select.reads, EVENT_DATE}, types, of_any_row=True)
+            read += f", {self.number}" if self.number else ""
+        known = [as_of_row(field.name) for field in self.silver.fields if field.name != EVENT_DATE]
+        known += [f'NOT coalesce({rule}, false) AS "breaks {n}"' for n, rule in rules]
+        return f'SELECT {", ".join([read, *known])}, {source.is_valid_sql(types)} AS "is valid" FROM silver'
+
+    @cached_property
+    def _read(self) -> pa.Table:
+        return query_table(f"{self._rows} WHERE {all_of(self.meet_as_they_are)}", silver=self._view)
+
+    def _read_all(self) -> pa.Table:
+        return query_table(self._rows, silver=self._view)
 
 
 def question_of(table: Table, columns: DeltaTable, date: str, conditions: Sequence[str]) -> Question:
@@ -103,18 +178,19 @@ def question_of(table: Table, columns: DeltaTable, date: str, conditions: Sequen
         values[name] = value
         asked[name] = _condition(name, types[name], value)
     key = [name for name in table.key if name != EVENT_DATE]
-    if (key and set(values) != set(key)) or not values:
-        expected = f"expected a value of {' and '.join(key)}" if key else "expected the values of some of its columns"
-        found = f"was asked for by {', '.join(values)}" if values else "was asked for by no column"
-        raise UserError(f"A row of {table.name} {found}, {expected}: give {_example(table)}, for example.")
+    if set(values) != set(key) if table.key else not values:
+        expected = f"a value of {' and '.join(key)}" if key else "the values of some of its columns"
+        remedy = f"give {_example(table)}, for example"
+        if table.key and not key:
+            expected, remedy = "the date alone", "leave the rest out"
+        found = ", ".join(values) or "no column"
+        raise UserError(f"A row of {table.name} was asked for by {found}, expected {expected}: {remedy}.")
     return Question(table, _date_of(date), values, asked)
 
 
 def _date_of(text: str) -> dt.date | None:
-    if text == WITHOUT_DATE:
-        return None
     try:
-        return dt.date.fromisoformat(text)
+        return None if text == WITHOUT_DATE else dt.date.fromisoformat(text)
     except ValueError:
         raise UserError(
             f"{text} is no date, expected one such as 2026-01-31, or {WITHOUT_DATE} for rows without one: correct it."

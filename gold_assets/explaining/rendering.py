@@ -11,11 +11,10 @@ from typing import Any
 from tabulate import tabulate
 
 from gold_assets.delta.plural import plural
-from gold_assets.explaining.explanation import Explanation, Held
+from gold_assets.explaining.explanation import Explanation, Held, Made, OfSilver
 from gold_assets.explaining.history import Change, History, SilverCommit
-from gold_assets.explaining.origin import Origin
-from gold_assets.explaining.rows import Rows
-from gold_assets.reading.answers import plain, shown, table_of
+from gold_assets.explaining.question import Rows
+from gold_assets.reading.answers import shown, table_of
 
 _INDENT = "  "
 _ROWS_OF_A_COMMIT = 3
@@ -61,150 +60,99 @@ def as_markdown(found: Explanation) -> str:
 
 
 def as_json(found: Explanation) -> dict[str, Any]:
-    """The same. Numbers that need every digit are text, as are dates, times, NaN and the infinities."""
-    made, origin, opinion, history = found.made, found.origin, found.second_opinion, found.history
-    whole = {
-        "table": found.question.table.name,
-        "date": found.question.date,
-        "key": dict(found.question.values),
-        "now": dataclasses.asdict(found.now),
-        "absent_because": found.absent or None,
-        "published": found.published and {**dataclasses.asdict(found.published), "at": found.published_at},
-        "unpublished_because": found.unpublished or None,
-        "made": made
-        and {
-            "silver_version": made.source.silver_version,
-            "how": "patched" if made.source.patches else "recomputed",
-            "patches": made.source.patches,
-            "by": made.source.by or made.commit.by,
-            "at": made.commit.at,
-            "table_version": made.commit.version,
-            "overwritten_in": made.source.overwritten_in,
-        },
-        "silver": {
-            "version": origin.version,
-            "doubt": origin.doubt or None,
-            "rows": origin.count,
-            "valid_rows": origin.valid,
-            "used_rows": origin.used,
-            "valid_rows_that_miss": dict(origin.unmet),
-            "numbers": dict(origin.numbers),
-            "sample": origin.sample,
-            "quarantined": origin.quarantined,
-        },
-        "second_opinion": {"agrees": opinion.agrees, "exact": opinion.is_exact, "pairs": opinion.pairs},
-        "history": {
-            "changes": list(map(_change_as_json, history.changes)),
-            "not_in_the_table_yet": list(map(_commit_as_json, history.waiting)),
-            "ends_because": history.ends or None,
-            "silver_ends_because": history.silver_ends or None,
-        },
-    }
-    return {name: plain(value) for name, value in whole.items()}
-
-
-def _change_as_json(change: Change) -> dict[str, Any]:
-    said = _commit_as_json(change)
-    said["table_version"], said["since_silver_version"] = said.pop("version"), said.pop("since")
-    del said["silver"]
-    return {**said, "silver_commits": list(map(_commit_as_json, change.silver))}
-
-
-def _commit_as_json(commit: Change | SilverCommit) -> dict[str, Any]:
-    said = dataclasses.asdict(commit)
-    return {**said.pop("info"), **said}
+    """The same."""
+    whole = dataclasses.asdict(found)
+    for change in whole["history"]["changes"]:
+        change["table_version"] = change.pop("version")
+    return whole
 
 
 def _parts(found: Explanation) -> Iterator[_Part]:
     now, before = found.now, found.published
-    yield _Part(f"{found.question.table.name}, {found.question}")
-    yield _held(now, found.absent, f"Now, in version {now.table_version}")
+    key = " ".join(f"{name}={value}" for name, value in found.key.items())
+    yield _Part(f"{found.table}, {key} on {found.date or 'no date'}")
+    yield _held(now, found.absent_because, f"Now, in version {now.table_version}")
     if before is None:
-        yield _Part(f"As published: {found.unpublished}")
+        yield _Part(f"As published: {found.unpublished_because}")
     else:
-        published = f"As published at {_time(found.published_at)}, in version {before.table_version}"
+        published = f"As published at {_time(before.at)}, in version {before.table_version}"
         is_same = (before.count, before.rows) == (now.count, now.rows)
         yield _Part(f"{published}: the same") if is_same else _held(before, "no such row", published)
-    yield from _made(found)
-    yield from _origin(found.origin)
-    yield from _second_opinion(found)
+    yield from _made(found.made)
+    yield from _silver(found.silver)
+    opinion, version = found.second_opinion, found.silver.version
+    if opinion.agrees:
+        digits = "to the last digit" if opinion.exact else "but for the last digits of an average"
+        yield _Part(f"An independent computation in SQL finds the same in version {version}, {digits}")
+    else:
+        yield _Part(f"An independent computation in SQL finds something else in version {version}:", rows=opinion.pairs)
     yield _Part("History, newest first:")
     yield from _history(found.history)
 
 
-def _held(held: Held, absent: str, where: str) -> _Part:
+def _held(held: Held, absent: str | None, where: str) -> _Part:
     if not held.count:
         return _Part(f"{where}: {absent}")
     more = f", the first {len(held.rows)} of {held.count:,} rows" if held.count > len(held.rows) else ""
     return _Part(f"{where}{more}:", rows=held.rows)
 
 
-def _made(found: Explanation) -> Iterator[_Part]:
-    if found.made is None:
+def _made(made: Made | None) -> Iterator[_Part]:
+    if made is None:
         yield _Part("How it was made, the table's log does not tell")
         return
-    source, commit = found.made.source, found.made.commit
+    patches = f", the {plural(made.patches, 'patch')} since it was recomputed" if made.how == "patched" else ""
+    said = f"Made from Silver's version {made.silver_version}, {made.how}{patches}, in version {made.table_version}"
+    yield _Part(f"{said} at {_time(made.at)}{_by(made.by)}")
+    if made.overwritten_in is not None:
+        yield _Part(f"Somebody else changed rows of the date in version {made.overwritten_in}")
+
+
+def _silver(silver: OfSilver) -> Iterator[_Part]:
+    doubt = f", Silver's newest, for {silver.doubt}" if silver.doubt else ""
+    numbers = "".join(f", {name} {shown(value)}" for name, value in silver.numbers.items())
+    whole = silver.used_rows or silver.rows
+    more = f"; the first {len(silver.sample)} of {whole:,}" if whole > len(silver.sample) else ""
     yield _Part(
-        f"Made from Silver's version {source.silver_version}, {found.made.how}, in version {commit.version} at {_time(commit.at)}"
-        + _by(source.by or commit.by)
+        f"In version {silver.version} of Silver{doubt}: {plural(silver.rows, 'row')}, {silver.valid_rows} valid and "
+        f"{silver.rows - silver.valid_rows} quarantined; made from {silver.used_rows}{numbers}{more}",
+        rows=silver.sample,
     )
-    if source.overwritten_in is not None:
-        yield _Part(f"Somebody else changed rows of the date in version {source.overwritten_in}")
-
-
-def _origin(origin: Origin) -> Iterator[_Part]:
-    doubt = f", Silver's newest, for {origin.doubt}" if origin.doubt else ""
-    numbers = "".join(f", {name} {shown(value)}" for name, value in origin.numbers.items())
-    whole = origin.used or origin.count
-    more = f"; the first {len(origin.sample)} of {whole:,}" if whole > len(origin.sample) else ""
-    yield _Part(
-        f"In version {origin.version} of Silver{doubt}: {plural(origin.count, 'row')}, {origin.valid} valid and "
-        f"{origin.count - origin.valid} quarantined; made from {origin.used}{numbers}{more}",
-        rows=origin.sample,
-    )
-    if origin.quarantined:
-        yield _Part("Quarantined:", rows=origin.quarantined)
-
-
-def _second_opinion(found: Explanation) -> Iterator[_Part]:
-    opinion, version = found.second_opinion, found.origin.version
-    if opinion.agrees:
-        digits = "to the last digit" if opinion.is_exact else "but for the last digits of an average"
-        yield _Part(f"An independent computation in SQL finds the same in version {version}, {digits}")
-    else:
-        yield _Part(f"An independent computation in SQL finds something else in version {version}:", rows=opinion.pairs)
+    if silver.quarantined:
+        yield _Part("Quarantined:", rows=silver.quarantined)
 
 
 def _history(history: History) -> Iterator[_Part]:
-    if history.waiting:
+    if history.not_in_the_table_yet:
         yield _Part("Not in the table yet:", 1)
-        for commit in reversed(history.waiting):
+        for commit in reversed(history.not_in_the_table_yet):
             yield from _silver_commit(commit)
     for change in history.changes:
         yield from _change(change)
     if not history.changes:
         yield _Part("The logs tell of no change", 1)
-    yield _Part(f"Further back: {history.ends}" if history.ends else "That is all since the table was made", 1)
-    if history.silver_ends:
-        yield _Part(f"Commits of Silver further back: {history.silver_ends}", 1)
+    ends = history.ends_because
+    yield _Part(f"Further back: {ends}" if ends else "That is all since the table was made", 1)
+    if history.silver_ends_because:
+        yield _Part(f"Commits of Silver further back: {history.silver_ends_because}", 1)
 
 
 def _change(change: Change) -> Iterator[_Part]:
-    info = change.info
-    yield _Part(f"Version {info.version}, {_time(info.at)}, {change.how}{_by(change.by)} ({info.operation})", 1)
+    yield _Part(f"Version {change.version}, {_time(change.at)}, {change.how}{_by(change.by)} ({change.operation})", 1)
     if change.before is None or change.after is None:
         yield _Part("whether it changed is not known: files of before or after are gone, as VACUUM takes them", 2)
     else:
         yield from (_Part(line, 2) for line in _moved(change.before, change.after))
     if change.silver_version is not None:
-        since = f", after {change.since}" if change.since is not None and change.since >= 0 else ""
+        version = change.since_silver_version
+        since = f", after {version}" if version is not None and version >= 0 else ""
         yield _Part(f"from Silver's version {change.silver_version}{since}", 2)
-    for commit in reversed(change.silver):
+    for commit in reversed(change.silver_commits):
         yield from _silver_commit(commit)
 
 
 def _silver_commit(commit: SilverCommit) -> Iterator[_Part]:
-    said = f"Silver {commit.info.version}, {_time(commit.info.at)}, {commit.info.operation}{_by(commit.info.by)}"
+    said = f"Silver {commit.version}, {_time(commit.at)}, {commit.operation}{_by(commit.by)}"
     added, removed = (
         "an unknown number of" if count is None else f"{count:,}" for count in (commit.added, commit.removed)
     )

@@ -119,6 +119,19 @@ def test_averages_that_a_recompute_rounds_otherwise_are_no_change(
     assert "3 dates, 1 product" in said(capsys, "diff", "--table", USAGE)
 
 
+@pytest.mark.parametrize(("average", "is_same"), [("1e-16", True), ("1e-9", False)])
+def test_averages_near_zero_are_the_same_to_what_the_checks_say(
+    average: str, is_same: bool, lake: Lake, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What rounding makes of values that cancel out goes by their size, which Silver alone tells."""
+    write_silver(lake, [row(product_id="nil", usage_cost_ratio=ratio) for ratio in (1.0, -1.0)])
+    refresh(lake, engine, [MONDAY])
+    DeltaTable(lake.places[USAGE]).update({"avg_usage_cost_ratio": average}, predicate="product_id = 'nil'")
+    said(capsys, "checks", "--select", f"{USAGE}:reconciles", exit_code=0 if is_same else 1)
+    told = said(capsys, "diff", "--from", "2", "--table", USAGE)
+    assert ("nothing changed" if is_same else "1 date, 1 product") in told
+
+
 def test_a_run_tells_on_each_date_what_it_restated(lake: Lake, engine: Engine) -> None:
     """The dates are long past. What a run leaves as it was, and what was not there before, is not restated."""
     instance = dg.DagsterInstance.ephemeral()

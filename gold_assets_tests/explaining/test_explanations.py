@@ -106,7 +106,7 @@ def test_the_last_change_of_an_average_names_the_rows_that_moved_it(lake: Lake, 
     found = of(lake, "product_id=tea", table=USAGE)
     assert found.now.rows[0]["avg_usage_cost_ratio"] == pytest.approx(0.5)
     [newest, *_] = found.history.changes
-    assert [commit.came and commit.came[0]["usage_cost_ratio"] for commit in newest.silver] == [0.9]
+    assert [commit.came and commit.came[0]["usage_cost_ratio"] for commit in newest.silver_commits] == [0.9]
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_a_row_that_is_not_there_is_explained_by_what_silver_has(
 ) -> None:
     write_silver(lake, rows or [row(user_id="cid")])
     refresh(lake, engine, [MONDAY])
-    assert why in of(lake, *conditions, table=table).absent
+    assert why in str(of(lake, *conditions, table=table).absent_because)
 
 
 def test_rules_that_rows_of_the_key_break_are_named(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [row(amount=None, risk_level="odd")])
     refresh(lake, engine, [MONDAY])
-    [quarantined] = of(lake, "user_id=ann").origin.quarantined
+    [quarantined] = of(lake, "user_id=ann").silver.quarantined
     assert sorted(quarantined["violations"]) == ["amount_is_not_money", "risk_level_is_unknown"]
     [found] = of(lake, "violations=amount_is_not_money", "user_id=ann", table=QUARANTINE).now.rows
     assert found["amount"] is None
@@ -148,15 +148,15 @@ def test_rules_that_rows_of_the_key_break_are_named(lake: Lake, engine: Engine) 
 def test_a_row_that_silver_has_and_gold_has_not_yet_is_said_to_wait(lake: Lake) -> None:
     write_silver(lake, [row(user_id="new")])
     found = of(lake, "user_id=new")
-    assert "later commits of Silver that touched the date are not in the table yet: 3" in found.absent
-    [waiting] = found.history.waiting
+    assert "later commits of Silver that touched the date are not in the table yet: 3" in str(found.absent_because)
+    [waiting] = found.history.not_in_the_table_yet
     assert waiting.came and waiting.came[0]["user_id"] == "new"
 
 
 def test_a_commit_that_renamed_columns_is_among_those_that_changed_a_row(lake: Lake, engine: Engine) -> None:
     silver_changes.swap_two_columns([row(user_id="eve")])(lake)
-    waiting = of(lake, "user_id=ann").history.waiting
-    assert [commit.info.version for commit in waiting] == [3, 4]
+    waiting = of(lake, "user_id=ann").history.not_in_the_table_yet
+    assert [commit.version for commit in waiting] == [3, 4]
     assert waiting[-1].unknown == "version 4 put another column in the place of amount"
 
 
@@ -164,10 +164,10 @@ def test_a_row_that_went_has_its_history(lake: Lake, engine: Engine) -> None:
     silver_changes.delete(MONDAY, "user_id = 'ann'")(lake)
     refresh(lake, engine, [MONDAY])
     found = of(lake, "user_id=ann")
-    assert "has no row of it" in found.absent
+    assert "has no row of it" in str(found.absent_because)
     [went, _] = found.history.changes
     assert went.after == [] and went.before and went.before[0]["transaction_count"] == 2
-    assert [(commit.info.operation, len(commit.went or [])) for commit in went.silver] == [("DELETE", 2)]
+    assert [(commit.operation, len(commit.went or [])) for commit in went.silver_commits] == [("DELETE", 2)]
 
 
 def test_rows_without_a_date_and_without_a_user_can_be_asked_for(lake: Lake, engine: Engine) -> None:
@@ -220,8 +220,8 @@ def test_where_the_tables_log_is_cut_the_history_says_so(lake: Lake, engine: Eng
         (Path(lake.places[SPEND]) / "_delta_log" / f"{version:020}.json").unlink()
     add(lake, engine, "ann")
     found = of(lake, "user_id=ann")
-    assert found.history.ends == "the table's log no longer has version 1"
-    assert [change.info.version for change in found.history.changes] == [3]
+    assert found.history.ends_because == "the table's log no longer has version 1"
+    assert [change.version for change in found.history.changes] == [3]
 
 
 def test_where_files_are_gone_the_history_does_not_guess(lake: Lake, engine: Engine) -> None:
@@ -231,8 +231,8 @@ def test_where_files_are_gone_the_history_does_not_guess(lake: Lake, engine: Eng
     silver_changes.vacuum(lake)
     found = of(lake, "user_id=ann")
     assert [(change.before, change.after) for change in found.history.changes] == [(None, None)] * 2
-    assert {commit.came is None for change in found.history.changes for commit in change.silver} == {True}
-    assert "cannot be read any more" in found.origin.doubt
+    assert {commit.came is None for change in found.history.changes for commit in change.silver_commits} == {True}
+    assert "cannot be read any more" in str(found.silver.doubt)
     assert found.now.count == 1
 
 
@@ -240,7 +240,7 @@ def test_rows_too_many_to_list_are_counted(lake: Lake, monkeypatch: pytest.Monke
     monkeypatch.setattr(rows, "MOST_ROWS", 1)
     monkeypatch.setattr(history, "MOST_ROWS", 1)
     [change] = of(lake, "user_id=ann").history.changes
-    assert [(commit.added, commit.came, commit.unknown) for commit in change.silver] == [
+    assert [(commit.added, commit.came, commit.unknown) for commit in change.silver_commits] == [
         (3, None, "in all commits they are more than 1")
     ]
     found = of(lake, "user_id=ann", table=HIGH_RISK)
@@ -278,6 +278,9 @@ def test_a_silver_of_another_shape_is_explained_too(engine: Engine, tmp_path: Pa
     write_silver(lake, rows[:1], schema=schema)
     refresh(lake, engine, [MONDAY], how="patch")
     found = of(lake, "user_id=ann")
-    assert found.origin.count == 2 and found.second_opinion.is_exact
-    assert [[len(commit.came or []) for commit in change.silver] for change in found.history.changes] == [[1], [1]]
-    assert [[commit.added for commit in change.silver] for change in found.history.changes] == [[1], [2]]
+    assert found.silver.rows == 2 and found.second_opinion.exact
+    assert [[len(commit.came or []) for commit in change.silver_commits] for change in found.history.changes] == [
+        [1],
+        [1],
+    ]
+    assert [[commit.added for commit in change.silver_commits] for change in found.history.changes] == [[1], [2]]

@@ -81,19 +81,19 @@ def moved(commit: SilverCommit) -> tuple[Counted, Counted]:
 
 def assert_tells_what_happened(found: Explanation, lake: Lake, made: Mapping[int, int], **values: Any) -> None:
     """``made`` says which version of Silver each version of the table was made from."""
-    table = found.question.table.name
-    assert not found.history.ends and not found.history.silver_ends
+    table = found.table
+    assert not found.history.ends_because and not found.history.silver_ends_because
     newest = found.now.table_version
     assert counted(found.now.rows) == counted(rows_of(lake.places[table], newest).to_pylist(), **values)
-    assert {change.info.version: told(change) for change in found.history.changes} == history_of(
+    assert {change.version: told(change) for change in found.history.changes} == history_of(
         lake.places[table], **values
     )
     in_silver = history_of(lake.silver, **values)
     for change in found.history.changes:
-        assert change.silver_version == made.get(change.info.version)
-        if change.silver_version is not None and change.since is not None:
-            window = range(change.since + 1, change.silver_version + 1)
-            touched = {commit.info.version: moved(commit) for commit in change.silver}
+        assert change.silver_version == made.get(change.version)
+        if change.silver_version is not None and change.since_silver_version is not None:
+            window = range(change.since_silver_version + 1, change.silver_version + 1)
+            touched = {commit.version: moved(commit) for commit in change.silver_commits}
             assert {version: rows for version, rows in touched.items() if rows[0] or rows[1]} == {
                 version: rows for version, rows in in_silver.items() if version in window
             }
@@ -102,7 +102,7 @@ def assert_tells_what_happened(found: Explanation, lake: Lake, made: Mapping[int
 def assert_differences_are_those(lake: Lake, name: str, before: int, after: int) -> None:
     [table] = lake.named([name])
     old, new = (DeltaTable(lake.places[name], version=version) for version in (before, after))
-    found = differences(table, old, new)
+    found = differences(lake, table, old, new)
     sides = [rows_of(lake.places[name], version).to_pylist() for version in (before, after)]
     went, came = counted(sides[0]) - counted(sides[1]), counted(sides[1]) - counted(sides[0])
     changes = list(found.largest())
@@ -171,9 +171,9 @@ def test_an_explanation_tells_what_happened(
         assert found.second_opinion.agrees
         silver = counted(rows_of(lake.silver).to_pylist(), user_id=user, event_date=date)
         quarantine = counted(rows_of(lake.places["quarantined_txns"]).to_pylist(), user_id=user, event_date=date)
-        assert (found.origin.count, found.origin.count - found.origin.valid) == (silver.total(), quarantine.total())
-        assert counted(found.origin.quarantined) <= quarantine
-        assert bool(found.absent) == (not found.now.count)
+        assert (found.silver.rows, found.silver.rows - found.silver.valid_rows) == (silver.total(), quarantine.total())
+        assert counted(found.silver.quarantined) <= quarantine
+        assert bool(found.absent_because) == (not found.now.count)
     for name in (SPEND, HIGH_RISK, QUARANTINE):
         newest = DeltaTable(lake.places[name]).version()
         for before, after in ((1, newest), (newest, newest // 2), (0, 1)):
