@@ -19,7 +19,7 @@ ATTEMPTS = 8
 _RACE = re.compile(
     "Failed to commit transaction|[Cc]oncurrent transaction|changed since last commit|committing existing table version"
 )
-"""What delta-rs says of a commit that another made impossible. It fails in the same way where the table allows no such commit."""
+"""What delta-rs says of a lost race. It raises the same error where the table allows no such commit."""
 
 _Done = TypeVar("_Done")
 

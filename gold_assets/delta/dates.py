@@ -118,7 +118,7 @@ class RowsOn:
     column: DateColumn = DateColumn()
 
     def sql(self, dialect: Dialect) -> str:
-        """The condition, by which readers can leave out files; empty where there is no such row."""
+        """The condition, in a form by which readers leave out files; empty where there are no dates."""
         name = dialect.name(self.column.name)
         # Not BETWEEN, which Spark 4.2 parses into a function that Delta's replaceWhere leaves unresolved.
         parts = [self._holds(name, first, last, dialect) for first, last in contiguous(filter(None, self.dates))]

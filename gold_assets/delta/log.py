@@ -147,7 +147,7 @@ class DeltaLog:
             return -1
 
     def kept_from(self, expired_before: dt.datetime) -> int | None:
-        """The oldest version that is left to open when delta-rs has cleaned the log of what is older; None where it would take nothing.
+        """The oldest version that can be opened once delta-rs has cleaned the log of what has expired; None where it would take nothing.
 
         It keeps each commit that is younger, and what is needed to open it: the newest checkpoint up to it and what
         follows that.
@@ -197,7 +197,7 @@ def ends_at(place: str, end: CommitFile | None) -> bool:
 
 
 def end_after(place: str, commit: CommitFile | None) -> CommitFile | None:
-    """Where the log at a path or URI ends that goes on after this commit; None where it does not hold the commit. Opens no table."""
+    """The last commit of the log at a path or URI, where that log holds this commit; else None. Opens no table."""
     try:
         log = DeltaLog(place)
         end = None if commit is None or log.file_of(commit.version) != commit else commit

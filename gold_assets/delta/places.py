@@ -55,7 +55,7 @@ def refuse_overlaps(places: Mapping[str, str]) -> None:
 
 
 def seen_from(now: str, place: str, then: str) -> str:
-    """Where a place has come to with a table that was at ``then`` and is at ``now``; as it is where the two are in different stores."""
+    """Where a place is that was moved along with a table, from ``then`` to ``now``; unchanged where it is in another store than ``then``."""
     (root, path), (root_then, path_then), (root_now, path_now) = map(_store_and_path, (place, then, now))
     if root != root_then or (root_now, path_now) == (root_then, path_then):
         return place

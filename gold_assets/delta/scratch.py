@@ -45,16 +45,16 @@ def register(builder: QueryBuilder, name: str, table: DeltaTable) -> None:
     try:
         builder.register(name, table)
     except DeltaError:
-        # Refused as it is, it has made its object store known to the queries all the same, where the files will be looked for.
+        # Though refused, this has made the table's object store known to the queries, which look for the files there.
         if not set(table.protocol().reader_features or ()) & _NEED_NOT_KNOW:
             raise
         builder.register(name, _scratch(table.table_uri, table.version(), str(table.metadata().id)))
 
 
 def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]], *, number_as: str = "") -> DeltaTable:
-    """A table of these files alone, given as the log of ``table`` adds or removes them, to be read as long as it is there.
+    """A table of these files alone, which are given as the log of ``table`` adds or removes them. Its files go with this object.
 
-    They have no statistics in it. With ``number_as`` it has a column of that name besides, which says from which of the files a row is.
+    It has no statistics. With ``number_as`` it has a column of that name besides, which says from which of the files a row is.
     """
     kept = [{**file, "stats": None} for file in files]
     metadata = _metadata(table)

@@ -60,10 +60,7 @@ def parts(type: Type) -> Iterator[str]:
 
 
 def can_become(type: Type, other: Type, *, widened: bool = True) -> bool:
-    """Whether each value of the type is one of the other, which adds fields to a struct or, unless not ``widened``, is wider.
-
-    As Delta has it: fields are added at a struct's end.
-    """
+    """Whether each value of the type is one of the other: the same, a struct with more fields at its end, or, if ``widened``, a wider one."""
     if isinstance(type, StructType) and isinstance(other, StructType):
         first = other.fields[: len(type.fields)]
         return len(first) == len(type.fields) and all(

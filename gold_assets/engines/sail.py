@@ -155,7 +155,7 @@ class SailEngine:
         return None not in counts and sum(filter(None, counts)) <= self.few_rows
 
     def _copy(self, table: DeltaTable, on: RowsOn | None) -> DataFrame:
-        """The rows as delta-rs reads them, in files which are there as long as they or something made from them is."""
+        """The rows as delta-rs reads them, in files that are deleted once neither they nor anything made from them is left."""
         try:
             return self._copy_as(pa.schema(table.schema().to_arrow()), table, on)
         except OSError as error:
@@ -255,9 +255,9 @@ class SailEngine:
             return self._scratch.name
 
     def _readable(self, uri: str) -> str | None:
-        """The place as Sail finds it: a path that a URI would escape is reached through a link, where that needs no escape itself.
+        """The place as Sail finds it; None where it cannot, as with a key of a store that a URI would escape.
 
-        A key of a store cannot be; then there is none.
+        A path of this machine that a URI would escape is reached through a link.
         """
         # Sail 0.7 escapes a Delta table's place twice and then finds no table.
         scheme, path = located(uri)

@@ -68,7 +68,7 @@ class Planner:
             raise failed(what, error, otherwise) from error
 
     def is_still_true(self, undated: Step, patched: Collection[Step]) -> bool:
-        """Whether what a patch is stamped with is true of the rows without a date as well, which it leaves as they are."""
+        """Whether the stamp of a patch is also true of the rows without a date, which the patch leaves as they are."""
         since = min(step.made.silver_version for step in patched if step.made is not None)
         return (
             undated.how == "current"

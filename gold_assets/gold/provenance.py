@@ -29,8 +29,8 @@ class SilverRead(SilverVersion):
     """The Silver that a refresh read, and how it came by the rows.
 
     Attributes:
-        refresh_id: unlike any other's; empty where none is known, and a check has found that the rows are those of that
-            Silver.
+        refresh_id: unlike any other's; empty where no refresh tells of the rows, and a check has found them equal to those
+            of that Silver.
         code_version: of the transformation.
         renamed: Silver's columns that have another name here, by Silver's name.
         patches: how many refreshes in a row, up to this one, added to the rows that were there; 0 where it computed them all.

@@ -32,7 +32,7 @@ class Batch:
     """What one batch of the stream did.
 
     Attributes:
-        id: on Spark its number, which starts over with a new checkpoint; on Sail the how manieth since the start.
+        id: on Spark its number, which starts over with a new checkpoint; on Sail its number since the start.
         moment: of the lake, with Silver at the version that Gold was brought to.
         after: the version of Silver after which its commits were new to Gold; -1 where Gold knew none of them.
         refreshed: what was written, and which of the dates that were looked at held Silver's rows already.

@@ -241,7 +241,7 @@ class _Meaning:
 
 
 def _changed(before: Any, after: Any, within: str = "") -> str:
-    """What becomes of a value that was written by one type and is read by another, in a few words; empty where nothing does."""
+    """Why a value that was written by the first type may read otherwise by the second, in a few words; empty where it does not."""
     if not isinstance(before, dict) or not isinstance(after, dict) or before["type"] != after["type"]:
         return "" if before == after else f"gave the column {within} another type"
     if before["type"] != "struct":
