@@ -22,9 +22,10 @@ from gold_assets.resources import Lakehouse, named
 
 @contextmanager
 def _without_beta_warnings() -> Iterator[None]:
-    """Of what Dagster calls beta, this package uses some: nothing that who calls a command could mend."""
+    """Of what Dagster calls beta or preview, this package uses some: nothing that who calls a command could mend."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
         yield
 
 

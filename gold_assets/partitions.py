@@ -1,7 +1,7 @@
 """The one partitions definition: a UTC date of Silver is a partition of every table; when it is due, and what a run asks of it."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -9,7 +9,7 @@ import dagster as dg
 from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_in, dates_text
 
-PARTITION_TAG = "dagster/partition"
+_PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
@@ -46,8 +46,7 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
 
 def window_of(partitions: dg.DailyPartitionsDefinition) -> Range | None:
     """The first and the last of the dates by now; None where the first lies ahead."""
-    first, last = partitions.get_first_partition_key(), partitions.get_last_partition_key()
-    return as_range((first, last)) if first and last else None
+    return _as_range(partitions.get_first_partition_key(), partitions.get_last_partition_key())
 
 
 def freshness(settings: Settings) -> dg.FreshnessPolicy | None:
@@ -80,18 +79,12 @@ def touched_dates(run: dg.DagsterRun) -> set[dt.date] | None:
 
 def range_of(run: dg.DagsterRun) -> Range | None:
     """The dates that the run was started for; None where it is not partitioned."""
-    tags = run.tags
-    if single := tags.get(PARTITION_TAG):
-        return as_range((single, single))
-    if RANGE_START_TAG in tags and RANGE_END_TAG in tags:
-        return as_range((tags[RANGE_START_TAG], tags[RANGE_END_TAG]))
-    return None
+    single = run.tags.get(_PARTITION_TAG)
+    return _as_range(single or run.tags.get(RANGE_START_TAG), single or run.tags.get(RANGE_END_TAG))
 
 
-def as_range(ends: Sequence[str]) -> Range:
-    """The dates from one text to another. Raises ``ValueError``."""
-    first, last = ends
-    return dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+def _as_range(first: str | None, last: str | None) -> Range | None:
+    return (dt.date.fromisoformat(first), dt.date.fromisoformat(last)) if first and last else None
 
 
 def within(date: dt.date, dates: Range) -> bool:

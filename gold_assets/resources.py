@@ -33,14 +33,19 @@ _LOCATIONS: dict[tuple[object, str], str] = {}
 """Where a catalog had a table when it was first asked for. A sensor's tick has no time to ask each time."""
 
 
+def key_prefix(project: Project) -> list[str]:
+    """What tells a project's things from another's: its name. The default project's have no prefix."""
+    return [] if project.name == default_project().name else [project.name]
+
+
 def asset_key(project: Project, name: str) -> dg.AssetKey:
-    """The key of a project's asset: ``web/views_by_page``. The default project's assets, jobs and all else have no prefix."""
-    return dg.AssetKey([name] if project.name == default_project().name else [project.name, name])
+    """The key of a project's asset: ``web/views_by_page``."""
+    return dg.AssetKey([*key_prefix(project), name])
 
 
 def named(project: Project, name: str) -> str:
     """The name of a project's job, sensor, op, pool or the like: ``web_maintenance``."""
-    return "_".join(asset_key(project, name).path)
+    return "_".join([*key_prefix(project), name])
 
 
 def on_lakehouse(project: Project, *, writes: bool = False) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import datetime as dt
 import time
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
+from dataclasses import dataclass
 
 import dagster as dg
 from pydantic import BaseModel, ValidationError
@@ -21,7 +22,7 @@ from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Lag, Moment
 from gold_assets.partitions import Range, daily_partitions, window_of
-from gold_assets.resources import asset_key, lakehouse_of, named, on_lakehouse
+from gold_assets.resources import asset_key, key_prefix, lakehouse_of, named, on_lakehouse
 
 _DATES_SHOWN = 5
 
@@ -74,20 +75,19 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
     return alerts
 
 
+@dataclass(frozen=True)
 class Watch:
     """One look at the records of an instance and the logs of a lake. ``window`` are the dates that are partitions."""
 
-    def __init__(self, instance: dg.DagsterInstance, lake: Lake, window: Range | None, settings: Settings) -> None:
-        self._instance = instance
-        self._lake = lake
-        self._project = settings.project
-        self._window = window
-        self._settings = settings
+    instance: dg.DagsterInstance
+    lake: Lake
+    window: Range | None
+    settings: Settings
 
     def tick(self, cursor: str | None, messengers: Sequence[Messenger], now: float) -> tuple[State, str]:
         """What there is to remember, and what was told, in a sentence. ``now`` is in seconds since 1970."""
         state, is_first = self._loaded(cursor, now)
-        ended, state.runs = ended_runs(self._instance, self._project, state.runs)
+        ended, state.runs = ended_runs(self.instance, self.lake.project, state.runs)
         messages = list(self._of_runs(state, ended))
         if ended or is_first:
             messages += self._of_checks(state)
@@ -104,7 +104,7 @@ class Watch:
         if cursor:
             with suppress(ValidationError):  # of another release
                 return State.model_validate_json(cursor), False
-        _, runs = ended_runs(self._instance, self._project, RunsSeen(until=now))
+        _, runs = ended_runs(self.instance, self.lake.project, RunsSeen(until=now))
         return State(began=now, runs=runs), True
 
     def _of_runs(self, state: State, ended: Sequence[dg.RunRecord]) -> Iterator[Message]:
@@ -112,7 +112,7 @@ class Watch:
         known, still = {each.run_id for each in told}, {each.run_id for each in state.failed}
         for failed in state.failed:
             if failed.run_id not in known:
-                reason = why(self._instance, failed.run_id).rstrip(".")
+                reason = why(self.instance, failed.run_id).rstrip(".")
                 yield self._message(f"The run for {failed.what} failed: {reason}.", f"runs/{failed.run_id}")
         for failed in told:
             if failed.run_id not in still:
@@ -121,11 +121,11 @@ class Watch:
 
     def _of_checks(self, state: State) -> Iterator[Message]:
         told, state.failing = state.failing, set()
-        for check, failed in failing_checks(self._instance, self._project):
+        for check, failed in failing_checks(self.instance, self.lake.project):
             state.failing |= {(check.table, date, check.name) for date in map(str, failed or [""])}
         for table, begun in _by_table(state.failing - told).items():
-            key, (newest, check_name) = asset_key(self._project, table), max(begun)
-            said = summary_of_failure(self._instance, dg.AssetCheckKey(key, check_name), newest or None).rstrip(".")
+            key, (newest, check_name) = asset_key(self.lake.project, table), max(begun)
+            said = summary_of_failure(self.instance, dg.AssetCheckKey(key, check_name), newest or None).rstrip(".")
             yield self._of_table(table, f"{table} failed {_names(begun)}{_on(begun)}: {said}.")
         for table, over in _by_table(told - state.failing).items():
             yield self._of_table(table, f"Over: {table} passes {_names(over)}{_on(over)}.")
@@ -143,7 +143,7 @@ class Watch:
             yield self._message("Over: Silver and Gold can be read again.", "automation")
         if found is not None:
             seconds = found.seconds(now, since=state.began)
-            if state.late_since is None and seconds >= self._settings.alert_lag_minutes * 60:
+            if state.late_since is None and seconds >= self.settings.alert_lag_minutes * 60:
                 state.late_since, dates = now - seconds, dates_text(found.dates, _DATES_SHOWN)
                 lacks = f"for {seconds / 60:.0f} min it has not had what Silver's version {found.version} brought, on {dates}"
                 yield self._message(f"Gold lags: {lacks}.", "automation")
@@ -152,23 +152,24 @@ class Watch:
             yield self._message(f"Over: Gold has caught up with Silver, after {minutes:.0f} min.", "automation")
 
     def _lag(self, state: State) -> Lag | None:
-        if self._window is None:
+        if self.window is None:
             return None
-        moment = Moment(self._lake)
+        moment = Moment(self.lake)
         silver = moment.silver
         if silver.table_id != state.table_id or silver.version < state.applied:
             moment.refuse_another_silver()
             state.table_id, state.applied = silver.table_id, -1
-        first, last = self._window
+        first, last = self.window
         found = moment.lag(after=state.applied, first=first, last=last)
         state.applied = silver.version if found is None else found.version - 1
         return found
 
     def _of_table(self, table: str, text: str) -> Message:
-        return self._message(text, f"assets/{asset_key(self._project, table).to_user_string()}?view=checks")
+        return self._message(text, f"assets/{asset_key(self.lake.project, table).to_user_string()}?view=checks")
 
     def _message(self, text: str, page: str) -> Message:
-        return Message(text=text, link=f"{self._settings.ui_url.rstrip('/')}/{page}")
+        text = ": ".join([*key_prefix(self.lake.project), text])
+        return Message(text=text, link=f"{self.settings.ui_url.rstrip('/')}/{page}")
 
 
 def _summary(state: State) -> str:

@@ -70,10 +70,10 @@ def ended_runs(instance: dg.DagsterInstance, project: Project, seen: RunsSeen) -
     begin = dt.datetime.fromtimestamp(seen.until - _LOOKED_BACK_SECONDS, dt.timezone.utc)
     ended = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS], updated_after=begin)
     records = instance.get_run_records(ended, order_by="update_timestamp", ascending=True)
-    records = [record for record in records if is_of(project, record.dagster_run, instance)]
     until = max([seen.until, *(record.update_timestamp.timestamp() for record in records)])
     new = [record for record in records if record.dagster_run.run_id not in seen.runs]
-    return new, RunsSeen(until=until, runs=[record.dagster_run.run_id for record in records])
+    own = [record for record in new if is_of(project, record.dagster_run, instance)]
+    return own, RunsSeen(until=until, runs=[record.dagster_run.run_id for record in records])
 
 
 def after_runs(failed: Sequence[FailedRun], ended: Iterable[dg.RunRecord]) -> list[FailedRun]:

@@ -1,9 +1,9 @@
 """The checks as Dagster runs them: beside a materialization, alone from the UI, or by a job; stored per partition."""
 
 import datetime as dt
-import warnings
 from collections.abc import Generator, Iterator, Sequence
 from decimal import Decimal
+from typing import Any
 
 import dagster as dg
 
@@ -81,18 +81,16 @@ def silver_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
 
 def _specs(checks: Sequence[Check], settings: Settings) -> list[dg.AssetCheckSpec]:
     partitions = daily_partitions(settings)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return [
-            dg.AssetCheckSpec(
-                check.name,
-                asset=asset_key(settings.project, check.table),
-                description=check.description,
-                blocking=check.blocking,
-                partitions_def=partitions if check.by_date else None,
-            )
-            for check in checks
-        ]
+    return [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=asset_key(settings.project, check.table),
+            description=check.description,
+            blocking=check.blocking,
+            partitions_def=partitions if check.by_date else None,
+        )
+        for check in checks
+    ]
 
 
 def _evaluate(
@@ -149,13 +147,10 @@ def _evaluations(
         )
 
 
-def _metadata(finding: Finding, examples: bool) -> dict[str, dg.MetadataValue]:
-    metadata: dict[str, dg.MetadataValue] = {}
-    for name, value in finding.numbers.items():
-        if isinstance(value, (Decimal, float)):
-            metadata[name] = dg.MetadataValue.float(float(value))
-        else:
-            metadata[name] = dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.text(value)
+def _metadata(finding: Finding, examples: bool) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        name: float(value) if isinstance(value, Decimal) else value for name, value in finding.numbers.items()
+    }
     if rows := finding.rows if examples else finding.rows_without_values:
         metadata["rows"] = table_of(rows)
     return metadata

@@ -3,7 +3,6 @@
 import datetime as dt
 import inspect
 import math
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -85,18 +84,16 @@ def declared_metadata(table: Table, uri: str) -> dict[str, Any]:
 
 def _code_of(table: Table) -> dg.CodeReferencesMetadataValue:
     functions = [function for function in (table.transformation, table.rows) if function.__name__.isidentifier()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.CodeReferencesMetadataValue(
-            code_references=[
-                dg.LocalFileCodeReference(
-                    file_path=str(inspect.getsourcefile(function)),
-                    line_number=inspect.getsourcelines(function)[1],
-                    label=function.__name__,
-                )
-                for function in functions
-            ]
-        )
+    return dg.CodeReferencesMetadataValue(
+        code_references=[
+            dg.LocalFileCodeReference(
+                file_path=str(inspect.getsourcefile(function)),
+                line_number=inspect.getsourcelines(function)[1],
+                label=function.__name__,
+            )
+            for function in functions
+        ]
+    )
 
 
 def metadata_by_date(
@@ -110,12 +107,12 @@ def metadata_by_date(
     gold, newest = refreshed.tables[table.name], max(date.table_version for date in written.values())
     if gold.version() != newest:  # somebody else has committed since
         gold = DeltaTable(lake.places[table.name], version=newest)
-    numbers = _numbers_by_date(table, gold, written)
+    numbers, with_rows = _numbers_by_date(table, gold, written), [date for date in written if written[date].rows]
     metadata: dict[dt.date, dict[str, Any]] = {
         date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written
     }
-    if numbers and examples:
-        metadata[last]["example_rows"] = table_of(_example_rows(table, gold, max(numbers)))
+    if with_rows and examples:
+        metadata[last]["example_rows"] = table_of(_example_rows(table, gold, max(with_rows)))
     for date, restated in _restated(table, lake, gold, written).items():
         metadata[date]["restated"] = restated
     metadata[last]["dagster/column_schema"] = table_schema(columns_in(gold, table))
@@ -124,18 +121,11 @@ def metadata_by_date(
 
 
 def _numbers_by_date(table: Table, gold: DeltaTable, dates: Collection[dt.date]) -> dict[dt.date, dict[str, float]]:
-    """For each of the ``dates`` that has rows: ``rows``, and those of ``table.numbers``."""
+    """The ``table.numbers`` of each of the ``dates`` that has rows."""
+    if not table.numbers:
+        return {}
     select = ", ".join(f"{sql} AS {name}" for name, sql in table.numbers.items())
-    if not select:
-        told = FileDates(gold).rows()
-        counts = {date: told.get(date, 0) for date in dates}
-        if None not in counts.values():
-            return {date: {"rows": count} for date, count in counts.items() if count}
-    rows = query(
-        f"SELECT {EVENT_DATE}, count(*) AS rows{', ' if select else ''}{select} FROM gold "
-        f"WHERE {predicate(dates)} GROUP BY {EVENT_DATE} ORDER BY {EVENT_DATE}",
-        gold=gold,
-    )
+    rows = query(f"SELECT {EVENT_DATE}, {select} FROM gold WHERE {predicate(dates)} GROUP BY {EVENT_DATE}", gold=gold)
     return {
         row.pop(EVENT_DATE): {
             name: float(value) if isinstance(value, Decimal) else value
@@ -178,7 +168,7 @@ def refreshed_numbers(
         shares["quarantined_share"] = written.rows / silver_rows if silver_rows else 0.0
     return {
         "dagster/partition_row_count": written.rows,
-        **{name: number for name, number in numbers.items() if name != "rows"},
+        **numbers,
         **shares,
         "how": str(written.step),
         "seconds": round(written.seconds, 3),

@@ -1,5 +1,6 @@
 """The asset ``published_gold``: what readers should read, downstream of all tables, and how far that is behind."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -71,18 +72,13 @@ def is_current(moment: Moment, settings: Settings) -> dg.AssetCheckEvaluation:
     publications = Publications(lake.published, lake.places, lake.project.env_prefix)
     newest, last = publications.newest(), publications.last_attempt()
     metadata = {} if newest is None else _metadata(moment.now(), settings, newest)
+    minutes = metadata.get(_MINUTES_BEHIND, math.inf)
+    passed = minutes < settings.publish_within_minutes
+    description = "Readers have what is due to them."
     if newest is None:
-        told = f"Nothing is published yet: materialize all tables, then {key.to_user_string()}."
-        passed, description = False, told
-    else:
-        minutes = metadata[_MINUTES_BEHIND].value
-        assert isinstance(minutes, float)
-        passed = minutes < settings.publish_within_minutes
-        description = (
-            "Readers have what is due to them."
-            if passed
-            else f"Readers lack what Silver has had for {minutes:.0f} min."
-        )
+        description = f"Nothing is published yet: materialize all tables, then {key.to_user_string()}."
+    elif not passed:
+        description = f"Readers lack what Silver has had for {minutes:.0f} min."
     if last is not None and last.held_since is not None:
         failed = ", ".join(sorted({failure.check for failure in last.failures}))
         description += f" Since {last.held_since:%Y-%m-%d %H:%M} UTC publishing is held back by {failed}."
@@ -108,7 +104,7 @@ def events_of(
         yield dg.AssetMaterialization(key, description=outcome.summary, metadata=metadata)
 
 
-def _metadata(moment: Moment, settings: Settings, publication: Publication) -> dict[str, dg.MetadataValue]:
+def _metadata(moment: Moment, settings: Settings, publication: Publication) -> dict[str, Any]:
     """What the page shows of the publication, and plots."""
     silver, limits = moment.silver, settings.limits
     held = publication.silver_version if publication.silver_table_id == silver.table_id else None
@@ -123,18 +119,16 @@ def _metadata(moment: Moment, settings: Settings, publication: Publication) -> d
     return {
         "published_at": dg.MetadataValue.timestamp(publication.at),
         "tables": table_of([{"table": name, "version": version} for name, version in publication.versions.items()]),
-        "dates_verified": dg.MetadataValue.int(publication.dates_verified),
-        "silver_versions_behind": dg.MetadataValue.int(0 if behind is None else silver.version - behind.version + 1),
-        _MINUTES_BEHIND: dg.MetadataValue.float(round(minutes, 1)),
-        "gold_versions_behind": dg.MetadataValue.int(sum(newer)),
-        "published_by_run": dg.MetadataValue.text(publication.run_id or "outside Dagster"),
-        "silver_version": dg.MetadataValue.text(publication.reason)
-        if publication.silver_version is None
-        else dg.MetadataValue.int(publication.silver_version),
+        "dates_verified": publication.dates_verified,
+        "silver_versions_behind": 0 if behind is None else silver.version - behind.version + 1,
+        _MINUTES_BEHIND: round(minutes, 1),
+        "gold_versions_behind": sum(newer),
+        "published_by_run": publication.run_id or "outside Dagster",
+        "silver_version": publication.reason if publication.silver_version is None else publication.silver_version,
     }
 
 
-def _of_attempt(outcome: Outcome) -> dict[str, dg.MetadataValue]:
+def _of_attempt(outcome: Outcome) -> dict[str, Any]:
     attempt = outcome.attempt
     if attempt is None or attempt.held_since is None:
         return {}
@@ -144,6 +138,6 @@ def _of_attempt(outcome: Outcome) -> dict[str, dg.MetadataValue]:
     ]
     return {
         "held_since": dg.MetadataValue.timestamp(attempt.held_since),
-        "dates_verified": dg.MetadataValue.int(attempt.dates_verified),
+        "dates_verified": attempt.dates_verified,
         "failures": table_of(failures),
     }

@@ -1,7 +1,7 @@
 """Silver as Dagster sees it: a source whose dates change."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection
 
 import dagster as dg
 
@@ -38,43 +38,41 @@ def silver_asset(settings: Settings) -> dg.SourceAsset:
             known = changes.dates_after(-1) | silver.file_dates.dates()
         within = set(partitions.get_partition_keys())
         dates = [date for date in known if date is not None and str(date) in within]
-        last = {date: changes.last_after(date, -1) for date in dates}
-        versions = new_data_versions(context.instance, key, silver, last, changes.oldest_known(-1))
+        versions = new_data_versions(context.instance, key, silver, changes, -1, dates)
         return dg.DataVersionsByPartition({str(date): version for date, version in versions})
 
     return observe
 
 
 def new_data_versions(
-    instance: dg.DagsterInstance, key: dg.AssetKey, silver: Silver, last: Mapping[dt.date, int | None], oldest: int
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    silver: Silver,
+    changes: SilverChanges,
+    since: int,
+    dates: Collection[dt.date],
 ) -> list[tuple[dt.date, str]]:
     """The data version of each date that was not observed at it before, in order of date.
 
-    A date's data version names the newest commit that changed its rows, as ``last`` tells, and the Silver table, whose
-    versions begin anew when it is made anew: ``41@3f0c9a1e``. An OPTIMIZE changes no rows, so it changes no data
-    version. Where no such commit is known, an earlier observation stands; without one it is ``oldest``, the version
-    that the log was read back to.
+    A date's data version names the newest commit that changed its rows, as ``changes`` after version ``since`` tell, and the Silver
+    table, whose versions begin anew when it is made anew: ``41@3f0c9a1e``. An OPTIMIZE changes no rows, so it changes no
+    data version. Where no such commit is known, an earlier observation stands; without one it is the version that the log was
+    read back to.
     """
-    observed = _observed(instance, key, silver)
-    versions = []
-    for date, version in sorted(last.items()):
-        earlier = observed.get(str(date))
-        if version is None:
-            version = oldest if earlier is None else -1
-        if version > (-1 if earlier is None else earlier):
-            versions.append((date, f"{version}@{silver.table_id[:8]}"))
-    return versions
-
-
-def _observed(instance: dg.DagsterInstance, key: dg.AssetKey, silver: Silver) -> Mapping[str, int]:
-    """By partition, the Silver version of the newest observation, where it was of this table."""
+    if not dates:
+        return []
     # The public way to ask gives events one by one, also those that newer ones have replaced.
     newest = instance.event_log_storage.get_latest_tags_by_partition(
         key, dg.DagsterEventType.ASSET_OBSERVATION, [DATA_VERSION_TAG]
     )
-    observed = {}
-    for partition, tags in newest.items():
-        version, _, table = tags[DATA_VERSION_TAG].partition("@")
-        if table == silver.table_id[:8]:
-            observed[partition] = int(version)
-    return observed
+    table_id = silver.table_id[:8]
+    told = {partition: tags[DATA_VERSION_TAG].partition("@") for partition, tags in newest.items()}
+    observed = {partition: int(version) for partition, (version, _, of) in told.items() if of == table_id}
+    versions = []
+    for date in sorted(dates):
+        version, earlier = changes.last_after(date, since), observed.get(str(date))
+        if version is None:
+            version = changes.oldest_known(since) if earlier is None else -1
+        if version > (-1 if earlier is None else earlier):
+            versions.append((date, f"{version}@{table_id}"))
+    return versions

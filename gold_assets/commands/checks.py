@@ -38,8 +38,8 @@ _FAILURES_SHOWN = 40
 class Report:
     """What the checks found, why some could not be worked out, and what became of a publication that was asked for.
 
-    Of a table that is not there one finding says so, and its other checks are ``without_table``. ``is_held`` says that nothing
-    was published because of what was found, ``is_broken`` that it could not be.
+    Of a table that is not there one finding says so, and its other checks are ``without_table``. ``publishing_code`` is 1
+    where nothing was published because of what was found, 2 where it could not be.
     """
 
     checks: Sequence[Check]
@@ -49,17 +49,14 @@ class Report:
     dates: Sequence[dt.date] = ()
     seconds: float = 0.0
     publishing: str = ""
-    is_held: bool = False
-    is_broken: bool = False
+    publishing_code: int = 0
 
     def failed(self, severity: str) -> list[Finding]:
         return [finding for finding in self.findings if _outcome(finding) == severity]
 
     @property
     def exit_code(self) -> int:
-        if self.not_run or self.is_broken:
-            return 2
-        return 1 if self.failed("error") or self.is_held else 0
+        return max(2 if self.not_run else 0, 1 if self.failed("error") else 0, self.publishing_code)
 
 
 @sub_command("checks --from 2026-01-01 --to 2026-01-31 --junit checks.xml", json_help="Write every finding as JSON")
@@ -116,9 +113,12 @@ def check_lake(
     if publishes:
         try:
             outcome = publish(inspection.lake, settings.limits, Checked(inspection, report.findings))
-            report.is_held, report.publishing = outcome.publication is None or outcome.is_held, outcome.summary
+            report.publishing, report.publishing_code = (
+                outcome.summary,
+                int(outcome.publication is None or outcome.is_held),
+            )
         except UserError as error:  # what was found is told all the same
-            report.is_broken, report.publishing = True, str(error)
+            report.publishing, report.publishing_code = str(error), 2
     return report
 
 

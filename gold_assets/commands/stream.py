@@ -95,10 +95,8 @@ def _report(instance: dg.DagsterInstance, settings: Settings, batch: Batch) -> N
         date for of in (batch.refreshed.dates, batch.refreshed.current) for dates in of.values() for date in dates
     }
     dates = sorted(date for date in looked_at if date is not None and str(date) in known)
-    last = {date: batch.moment.changes.last_after(date, batch.after) for date in dates}
-    oldest = batch.moment.changes.oldest_known(batch.after)
-    silver = asset_key(settings.project, settings.project.source.asset)
-    for date, version in new_data_versions(instance, silver, batch.moment.silver, last, oldest):
+    silver, moment = asset_key(settings.project, settings.project.source.asset), batch.moment
+    for date, version in new_data_versions(instance, silver, moment.silver, moment.changes, batch.after, dates):
         tags = {DATA_VERSION_TAG: version, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
         instance.report_runless_asset_event(dg.AssetObservation(silver, partition=str(date), tags=tags))
     for table in settings.tables:

@@ -88,7 +88,7 @@ def explain_job(settings: Settings) -> dg.JobDefinition:
         context.add_output_metadata(
             {
                 "explanation": dg.MetadataValue.md(as_markdown(found)),
-                "sql_agrees": dg.MetadataValue.bool(found.second_opinion.agrees),
+                "sql_agrees": found.second_opinion.agrees,
             }
         )
 

@@ -84,34 +84,18 @@ def _report(context: dg.OpExecutionContext, project: Project, done: Mapping[str,
 
 def _metadata(maintained: Maintained) -> dict[str, Any]:
     """What the UI plots over time. A dry run's numbers have names of their own: they did not happen."""
-    ordered = dates_text(maintained.ordered) or "none"
-    left_undone = {"held_back": maintained.held_back, "not_ordered": maintained.not_ordered}
-    in_both = {
-        "retention_hours": maintained.retention_hours,
-        **{name: why for name, why in left_undone.items() if why},
-        "seconds": round(maintained.seconds, 3),
-    }
+    ordered, dates, files = dates_text(maintained.ordered) or "none", len(maintained.ordered), len(maintained.deleted)
     if maintained.dry_run:
-        return {
-            "would_order": ordered,
-            "would_order_dates": len(maintained.ordered),
-            "would_delete": list(maintained.deleted[:_PATHS_SHOWN]),
-            "would_delete_files": len(maintained.deleted),
-            "would_free_bytes": maintained.bytes_freed,
-            **in_both,
-        }
-    return {
-        "files_before": maintained.files_before,
-        "files_after": maintained.files_after,
-        "bytes_before": maintained.bytes_before,
-        "bytes_after": maintained.bytes_after,
-        "dates_ordered": len(maintained.ordered),
-        "dates_skipped": len(maintained.skipped),
-        "ordered": ordered,
-        "files_deleted": len(maintained.deleted),
-        "bytes_freed": maintained.bytes_freed,
-        **in_both,
-    }
+        done: dict[str, Any] = {"would_order": ordered, "would_order_dates": dates, "would_delete_files": files}
+        done |= {"would_delete": list(maintained.deleted[:_PATHS_SHOWN]), "would_free_bytes": maintained.bytes_freed}
+    else:
+        as_they_are = ("files_before", "files_after", "bytes_before", "bytes_after", "bytes_freed")
+        done = {name: getattr(maintained, name) for name in as_they_are}
+        done |= {"ordered": ordered, "dates_ordered": dates, "dates_skipped": len(maintained.skipped)}
+        done |= {"files_deleted": files}
+    left_undone = {"held_back": maintained.held_back, "not_ordered": maintained.not_ordered}
+    done |= {name: why for name, why in left_undone.items() if why}
+    return done | {"retention_hours": maintained.retention_hours, "seconds": round(maintained.seconds, 3)}
 
 
 def _summary(done: Mapping[str, Maintained]) -> dg.MetadataValue:

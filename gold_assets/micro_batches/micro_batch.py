@@ -245,15 +245,11 @@ class _Look:
         )
 
     def _observations(self, dates: Collection[dt.date]) -> list[dg.AssetObservation]:
-        last = {date: self._new.last_after(date, self._since) for date in dates}
-        if not last:
-            return []
         key = self._key(self._silver.source.asset)
+        versions = new_data_versions(self._instance, key, self._silver, self._new, self._since, dates)
         return [
             dg.AssetObservation(key, partition=str(date), tags={DATA_VERSION_TAG: version})
-            for date, version in new_data_versions(
-                self._instance, key, self._silver, last, self._new.oldest_known(self._since)
-            )
+            for date, version in versions
         ]
 
     def _key(self, name: str) -> dg.AssetKey:
