@@ -141,7 +141,7 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
         raise UserError(f"There is no Delta table at {place}, where {table.name} is expected: materialize it.")
     question = question_of(table, gold, date, conditions)
     history = history_of(question, moment)
-    now = Held(gold.version(), *_held(question, gold))
+    now = _held(question, gold)
     basis = moment.basis(table, question.date)
     try:
         silver, opinion = _compared(question, moment, basis)
@@ -161,11 +161,11 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
     )
 
 
-def _held(question: Question, gold: DeltaTable) -> tuple[int, Rows]:
+def _held(question: Question, gold: DeltaTable) -> Held:
     rows = View(gold, "*", question.in_table)
     [counted] = query("SELECT count(*) AS n FROM rows", rows=rows)
     shown = query(f"SELECT * FROM rows ORDER BY {question.table.row_order} LIMIT {ROWS_SHOWN}", rows=rows)
-    return counted["n"], shown
+    return Held(gold.version(), counted["n"], shown)
 
 
 def _made(moment: Moment, question: Question) -> Made | None:
@@ -196,7 +196,7 @@ def _compared(question: Question, moment: Moment, basis: Basis) -> tuple[OfSilve
 
 def _second_opinion(asked: SilverRows, gold: DeltaTable) -> SecondOpinion:
     table, question, dates = asked.question.table, asked.question, [asked.question.date]
-    sides, only = Sides(asked.silver, gold), asked.meet_as_they_are
+    sides, only = Sides(asked.silver, gold), [asked.meet[name] for name in asked.plain]
     views, those_meant = sides.views(dates), "true"
     in_gold = " AND ".join([predicate(dates), *only])  # without what is asked of columns that Silver does not have
     if not table.keeps_source_columns:
@@ -263,7 +263,7 @@ def _published(lake: Lake, question: Question) -> tuple[HeldThen | None, str | N
         return None, "nothing is published yet"
     table = publication.tables[question.table.name]
     try:
-        return HeldThen(table.version, *_held(question, table.open()), publication.at), None
+        return HeldThen(**vars(_held(question, table.open())), at=publication.at), None
     except UserError as error:
         return None, str(error)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from gold_assets.delta.file_dates import FileDates, UnknownDate
 from gold_assets.delta.log import DeltaLog, FileChange, side_by_side
 from gold_assets.delta.query import View, query
 from gold_assets.explaining.question import Question, Rows, SilverRows
-from gold_assets.explaining.rows import MOST_ROWS, TooManyRows, came_and_went, rows_in_files
+from gold_assets.explaining.rows import MOST_ROWS, TooManyRows, came_and_went
 from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.provenance import Stamp
@@ -112,15 +112,6 @@ class History:
     silver_ends_because: str | None = None
 
 
-@dataclass(frozen=True)
-class _Written:
-    """A commit of the table that changed ``files`` of the date, or was a refresh of it."""
-
-    commit: GoldCommit
-    stamp: Stamp | None
-    files: Sequence[FileChange]
-
-
 def history_of(question: Question, moment: Moment) -> History:
     """The history of the rows asked about, up to the versions that both tables are opened at."""
     silver, log = moment.silver, moment.log(question.table)
@@ -129,7 +120,7 @@ def history_of(question: Question, moment: Moment) -> History:
         changes = list(_changes(question, log.table, silver.table_id, commits, -1 if ends is None else None))
     except TooManyRows:
         return History(ends_because=f"more than {MOST_ROWS} rows were ever asked about, which are too many to follow")
-    newest = next((commit.stamp for commit in commits if commit.stamp is not None), None)
+    newest = next(filter(None, (_stamp(commit, question.date) for commit in commits)), None)
     made_from = newest.silver_version if newest and newest.silver_table_id == silver.table_id else silver.version
     known = [change.since_silver_version for change in changes if change.since_silver_version is not None]
     told, silver_ends = _silver_commits(question, silver, moment.changes, min([made_from, *known]))
@@ -151,37 +142,42 @@ def _silver_commits(
     by_version: dict[int, list[FileChange]] = {version: [] for version in everywhere}
     for change in reversed(changes.files_after(question.date, after)):
         by_version.setdefault(change.version, []).append(change)
-    files = [change for version in by_version.values() for change in version]
+    commits = dict(sorted(by_version.items()))
 
     def read(table: DeltaTable, number: str, most: int) -> Rows:
         part = SilverRows(question, dataclasses.replace(silver, table=table), number)
         return part.ask(f"SELECT {part.columns}, {number} FROM asked LIMIT {most}")
 
+    moved: dict[int, tuple[Rows | None, Rows | None]] = {}
+    unknown = "files of the commit are gone"
     try:
-        rows, unknown = _rows_of(silver.table, files, read), "files of the commit are gone"
+        moved = dict(zip(commits, came_and_went(silver.table, list(commits.values()), read), strict=True))
     except TooManyRows:
-        rows, unknown = {}, f"in all commits they are more than {MOST_ROWS}"
+        unknown = f"in all commits they are more than {MOST_ROWS}"
+    moved |= dict.fromkeys(everywhere, (None, None))
     log = DeltaLog(silver.table)
     # Who restores a table or takes rows away need not say how many a file has; who added it did.
-    told = {file.path: file.rows for file in files if file.is_add and not file.has_vector}
+    told = {file.path: file.rows for files in commits.values() for file in files if file.is_add and not file.has_vector}
 
     def counted(files: Iterable[FileChange]) -> int | None:
         counts = [_rows_on(question.date, file, silver.file_dates, told.get(file.path)) for file in files]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None
 
-    return [
-        SilverCommit(
-            **vars(CommitInfo.of(version, log.info(version))),
-            added=counted(file for file in of_version if file.is_add),
-            removed=counted(file for file in of_version if not file.is_add),
-            came=came,
-            went=went,
-            unknown=everywhere.get(version, unknown),
+    found = []
+    for version, files in commits.items():
+        came, went = moved.get(version, (None, None))
+        found.append(
+            SilverCommit(
+                **vars(CommitInfo.of(version, log.info(version))),
+                added=counted(file for file in files if file.is_add),
+                removed=counted(file for file in files if not file.is_add),
+                came=came,
+                went=went,
+                unknown=everywhere.get(version, unknown),
+            )
         )
-        for version, of_version in sorted(by_version.items())
-        for came, went in [(None, None) if version in everywhere else _moved(of_version, rows)]
-    ], changes.gap_after(after) or None
+    return found, changes.gap_after(after) or None
 
 
 def _rows_on(date: dt.date | None, file: FileChange, dates: FileDates, told: int | None) -> int | None:
@@ -196,25 +192,8 @@ def _rows_on(date: dt.date | None, file: FileChange, dates: FileDates, told: int
     return held[date] if isinstance(held, Mapping) and not file.has_vector else None
 
 
-def _rows_of(
-    table: DeltaTable, files: Sequence[FileChange], read: Callable[[DeltaTable, str, int], Rows]
-) -> dict[int, Rows | None]:
-    """By the identity of a file, what ``rows_in_files`` finds in it. Raises ``TooManyRows``."""
-    return dict(zip(map(id, files), rows_in_files(table, [file.action for file in files], read), strict=True))
-
-
-def _moved(files: Sequence[FileChange], rows: Mapping[int, Rows | None]) -> tuple[Rows | None, Rows | None]:
-    """Which of the ``rows`` the files of a commit brought, and which they took away; None where one of them is gone."""
-    sides: tuple[Rows, Rows] = ([], [])
-    for file in files:
-        if (found := rows.get(id(file))) is None:
-            return None, None
-        sides[0 if file.is_add else 1].extend(found)
-    return came_and_went(*sides)
-
-
 def _changes(
-    question: Question, gold: DeltaTable, silver_table_id: str, commits: Sequence[_Written], made_from: int | None
+    question: Question, gold: DeltaTable, silver_table_id: str, commits: Sequence[GoldCommit], made_from: int | None
 ) -> Iterator[Change]:
     """Oldest first; ``made_from`` is the version of Silver that the rows before the first of the commits were made from."""
 
@@ -222,17 +201,16 @@ def _changes(
         rows = View(table, "*", "true")
         return query(f"SELECT * FROM rows WHERE {question.in_table} LIMIT {most}", rows=rows)
 
-    rows = _rows_of(gold, [file for written in commits for file in written.files], read)
-    for written in reversed(commits):
-        stamp, since = written.stamp, None
+    moved = came_and_went(gold, [commit.files for commit in commits], read)
+    for commit, (after, before) in zip(reversed(commits), reversed(moved), strict=True):
+        stamp, since = _stamp(commit, question.date), None
         if stamp is not None:
             is_own = stamp.silver_table_id == silver_table_id
             since = (made_from if stamp.since is None else stamp.since) if is_own else None
             made_from = stamp.silver_version if is_own else -1
-        after, before = _moved(written.files, rows)
         if after == [] and before == []:
             continue
-        info = CommitInfo.of(written.commit.version, written.commit.info)
+        info = CommitInfo.of(commit.version, commit.info)
         how, silver_version = "written by somebody else", None
         if stamp is not None:
             how, silver_version = "recomputed" if stamp.since is None else "patched", stamp.silver_version
@@ -247,15 +225,19 @@ def _changes(
         )
 
 
-def _commits_of(log: GoldLog, date: dt.date | None) -> tuple[list[_Written], str | None]:
-    """The commits of the table that touched the date, newest first; and why they go back no further, where they do not."""
-    commits: list[_Written] = []
+def _stamp(commit: GoldCommit, date: dt.date | None) -> Stamp | None:
+    """That of a refresh of the date."""
+    return commit.stamp if commit.stamp is not None and date in commit.stamp.covers else None
+
+
+def _commits_of(log: GoldLog, date: dt.date | None) -> tuple[list[GoldCommit], str | None]:
+    """The commits of the table that touched the date, newest first, with its files; and why they go back no further, where they do not."""
+    commits: list[GoldCommit] = []
     oldest = log.table.version() + 1
     with suppress(FileNotFoundError):
         for version, commit in side_by_side(log.commit, log.table.version(), -1):
             oldest = version
-            stamp = commit.stamp if commit.stamp is not None and date in commit.stamp.covers else None
             files = [file for file in commit.files if file.data_change and file.date == date]
-            if stamp is not None or files:
-                commits.append(_Written(commit, stamp, files))
+            if files or _stamp(commit, date) is not None:
+                commits.append(dataclasses.replace(commit, files=files))
     return commits, f"the table's log no longer has version {oldest - 1}" if oldest else None

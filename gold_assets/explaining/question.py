@@ -8,7 +8,6 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.schema import ArrayType, PrimitiveType
 
@@ -93,14 +92,12 @@ class SilverRows:
         """By column, what they must meet, in the same SQL."""
         return {name: self.question.conditions[name](sql) for name, sql in self.made_of.items()}
 
-    @property
-    def meet_as_they_are(self) -> list[str]:
-        """The conditions on columns that are read as Silver has them, in DataFusion's SQL: they spare it other rows."""
+    @cached_property
+    def plain(self) -> Collection[str]:
+        """The columns asked by that are read as Silver has them, so that DataFusion knows what they must meet, too."""
         table = self.question.table
-        if table.keeps_source_columns:
-            return list(self.meet.values())
-        plain = {DATAFUSION.name(column.name) for column in table.source.columns if column.kind not in _COMPUTED}
-        return [self.meet[name] for name, sql in self.made_of.items() if sql in plain]
+        as_they_are = {DATAFUSION.name(column.name) for column in table.source.columns if column.kind not in _COMPUTED}
+        return [name for name, sql in self.made_of.items() if table.keeps_source_columns or sql in as_they_are]
 
     @cached_property
     def conditions(self) -> Mapping[str, str]:
@@ -126,12 +123,14 @@ class SilverRows:
         told += [
             f"CAST({sql} AS VARCHAR) AS {DATAFUSION.name(f'text of {name}')}" for name, sql in self.made_of.items()
         ]
-        met = all_of([self.meet[name] for name in (self.meet if asked_by is None else asked_by)])
-        rows = f"({self._rows})" if table.keeps_source_columns else "rows_read"
-        sql = select.replace("FROM asked", f"FROM (SELECT *, {', '.join(told)} FROM {rows} WHERE {met})")
+        names = self.meet if asked_by is None else asked_by
+        rows = f"{self._rows} WHERE {all_of([self.meet[name] for name in names if name in self.plain])}"
+        within = f"({rows})" if table.keeps_source_columns else "rows_read"
+        met = all_of([self.meet[name] for name in names])
+        sql = select.replace("FROM asked", f"FROM (SELECT *, {', '.join(told)} FROM {within} WHERE {met})")
         if table.keeps_source_columns:
             return query(sql, silver=self._view)
-        return answered(by_duckdb(sql, rows_read=self._read if asked_by is None else self._read_all()))
+        return answered(by_duckdb(sql, rows_read=query_table(rows, silver=self._view)))
 
     @property
     def _view(self) -> View:
@@ -149,13 +148,6 @@ class SilverRows:
         known = [as_of_row(field.name) for field in self.silver.fields if field.name != EVENT_DATE]
         known += [f'NOT coalesce({rule}, false) AS "breaks {n}"' for n, rule in rules]
         return f'SELECT {", ".join([read, *known])}, {source.is_valid_sql(types)} AS "is valid" FROM silver'
-
-    @cached_property
-    def _read(self) -> pa.Table:
-        return query_table(f"{self._rows} WHERE {all_of(self.meet_as_they_are)}", silver=self._view)
-
-    def _read_all(self) -> pa.Table:
-        return query_table(self._rows, silver=self._view)
 
 
 def question_of(table: Table, columns: DeltaTable, date: str, conditions: Sequence[str]) -> Question:

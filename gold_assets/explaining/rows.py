@@ -10,6 +10,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
 from gold_assets.delta.delta_rs_internals import files_of
+from gold_assets.delta.log import FileChange
 from gold_assets.delta.scratch import of_files
 from gold_assets.delta.storage import is_uri
 from gold_assets.explaining.question import Rows
@@ -25,16 +26,35 @@ class TooManyRows(Exception):
     """More than ``MOST_ROWS``."""
 
 
-def rows_in_files(
-    table: DeltaTable, files: Sequence[Mapping[str, Any]], read: Callable[[DeltaTable, str, int], Rows]
-) -> list[Rows | None]:
-    """For each of the files, given as the table's log adds or removes them: its rows, None where it is gone.
+Read = Callable[[DeltaTable, str, int], Rows]
+"""From a table that has some of another's files, the name of a column and a number: the rows asked about, with that column, so many at most."""
 
-    Args:
-        read: of a table that has some of the files, the rows as they are to be shown, with the column that is named, so many at most.
 
-    Raises ``TooManyRows``.
+def came_and_went(
+    table: DeltaTable, commits: Sequence[Sequence[FileChange]], read: Read
+) -> list[tuple[Rows | None, Rows | None]]:
+    """For each commit, given by its files: the rows that are there more often after it, and those that are less often.
+
+    None where one of its files is gone. NaN equals itself here. Raises ``TooManyRows``.
     """
+    found = iter(_rows_in_files(table, [file.action for files in commits for file in files], read))
+    moved: list[tuple[Rows | None, Rows | None]] = []
+    for files in commits:
+        of_files = [(1 if file.is_add else -1, next(found)) for file in files]
+        known: dict[str, dict[str, Any]] = {}
+        counts: Counter[str] = Counter()
+        for times, rows in of_files:
+            for row in rows or ():
+                text = repr(sorted(row.items()))
+                known[text] = row
+                counts[text] += times
+        came, went = ([known[text] for text in more.elements()] for more in (+counts, -counts))
+        moved.append((None, None) if any(rows is None for _, rows in of_files) else (came, went))
+    return moved
+
+
+def _rows_in_files(table: DeltaTable, files: Sequence[Mapping[str, Any]], read: Read) -> list[Rows | None]:
+    """For each of the files, given as the table's log adds or removes them: its rows, None where it is gone."""
     paths = [str(file["path"]) for file in files]
     there = _are_there(table, paths)
     rows: list[Rows | None] = [[] if there[path] else None for path in paths]
@@ -56,14 +76,6 @@ def rows_in_files(
             assert of_file is not None
             of_file.append(row)
     return rows
-
-
-def came_and_went(added: Rows, removed: Rows) -> tuple[Rows, Rows]:
-    """The rows that are there more often after, and those that are there less often. NaN equals itself here."""
-    sides = [[(repr(sorted(row.items())), row) for row in side] for side in (added, removed)]
-    after, before = (Counter(text for text, _ in side) for side in sides)
-    rows = dict(sides[0] + sides[1])
-    return [rows[text] for text in (after - before).elements()], [rows[text] for text in (before - after).elements()]
 
 
 def _are_there(table: DeltaTable, paths: Sequence[str]) -> Mapping[str, bool]:
