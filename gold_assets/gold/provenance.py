@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gold_assets.delta.dates import contiguous, days
-from gold_assets.silver.pin import SilverVersion
+from gold_assets.silver.version import SilverVersion
 
 STAMP, _SUMMARY = "gold_assets", "summary"
 """The key in a commit's ``userMetadata`` under which a refresh says what it did."""

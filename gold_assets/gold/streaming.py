@@ -20,7 +20,8 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.refresh import Refreshed, refresh_at
-from gold_assets.silver.pin import Silver, SilverVersion
+from gold_assets.silver.pin import Silver
+from gold_assets.silver.version import SilverVersion
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from deltalake.exceptions import DeltaError
 from gold_assets.delta.file_dates import UnknownDate
 from gold_assets.delta.log import DeltaLog, FileChange, Partitions, file_change, side_by_side
 from gold_assets.delta.types import CHAR_TYPE, physical_name
-from gold_assets.silver.pin import Silver, SilverVersion
+from gold_assets.silver.pin import Silver
+from gold_assets.silver.version import SilverVersion
 
 _NEAR = 8
 """So many commits are looked through before the table is opened as it was."""

@@ -23,23 +23,9 @@ from gold_assets.delta.sql import DATAFUSION, SPARK, Dialect
 from gold_assets.delta.types import parts
 from gold_assets.engines import Engine
 from gold_assets.silver.columns import SilverColumns, known_columns
+from gold_assets.silver.version import SilverVersion
 
 _NOT_TEXT = re.compile(r"non UTF-8 data|invalid utf-8|Invalid UTF8", re.IGNORECASE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SilverVersion:
-    """Which version of which Silver something was made from.
-
-    Attributes:
-        silver_table_id, silver_version, silver_commit, silver_uri: the Silver table's id, its version, the fingerprint of
-            that one's commit, and its place; empty where an earlier release did not say.
-    """
-
-    silver_table_id: str
-    silver_version: int
-    silver_commit: str = ""
-    silver_uri: str = ""
 
 
 @dataclass(frozen=True)
