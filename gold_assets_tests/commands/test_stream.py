@@ -206,7 +206,9 @@ def test_sigint_ends_the_stream_after_the_batch_in_hand(command: Command) -> Non
     assert_gold_is_true(command.lake)
 
 
-def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_until_a_signal(command: Command) -> None:
+def test_each_refreshed_partition_is_reported_in_sync_with_silver_and_published_until_a_signal(
+    command: Command,
+) -> None:
     write_three_days(command.lake)
     write_silver(command.lake, [row(event_date=MONDAY.replace(year=2023))])
     process = command.start("--interval", "1 second")

@@ -39,7 +39,7 @@ def test_write_to_gold_and_maintenance_keep_gold_true_on_s3(s3: S3Server, tmp_pa
     assert_gold_is_true(lake)
     assert "checkpoints/write_to_gold/commits/0" in s3.objects(root)
     silver = DeltaTable(lake.silver)
-    assert newest_offset(f"{root}/checkpoints/write_to_gold") == (silver.metadata().id, silver.version())
+    assert newest_offset(f"{root}/checkpoints/write_to_gold") == (str(silver.metadata().id), silver.version())
     operations = [commit["operation"] for commit in DeltaTable(lake.places["user_spend_summary"]).history()]
     assert "OPTIMIZE" in operations
     assert {path.name for path in tmp_path.iterdir()} <= {"spark-warehouse"}, "something was written beside the bucket"
