@@ -37,7 +37,7 @@ class Table:
         transformation: from the source's valid rows, or of the quarantine its broken ones, to the table's.
         columns: the columns, in order. After ``*`` those that it adds, and event_date.
         key: the columns whose values are unique and not NULL, event_date among them; empty where rows are the source's.
-        zorder_by: the columns OPTIMIZE clusters by.
+        zorder_by: the columns OPTIMIZE clusters by; without any it compacts. By default those of the key of a table in SQL.
         invariants: by name of what is wrong, what each row must meet by itself, in SQL over the table's columns.
         numbers: by name, an aggregate over a date's rows, as it is plotted beside their count.
         measure: the column by which a change of the table is told; without it, by rows.

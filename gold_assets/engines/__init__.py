@@ -55,7 +55,7 @@ class Engine(Protocol):
     def optimize(
         self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
     ) -> None:
-        """Rewrite the files of ``dates``, compacted and clustered by the columns, in one commit stamped ``user_metadata``.
+        """Rewrite the files of ``dates``, compacted and clustered by the columns, where there are any, in one commit stamped ``user_metadata``.
 
         Rewrites them each time it is asked to; content does not change. Raises ``CommitConflict`` where another writer
         replaced one of the files first, ``CannotOrder`` where the engine cannot rewrite such a table.

@@ -223,9 +223,9 @@ class SailEngine:
     ) -> None:
         if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
             raise CannotOrder("its columns are mapped, and delta-rs rewrites no such files: GOLD_ENGINE=spark does")
+        z_order = partial(table.optimize.z_order, list(zorder_by))
         with races_told():
-            table.optimize.z_order(
-                list(zorder_by),
+            (z_order if zorder_by else table.optimize.compact)(
                 partition_filters=[(EVENT_DATE, "in", sorted(dates))],
                 target_size=TARGET_FILE_BYTES,
                 max_concurrent_tasks=2,

@@ -202,7 +202,7 @@ class SparkEngine:
     ) -> None:
         columns = ", ".join(map(SPARK.name, zorder_by))
         path = spark_path(table.table_uri).replace("`", "``")
-        optimize = f"OPTIMIZE delta.`{path}` WHERE {predicate(dates)} ZORDER BY ({columns})"
+        optimize = f"OPTIMIZE delta.`{path}` WHERE {predicate(dates)}" + (f" ZORDER BY ({columns})" if columns else "")
         with _failures_told(), _set_for_now(self.session, {**_LAYOUT, _USER_METADATA: user_metadata}):
             self.session.sql(optimize).collect()
 

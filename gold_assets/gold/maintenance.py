@@ -23,7 +23,7 @@ from gold_assets.delta.dates import EVENT_DATE, slices_of
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.query import as_table
-from gold_assets.engines import CannotOrder, Engine
+from gold_assets.engines import TARGET_FILE_BYTES, CannotOrder, Engine
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import RETENTION_HOURS, keep_log
@@ -116,7 +116,7 @@ def maintain(
         tables: by default all of the lake's.
         dates: look at these dates only, by default at all. Of them, those are ordered whose files changed since they
             were last ordered and that lie before ``today`` (UTC).
-        zorder: compact those dates and cluster them by the table's ``zorder_by``.
+        zorder: compact those dates and cluster them by the table's ``zorder_by``, where it has one.
         vacuum: delete the files that no version within the retention needs, nor the newest publication or one of the
             last week. The table's own retention property is raised to ``retention_hours`` where it is shorter, and
             counts where it is longer.
@@ -172,7 +172,13 @@ def maintain(
 
 
 def dates_out_of_order(table: DeltaTable, zorder_by: Sequence[str]) -> set[dt.date]:
-    """The dates that have files which no OPTIMIZE of ours by these columns has written, from the log alone."""
+    """The dates that have files which no OPTIMIZE of ours by these columns has written, from the log alone.
+
+    Where a table has no such columns, the dates of which two files can become one.
+    """
+    if not zorder_by:
+        smallest = {date: sorted(sizes)[:2] for date, sizes in _live_files(table).items()}
+        return _dated(date for date, sizes in smallest.items() if len(sizes) == 2 and sum(sizes) <= TARGET_FILE_BYTES)
     ordered: set[dt.date] = set()
     changed: set[dt.date] = set()
     since: tuple[int, set[dt.date]] | None = None

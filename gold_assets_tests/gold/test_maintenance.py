@@ -1,5 +1,6 @@
 """Maintenance changes files, never content, and only those that need it. The same on both engines."""
 
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -155,6 +156,21 @@ def test_many_files_of_a_date_become_one(gold: Lake, engine: Engine) -> None:
     assert (done.files_before, done.files_after) == (8, 3)
     assert done.bytes_after < done.bytes_before
     assert rows_of(gold.places[SPEND]).num_rows == refreshed
+
+
+def test_without_columns_to_order_by_the_files_of_a_date_become_one_and_are_left_alone(
+    gold: Lake, engine: Engine
+) -> None:
+    plain, rows = dataclasses.replace(USER_SPEND_SUMMARY, zorder_by=()), rows_of(gold.places[SPEND])
+    for n in range(5):
+        write_deltalake(gold.places[SPEND], rows.slice(n, 1), mode="append")
+    refreshed = rows_of(gold.places[SPEND]).num_rows
+    done = maintain(gold, engine, [plain], today=LATER, vacuum=False)[SPEND]
+    assert (done.files_before, done.files_after) == (8, 3)
+    assert rows_of(gold.places[SPEND]).num_rows == refreshed
+    version = spend(gold).version()
+    assert maintain(gold, engine, [plain], today=LATER, vacuum=False)[SPEND].ordered == ()
+    assert spend(gold).version() == version
 
 
 def test_a_look_up_of_a_key_reads_one_small_row_group(lake: Lake, engine: Engine) -> None:
