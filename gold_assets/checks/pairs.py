@@ -150,6 +150,10 @@ def fault(table: Table, gold: DeltaTable) -> str:
     return f"CASE WHEN {all_of(holds)} THEN 0 ELSE 1 END"
 
 
+sql_name = DATAFUSION.name
+"""A column's name, which may be a word of SQL such as ``order``, as DataFusion and DuckDB want it."""
+
+
 def as_of_row(name: str) -> str:
     return f"{DATAFUSION.name(name)} AS {of_row(name)}"
 
@@ -166,8 +170,11 @@ def types(table: DeltaTable) -> dict[str, Any]:
 def _key_pairs(table: Table, select: Select, sides: Sides) -> str:
     """Both sides aggregated by key and joined: a key that one side lacks, or Gold has twice, does not agree."""
     key, aggregates = keys(table), select.aggregates
-    of_either = ", ".join(f"coalesce(s.{name}, g.{name}) AS {name}" for name in key)
-    both = ", ".join(f"s.{name} AS silver_{name}, g.{name} AS gold_{name}" for name in ("rows", *aggregates))
+    of_either = ", ".join(f"coalesce(s.{sql_name(name)}, g.{sql_name(name)}) AS {sql_name(name)}" for name in key)
+    both = ", ".join(
+        f"s.{sql_name(name)} AS {sql_name('silver_' + name)}, g.{sql_name(name)} AS {sql_name('gold_' + name)}"
+        for name in ("rows", *aggregates)
+    )
     broken = "".join(f", g.gold_{name}" for name in table.invariants)
     agree = " AND ".join(_is_same(name, is_exact=name not in select.sums_of_doubles) for name in aggregates) or "true"
     silver = f"SELECT *, 1 AS rows FROM ({select.duckdb})"
@@ -180,14 +187,18 @@ def _key_pairs(table: Table, select: Select, sides: Sides) -> str:
 
 def _is_same(name: str, *, is_exact: bool) -> str:
     if not is_exact:
-        return same_average_sql(name, f"s.{name}", f"g.{name}", "s")
-    return f"(s.{name} = g.{name} OR (s.{name} IS NULL AND g.{name} IS NULL))"
+        return same_average_sql(name, f"s.{sql_name(name)}", f"g.{sql_name(name)}", "s")
+    s, g = f"s.{sql_name(name)}", f"g.{sql_name(name)}"
+    return f"({s} = {g} OR ({s} IS NULL AND {g} IS NULL))"
 
 
 def gold_by_key(table: Table, view: str) -> str:
     """A row for each key: ``rows``; of each column the value, or their sum where it means something; the invariants they break."""
-    key = ", ".join(keys(table))
-    values = [f"{'sum' if name in table.totals else 'max'}({name}) AS {name}" for name in table.select.aggregates]
+    key = ", ".join(map(sql_name, keys(table)))
+    values = [
+        f"{'sum' if name in table.totals else 'max'}({sql_name(name)}) AS {sql_name(name)}"
+        for name in table.select.aggregates
+    ]
     broken = [
         f"count(*) FILTER (WHERE NOT coalesce({holds}, false)) AS gold_{name}"
         for name, holds in table.invariants.items()
@@ -199,28 +210,29 @@ def _and_before(table: Table, select: Select, silver: str) -> str:
     """What new rows of Silver make, combined with Gold's before, as the aggregates over Silver are."""
     key, values = keys(table), []
     for name, function in select.combined.items():
-        new, before = f"n.{name}", f"b.{name}"
+        new, before, size = f"n.{sql_name(name)}", f"b.{sql_name(name)}", sql_name(f"size_of_{name}")
+        leeway = f"coalesce(n.{sql_name(f'leeway_of_{name}')}, 0) AS {sql_name(f'leeway_of_{name}')}"
         if function == "avg":
             counted_by = select.counts[name]
             values += [
-                f"{_mean(before, new, counted_by)} AS {name}",
-                f"{_mean(f'abs({before})', f'n.size_of_{name}', counted_by)} AS size_of_{name}",
-                f"coalesce(n.leeway_of_{name}, 0) AS leeway_of_{name}",
+                f"{_mean(before, new, counted_by)} AS {sql_name(name)}",
+                f"{_mean(f'abs({before})', f'n.{size}', counted_by)} AS {size}",
+                leeway,
             ]
             continue
-        values.append(f"{_OF_TWO[function].format(new=new, before=before)} AS {name}")
+        values.append(f"{_OF_TWO[function].format(new=new, before=before)} AS {sql_name(name)}")
         if name in select.sums_of_doubles:
-            values.append(f"coalesce(abs({before}), 0) + coalesce(n.size_of_{name}, 0) AS size_of_{name}")
-            values.append(f"coalesce(n.leeway_of_{name}, 0) AS leeway_of_{name}")
+            values.append(f"coalesce(abs({before}), 0) + coalesce(n.{size}, 0) AS {size}")
+            values.append(leeway)
     return f"""
-        SELECT {", ".join(f"coalesce(n.{name}, b.{name}) AS {name}" for name in key)},
+        SELECT {", ".join(f"coalesce(n.{sql_name(name)}, b.{sql_name(name)}) AS {sql_name(name)}" for name in key)},
             coalesce(n.rows, 0) + coalesce(b.rows, 0) AS rows, {", ".join(values)}
         FROM ({silver}) AS n FULL JOIN ({gold_by_key(table, "before")}) AS b ON {on_key(table, "n", "b")}"""
 
 
 def _mean(before: str, new: str, counted_by: str) -> str:
     """The mean of two means, ``before`` of rows in ``b`` and ``new`` of rows in ``n``, either of which may have none."""
-    count = {side: f"CAST(coalesce({side}.{counted_by}, 0) AS DOUBLE)" for side in "bn"}
+    count = {side: f"CAST(coalesce({side}.{sql_name(counted_by)}, 0) AS DOUBLE)" for side in "bn"}
     whole = f"({count['b']} + {count['n']})"
     mean = f"{before} * ({count['b']} / {whole}) + {new} * ({count['n']} / {whole})"
     # It lies between the two, however it is rounded.
@@ -256,4 +268,6 @@ def _row_pairs(table: Table, of_silver: str, sides: Sides) -> str:
 def on_key(table: Table, left: str, right: str) -> str:
     """That two rows have the same key, in SQL."""
     # A SELECT may group by NULL.
-    return " AND ".join(f"{left}.{name} IS NOT DISTINCT FROM {right}.{name}" for name in keys(table))
+    return " AND ".join(
+        f"{left}.{sql_name(name)} IS NOT DISTINCT FROM {right}.{sql_name(name)}" for name in keys(table)
+    )

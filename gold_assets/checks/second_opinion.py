@@ -22,6 +22,7 @@ from gold_assets.checks.pairs import (
     gold_view,
     keys,
     of_row,
+    sql_name,
     types,
 )
 from gold_assets.declaring.source import VIOLATIONS
@@ -89,7 +90,7 @@ def compare(table: Table, sides: Sides, dates: Dates, broken_dates: Dates) -> di
     ``broken_dates`` names every date with a row that breaks the contract: the others are spared the test.
     """
     totals, sound = totals_of(table), _soundness(table)
-    select = ", ".join(f"{expression} AS {name}" for name, expression in {**totals, **sound}.items())
+    select = ", ".join(f"{expression} AS {sql_name(name)}" for name, expression in {**totals, **sound}.items())
     counted = f"SELECT {EVENT_DATE}, {select}, count(*) FILTER (WHERE NOT agrees) AS differing FROM pairs GROUP BY 1"
     return {
         row[EVENT_DATE]: Comparison(
@@ -112,7 +113,7 @@ def soundness(table: Table, gold: DeltaTable, dates: Dates) -> dict[dt.date | No
         gold_rows = f"SELECT *, rows AS gold_rows FROM ({gold_by_key(table, 'gold')})"
     else:
         gold_rows = f"SELECT {EVENT_DATE}, 1 AS gold_rows, {fault(table, gold)} AS gold_fault FROM gold"
-    select = ", ".join(f"{expression} AS {name}" for name, expression in _soundness(table).items())
+    select = ", ".join(f"{expression} AS {sql_name(name)}" for name, expression in _soundness(table).items())
     rows = query(f"SELECT {EVENT_DATE}, {select} FROM ({gold_rows}) GROUP BY 1", gold=gold_view(gold, dates))
     return {row.pop(EVENT_DATE): row for row in rows}
 
@@ -129,7 +130,7 @@ def totals_of(table: Table) -> dict[str, str]:
 
 
 def _both(name: str) -> dict[str, str]:
-    return {f"{side}_{name}": f"coalesce(sum({side}_{name}), 0)" for side in ("silver", "gold")}
+    return {f"{side}_{name}": f"coalesce(sum({sql_name(f'{side}_{name}')}), 0)" for side in ("silver", "gold")}
 
 
 def _soundness(table: Table) -> dict[str, str]:
@@ -137,7 +138,7 @@ def _soundness(table: Table) -> dict[str, str]:
     rows = {"rows": "coalesce(sum(gold_rows), 0)"}
     if not table.key:
         return {**rows, MISPLACED: "coalesce(sum(gold_fault), 0)"} if table.has_invariants else {}
-    without_value = " OR ".join(f"{key} IS NULL" for key in keys(table) if key != EVENT_DATE)
+    without_value = " OR ".join(f"{sql_name(key)} IS NULL" for key in keys(table) if key != EVENT_DATE)
     nulls = {"keys_with_null": f"count(*) FILTER (WHERE gold_rows > 0 AND ({without_value or 'false'}))"}
     return {
         **rows,

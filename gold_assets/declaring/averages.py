@@ -151,7 +151,10 @@ def same_average_sql(name: str, one: str, other: str, silver: str = "") -> str:
     """
     size, leeway = f"greatest(abs({one}), abs({other}))", "0"
     if silver:
-        size, leeway = f"coalesce({silver}.size_of_{name}, {size})", f"coalesce({silver}.leeway_of_{name}, 0)"
+        size, leeway = (
+            f"coalesce({silver}.{DATAFUSION.name(f'size_of_{name}')}, {size})",
+            f"coalesce({silver}.{DATAFUSION.name(f'leeway_of_{name}')}, 0)",
+        )
     apart = f"abs({one} - {other})"
     near = f"{apart} <= {_AGREE_TO} * {size} + {leeway} + {_AGREE_TO_AT_LEAST}"
     # NaN and the infinities are near nothing, whatever a size that is one of them allows.

@@ -42,6 +42,7 @@ _EXACT_CASTS = {
 _OF_TWO = ("sum", "count", "min", "max")
 _UNKNOWN = "unknown"
 """The type of what DuckDB alone is asked for."""
+_OF_CHECKS = ("rows", "agrees", "number")
 _CLAUSES = {"expressions", "from_", "where", "group", "having"}
 _CHANGING = ("current", "rand", "uuid", "now", "monotonically", "spark_partition", "input_file", "shuffle", "localtime")
 
@@ -256,6 +257,8 @@ class Select(Reference):
             for name, output in named.items():
                 if not re.fullmatch(r"[A-Za-z_]\w*", name) or isinstance(output, exp.Star):
                     raise self.refused(output, "give it a plain name, by AS")
+                if name.lower() in _OF_CHECKS:
+                    raise self.refused(f"the column {name}", "a comparison has one of that name: give it another")
                 if name.lower() in map(str.lower, outputs):
                     raise self.refused(f"two columns {name}", "give one of them another name")
                 outputs[name] = output

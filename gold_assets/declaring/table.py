@@ -16,6 +16,7 @@ from gold_assets.declaring.select import Select
 from gold_assets.declaring.source import VIOLATIONS, Source, refuse_twice
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.sql import DATAFUSION
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Table:
     @property
     def row_order(self) -> str:
         """The order in which rows are shown, as SQL's ORDER BY has it: by key, else by what OPTIMIZE clusters by."""
-        return ", ".join(self.key or self.zorder_by) or "1"
+        return ", ".join(map(DATAFUSION.name, self.key or self.zorder_by)) or "1"
 
     @property
     def what(self) -> str:

@@ -200,7 +200,7 @@ def _side(name: str) -> str:
 def _differing_keys(table: Table, select: Select, columns: Collection[str], both: str, silver: str) -> str:
     """``silver`` is the alias in ``both`` of what Silver says, where it is there."""
     exact, rounded = ["old.is_there IS DISTINCT FROM new.is_there"], []
-    selected = [f"coalesce(old.{name}, new.{name}) AS {name}" for name in keys(table)]
+    selected = [f"coalesce(old.{name}, new.{name}) AS {name}" for name in map(DATAFUSION.name, keys(table))]
     if "count" not in select.aggregates.values():  # all values of a key that is there may be NULL
         selected += [f'coalesce({side}.is_there, 0) AS "{when} rows"' for side, when in _WHEN.items()]
     for name in columns:
@@ -210,7 +210,8 @@ def _differing_keys(table: Table, select: Select, columns: Collection[str], both
             rounded.append(f"NOT coalesce({same_average_sql(name, old, new, silver)}, false)")
         else:
             exact.append(f"{old} IS DISTINCT FROM {new}")
-    change = f"coalesce(new.{table.measure}, 0) - coalesce(old.{table.measure}, 0)" if table.measure else "1"
+    measure = DATAFUSION.name(table.measure)
+    change = f"coalesce(new.{measure}, 0) - coalesce(old.{measure}, 0)" if table.measure else "1"
     selected += [f'abs({change}) AS "{_SIZE}"', f'NOT ({" OR ".join(exact)}) AS "{_ROUNDED}"']
     where = " OR ".join([*exact, *rounded])
     return f"SELECT {', '.join(selected)} FROM {both} WHERE {where} ORDER BY {EVENT_DATE}"

@@ -232,7 +232,7 @@ def change_silver(silver: str, layout: Layout, kind: str, what: Any) -> None:
 
 # Tables in SQL, of which DuckDB knows the meaning without us: no day of the week, no division by zero, no CAST of a double.
 
-_NAMES = list("abcdefghijk")
+_NAMES = ["a", "b", "c", "d", "Mixed", "order", "group", "date", "end", "user", "select"]
 _LEAVES: Mapping[str, Sequence[str]] = {
     "string": ["page", "substring(page, 1, 2)", "trim(page)", "CAST(clicks AS STRING)", "CAST(born AS STRING)"],
     "key": ["visitor"],

@@ -156,6 +156,7 @@ def test_without_group_by_it_is_a_table_of_rows() -> None:
         ("SELECT event_date, nothing FROM page_views", "page_views declares page"),
         ("SELECT event_date, seconds + 1 FROM page_views", "give it a plain name"),
         ("SELECT event_date, page, page FROM page_views", "two columns page"),
+        ("SELECT event_date, count(*) AS rows FROM page_views GROUP BY event_date", "has one of that name"),
         ("SELECT event_date, NULL AS n FROM page_views", "give n a type"),
         ("SELECT event_date, substring(page, -1) AS s FROM page_views", "from 1 on"),
         ("SELECT event_date > '2024-13-01' AS p, event_date FROM page_views", "is no date"),
