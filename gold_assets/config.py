@@ -296,19 +296,17 @@ def load_settings(project: "Project") -> Settings:
     }
     paths["source_path"] = (str, f"{{lake_root}}/silver/{project.source.name}")
     settings = _loaded(Settings, project, paths)
-    storage.hide(*settings.alert_addresses())
-    for address in settings.alert_addresses():
+    urls, remote = settings.alert_addresses(), settings.spark_remote
+    storage.hide(*urls)
+    for address in [*urls, *([remote.get_secret_value()] if remote else [])]:
         storage.hide_address(address)
-    if settings.spark_remote is not None:
-        storage.hide_address(settings.spark_remote.get_secret_value())
     return settings
 
 
 def _loaded(base: type[_Kind], project: "Project | None", fields: Mapping[str, Any] = MappingProxyType({})) -> _Kind:
-    given: dict[str, Any] = {}
     if project and project.env_prefix != _PREFIX:
-        given["lake_root"] = (str, f"data/{project.name}")
-    kind = create_model(base.__name__, __base__=base, **fields, **given)
+        fields = {**fields, "lake_root": (str, f"data/{project.name}")}
+    kind = create_model(base.__name__, __base__=base, **fields)
     if project:
         kind.prefix, kind.project = project.env_prefix, project
     shared = {name: os.environ.get(kind.setting(name)) for name in _OF_ALL_PROJECTS if name in kind.model_fields}
