@@ -1,6 +1,7 @@
 """Both sides of a comparison in SQL: a row for each key, or for each distinct row, with what Silver says and what Gold has."""
 
 import datetime as dt
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,12 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from gold_assets.declaring.averages import same_average_sql
-from gold_assets.declaring.reference import all_of
+from gold_assets.declaring.reference import all_of, one_line
 from gold_assets.declaring.select import Select
 from gold_assets.declaring.source import VIOLATIONS, types_of
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
+from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.query import View, query_table, rows_of_arrow
 from gold_assets.delta.sql import DATAFUSION, unpruned
 from gold_assets.gold.open_table import left_in_silver
@@ -98,19 +100,32 @@ def asked(
     if silver is not None:
         columns = table.source.read_sql(table.select.reads, silver.types)
         read["silver"] = f"SELECT {columns} FROM silver WHERE {_of_silver(table, silver, broken_dates, only)}"
-    return by_duckdb(sql, **{name: query_table(read[name], **{name: view}) for name, view in views.items()})
+    return by_duckdb(table, sql, **{name: query_table(read[name], **{name: view}) for name, view in views.items()})
 
 
-def by_duckdb(sql: str, **tables: pa.Table) -> pa.Table:
-    """What DuckDB answers to a SELECT from Arrow tables, by the names of the arguments."""
+def by_duckdb(table: Table, sql: str, **tables: pa.Table) -> pa.Table:
+    """What DuckDB answers to a SELECT about ``table`` from Arrow tables, by the names of the arguments."""
     import duckdb
 
-    with duckdb.connect() as db:
+    with _database().cursor() as db:
         db.execute("SET TimeZone = 'UTC'")
-        db.execute("CREATE MACRO arrow_cast(moment, type) AS CAST(moment AS TIMESTAMP)")  # as DATAFUSION writes moments
-        for name, table in tables.items():
-            db.register(name, table)
-        return db.sql(sql).to_arrow_table()
+        for name, rows in tables.items():
+            db.register(name, rows)
+        try:
+            return db.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            what = f"DuckDB cannot answer what {table.name} is compared with ({reason(error)})"
+            raise UserError(f"{what}: correct {one_line(table.reference)}") from error
+
+
+@functools.cache
+def _database() -> Any:
+    """DuckDB's, one for the process: to open one takes as long as a small comparison."""
+    import duckdb
+
+    db = duckdb.connect()
+    db.execute("CREATE MACRO arrow_cast(moment, type) AS CAST(moment AS TIMESTAMP)")  # as DATAFUSION writes moments
+    return db
 
 
 def answered(table: pa.Table) -> list[dict[str, Any]]:

@@ -68,16 +68,11 @@ class _Aggregate(NamedTuple):
         if self.written:
             return _UNKNOWN
         of = "" if self.of is None else self.of.type
-        if self.function == "sum":
-            digits = digits_of(of)
-            return (
-                f"decimal({min(digits[0] + 10, _MOST_DIGITS)},{digits[1]})"
-                if digits
-                else "bigint"
-                if of in _INTEGERS
-                else of
-            )
-        return {"count": "bigint", "bool_and": "boolean", "bool_or": "boolean"}.get(self.function, of)
+        if self.function == "sum" and (digits := digits_of(of)):
+            return f"decimal({min(digits[0] + 10, _MOST_DIGITS)},{digits[1]})"
+        if self.function == "count" or (self.function == "sum" and of in _INTEGERS):
+            return "bigint"
+        return of
 
     @property
     def is_of_doubles(self) -> bool:
@@ -195,15 +190,13 @@ class Select(Reference):
         names = {value.sql: name for name, value in self.values.items()}
         key = [names[f"k{number}"] for number in range(len(self.groups))]
         self.key = tuple(sorted(key, key=lambda name: name == EVENT_DATE))
-        self.counts: dict[str, str] = {}
         plain = {name: each.function for name, each in self._aggregates.items() if not each.distinct}
         self.aggregates = {name: plain.get(name, "") for name in self.values if self.groups and name not in key}
-        for average in [name for name, function in plain.items() if function == "avg"]:
-            of = self._aggregates[average].of
-            for name in [name for name, function in plain.items() if function == "count"]:
-                counted = self._aggregates[name].of
-                if of and counted and _double(counted) == of.sql:
-                    self.counts[average] = name
+        of = {name: each.of for name, each in self._aggregates.items() if each.of is not None}
+        counted = {_double(of[name]): name for name in of if plain.get(name) == "count"}
+        self.counts = {
+            name: counted[of[name].sql] for name in of if plain.get(name) == "avg" and of[name].sql in counted
+        }
         two = {name: how for name, how in plain.items() if how in _OF_TWO or name in self.counts}
         self.combined = {} if self.having else two
 
@@ -325,14 +318,14 @@ class Select(Reference):
         try:
             return self._agreed(node)
         except UserError:
-            if not self._is_reference or isinstance(node, (exp.Column, exp.Star)) or _is_changing(node):
-                raise
             self.within = within
+            is_misplaced = isinstance(node, _AGGREGATING) and within != "group"
+            if not self._is_reference or isinstance(node, exp.Column) or is_misplaced or _is_changing(node):
+                raise
             return self._as_duckdb_has_it(node)
 
     def _as_duckdb_has_it(self, node: exp.Expr) -> Typed:
         """An expression, of which its columns and aggregates alone are ours; or an aggregate."""
-        aggregates = (exp.AggFunc, exp.Filter, exp.WithinGroup)
 
         def column(part: exp.Expr) -> exp.Expr:
             if not isinstance(part, exp.Column):
@@ -342,12 +335,12 @@ class Select(Reference):
             return exp.column(name)
 
         def whole(part: exp.Expr) -> exp.Expr:
-            if part is copied or not isinstance(part, (exp.Column, *aggregates)):
+            if part is copied or not isinstance(part, (exp.Column, *_AGGREGATING)):
                 return part
             return sqlglot.parse_one(self.read(part).sql, dialect="spark")
 
         copied = node.copy()
-        if self.within == "group" and isinstance(node, aggregates):
+        if isinstance(node, _AGGREGATING):
             self.within = "aggregate"
             written = copied.transform(column, copy=False).sql("duckdb")
             self.within = "group"
@@ -406,9 +399,6 @@ class Select(Reference):
         if type in _INTEGERS:
             return Typed(node.name, type, node.name)
         return Typed(f"CAST('{node.name}' AS {type})", type, node.name)
-
-    def _paren(self, node: exp.Paren) -> Typed:
-        return self.read(node.this)
 
     def _compared(self, node: exp.Binary) -> Typed:
         (left, right), type = self._alike(node, node.this, node.expression)
@@ -540,9 +530,6 @@ class Select(Reference):
             raise self.refused(node, "engines count otherwise from 0 and from the end: give whole numbers from 1 on")
         return Typed(f"substring({', '.join([self._of(node.this, 'string'), *(of.name for of in numbers)])})", "string")
 
-    def _to_date(self, node: exp.Expr) -> Typed:
-        return Typed(self._of(node.this, "date"), "date")
-
     def _cast(self, node: exp.Cast) -> Typed:
         value, to = self.read(node.this), node.args["to"].sql("spark").lower().replace(" ", "")
         if to == "double" and (value.type in _INTEGERS or digits_of(value.type)):
@@ -669,6 +656,7 @@ _OPERATORS: Mapping[type[exp.Expr], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.NullSafeNEQ: "IS DISTINCT FROM",
 }  # fmt: skip
+_AGGREGATING = (exp.AggFunc, exp.Filter, exp.WithinGroup)
 _AGGREGATES: Mapping[type[exp.Expr], str] = {
     exp.Count: "count", exp.CountIf: "count_if", exp.Sum: "sum", exp.Avg: "avg", exp.Min: "min", exp.Max: "max",
     exp.LogicalAnd: "bool_and", exp.LogicalOr: "bool_or",
@@ -700,7 +688,7 @@ _READS: Mapping[type[exp.Expr], tuple[Any, ...]] = {
     exp.Literal: (Select._literal, "is_string"),
     exp.Boolean: (lambda _, node: Typed(node.sql(), "boolean"),),
     exp.Null: (lambda _, node: Typed("NULL", "null"),),
-    exp.Paren: (Select._paren,),
+    exp.Paren: (lambda self, node: self.read(node.this),),
     **dict.fromkeys(_OPERATORS, (Select._compared,)),
     exp.Between: (Select._between, "low", "high"),
     exp.In: (Select._in,),
@@ -719,7 +707,7 @@ _READS: Mapping[type[exp.Expr], tuple[Any, ...]] = {
     **dict.fromkeys((exp.Concat, exp.DPipe), (Select._concat,)),
     exp.Substring: (Select._substring, "start", "length"),
     **dict.fromkeys((exp.Cast, exp.TryCast), (Select._cast, "to")),
-    exp.TsOrDsToDate: (Select._to_date,),
+    exp.TsOrDsToDate: (lambda self, node: Typed(self._of(node.this, "date"), "date"),),
     exp.Filter: (Select._filtered,),
     **dict.fromkeys(_AGGREGATES, (Select._aggregate,)),
 }

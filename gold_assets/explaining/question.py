@@ -130,7 +130,7 @@ class SilverRows:
         sql = select.replace("FROM asked", f"FROM (SELECT *, {', '.join(told)} FROM {within} WHERE {met})")
         if table.keeps_source_columns:
             return query(sql, silver=self._view)
-        return answered(by_duckdb(sql, rows_read=query_table(rows, silver=self._view)))
+        return answered(by_duckdb(table, sql, rows_read=query_table(rows, silver=self._view)))
 
     @property
     def _view(self) -> View:

@@ -14,6 +14,7 @@ from gold_assets.checks.findings import Finding, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.declaring.column import Column
 from gold_assets.declaring.table import Table
+from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold import commits
 from gold_assets.gold.combine import combined
@@ -244,3 +245,11 @@ def test_a_patch_that_adds_up_otherwise_than_the_sql_is_found(
     lake, how = refreshed_extremes(tmp_path, engine, EXTREMES)
     assert (how, held_extremes(lake)["ann"]) == ("patched", (1005.49, 0.25))
     assert failed(lake) == {"extremes:reconciles"}
+
+
+@pytest.mark.sail
+def test_a_reference_that_duckdb_cannot_answer_is_one_sentence(tmp_path: Path, engine: Engine) -> None:
+    reference = EXTREMES.reference.replace("max(amount)", "highest_of(max(amount))")
+    lake, _ = refreshed_extremes(tmp_path, engine, dataclasses.replace(EXTREMES, reference=reference))
+    with pytest.raises(UserError, match=r"DuckDB cannot answer what extremes is compared with \(.*: correct SELECT"):
+        failed(lake)
