@@ -4,11 +4,14 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import dagster as dg
 from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    from gold_assets.declaring.project import Project
 
 
 class ColumnModel(dg.Model):
@@ -82,8 +85,9 @@ class GoldProject(dg.Component, dg.Resolvable, dg.Model):
     tables: Sequence[TableModel]
     env_prefix: str = "GOLD_"
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        from gold_assets.code_location import definitions
+    @property
+    def project(self) -> "Project":
+        """What it declares, for the command ``gold`` and for Python."""
         from gold_assets.declaring.column import Column
         from gold_assets.declaring.project import Project
         from gold_assets.declaring.source import Rule, Source
@@ -92,7 +96,12 @@ class GoldProject(dg.Component, dg.Resolvable, dg.Model):
         columns = [Column(**dict(column)) for column in self.source.columns]
         rules = [Rule(**dict(rule)) for rule in self.source.rules]
         source = Source(self.source.name, columns, rules, date=self.source.date)
-        return definitions(Project(self.name, source, [Table(**dict(table)) for table in self.tables], self.env_prefix))
+        return Project(self.name, source, [Table(**dict(table)) for table in self.tables], self.env_prefix)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        from gold_assets.code_location import definitions
+
+        return definitions(self.project)
 
 
 def _given(declared: object) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +19,7 @@ from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.opening import opened
-from gold_assets.delta.places import absolute
+from gold_assets.delta.storage import located
 
 _DATES = ("date", "timestamp", "timestamp_ntz")
 _FIRST = dt.date(1970, 1, 1)
@@ -50,7 +51,7 @@ def draft_of(place: str) -> Draft:
     Its rows are dated by a column of type date, of several by one that is a partition; else by a timestamp. Raises ``UserError``
     where there is no Delta table, or none that has such a column.
     """
-    uri = absolute(place)
+    uri = place if "://" in place else str(Path(place).expanduser().resolve())
     delta = opened(f"The table at {uri}", uri, otherwise="check that it is whole and that this process may read it")
     if delta is None:
         raise UserError(f"There is no Delta table at {uri}: give the folder or the URI that holds its _delta_log.")
@@ -74,7 +75,7 @@ def draft_of(place: str) -> Draft:
         Rule(f"{c.name}_is_missing", f"{c.name} is NULL", reads=c.name) for c in columns.values() if c.may_be_unreadable
     ]
     declared = [*columns.values()]
-    source = Source(plain_name(uri.rsplit("/", 1)[-1].lower()), declared, rules, date=date.name)
+    source = Source(plain_name(Path(located(uri)[1]).name.lower()), declared, rules, date=date.name)
     by = _group(declared, partitions)
     keys = ", ".join([*by, EVENT_DATE])
     sql = f"SELECT {keys}, count(*) AS row_count\nFROM {source.name}\nGROUP BY {keys}"
