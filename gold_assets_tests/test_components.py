@@ -2,6 +2,7 @@
 
 import configparser
 import datetime as dt
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -69,3 +70,9 @@ def test_a_scaffolded_project_loads_as_it_is(defs: Path) -> None:
     loaded = dg.load_from_defs_folder(path_within_project=defs)
     keys = {key.path[-1] for key in loaded.get_repository_def().asset_graph.get_all_asset_keys()}
     assert keys >= {"silver_page_views", "page_views_by_page", "quarantined_page_views"}
+
+
+def test_the_guides_yaml_is_a_project() -> None:
+    [text] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "own_tables.md").read_text(), re.DOTALL)
+    component = GoldProject.from_attributes_dict(attributes=yaml.safe_load(text)["attributes"])
+    assert [table.key for table in component.project.tables if table.key] == [("page", "event_date")]

@@ -3,11 +3,13 @@
 import datetime as dt
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -27,6 +29,8 @@ pytestmark = pytest.mark.sail
 MONDAY, TUESDAY = dt.date(2024, 1, 1), dt.date(2024, 1, 2)
 LATE = dt.datetime(2024, 1, 1, 23, tzinfo=dt.timezone.utc)
 _NUMBERS = count()
+
+GUIDE = Path(__file__).parents[2] / "docs" / "own_tables.md"
 
 VIEWS = pa.table({"visitor_id": ["ann", "bob", "ann"], "page": ["/", "/", None], "viewed_at": [LATE, LATE, LATE]})
 ODD = pa.table(
@@ -141,3 +145,10 @@ def test_a_name_is_made_one_that_python_takes() -> None:
     silver = written(VIEWS)
     assert "wrote my_shop_2/project.py" in init(silver, "my-shop 2")[1].output
     assert "wrote class_/project.py" in init(silver, "class")[1].output
+
+
+def test_what_the_guide_declares_and_tests_runs() -> None:
+    declares, selects, tests, _ = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    names: dict[str, Any] = {"MONDAY": MONDAY}
+    exec(declares + selects + tests, names)
+    names["test_a_cancelled_order_no_longer_counts"]()
