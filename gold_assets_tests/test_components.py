@@ -64,8 +64,7 @@ def test_a_scaffolded_project_loads_as_it_is(defs: Path) -> None:
         "rules": [],
     }
     assert f"GOLD_SOURCE_PATH='{Path.cwd()}/lake/page_views'" in told
-    component = GoldProject.from_yaml_path(defs / "web" / "defs.yaml")
-    assert isinstance(component, GoldProject)
+    component = GoldProject.from_attributes_dict(attributes=written["attributes"])
     assert [table.name for table in component.project.tables] == ["page_views_by_page", "quarantined_page_views"]
     loaded = dg.load_from_defs_folder(path_within_project=defs)
     keys = {key.path[-1] for key in loaded.get_repository_def().asset_graph.get_all_asset_keys()}
