@@ -42,6 +42,7 @@ def test_a_long_module_has_one_subject() -> None:
 
 def private_names(tree: ast.AST) -> Iterator[str]:
     """What is imported from a private module or under a private name, and private attributes of other objects than our own."""
+    classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith("gold_assets"):
             names = [*node.module.split("."), *(alias.name for alias in node.names)]
@@ -49,7 +50,7 @@ def private_names(tree: ast.AST) -> Iterator[str]:
             names = [part for alias in node.names for part in alias.name.split(".")]
         elif isinstance(node, ast.Attribute):
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
-            is_own = owner in ("self", "cls") or owner.startswith("_")  # a private class of the same module
+            is_own = owner in ("self", "cls", *classes)
             names = [] if is_own else [node.attr]
         else:
             continue
