@@ -1,6 +1,7 @@
 """The Gold tables and the quarantine, one multi-asset over their declarations."""
 
 import datetime as dt
+import inspect
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -78,11 +79,16 @@ def _spec(table: Table, settings: Settings) -> dg.AssetSpec:
     return dg.AssetSpec(
         asset_key(project, table.name),
         deps=[asset_key(project, table.source.asset)],
-        description=table.description,
+        description="\n\n".join(filter(None, [table.description, _select_of(table)])),
         group_name=named(project, "quarantine" if table.is_quarantine else "gold"),
-        kinds={"pyspark", "deltalake"},
+        kinds={"sql" if table.sql else "pyspark", "deltalake"},
         owners=["team:data-engineering"],
         code_version=table.code_version,
         freshness_policy=freshness(settings),
         metadata=declared_metadata(table, settings.lake.places[table.name]),
     )
+
+
+def _select_of(table: Table) -> str:
+    """In Markdown, what the table is made by, where that is one SELECT; else the step would describe it."""
+    return f"```sql\n{inspect.cleandoc(table.sql)}\n```" if table.sql else ""

@@ -121,7 +121,7 @@ AGGREGATES = [
     "sum(CASE WHEN p THEN x ELSE 0 END)", "sum(CASE WHEN p THEN 1 ELSE 0 END)", "sum(if(x > 1, d, 0))", "count(CASE WHEN x > 1 THEN 1 END)", "sum(coalesce(x, 0))", "count(DISTINCT CASE WHEN p THEN s END)", "sum(CASE WHEN s = 'apple' THEN i END)",
     "CASE WHEN count(*) > 2 THEN 'many' ELSE 'few' END", "coalesce(sum(x), 0)", "if(sum(i) > 0, sum(i), NULL)", "count(*) > 2", "sum(x) > sum(y)", "max(i) IS NULL", "CAST(sum(i) AS DOUBLE)", "count(x) / count(*)", "sum(d) - sum(e)", "CAST(avg(x) AS INT)",
     "count_if(x > y) / count(*)", "sum(b)", "count(DISTINCT x + y)", "count(DISTINCT length(s))", "count(DISTINCT year(day))", "max(DISTINCT i)", "min(CAST(t AS DATE))", "trim(max(s))", "g", "length(g)", "max(f) / 2",
-    "max(CASE WHEN day <> event_date THEN day ELSE DATE '2024-01-02' END)", "count(CASE WHEN i NOT IN (0, NULL) THEN event_date ELSE DATE '2024-01-02' END)",
+    "min(i <=> b)", "max(CASE WHEN day <> event_date THEN day ELSE DATE '2024-01-02' END)", "count(CASE WHEN i NOT IN (0, NULL) THEN event_date ELSE DATE '2024-01-02' END)",
 ]  # fmt: skip
 
 
