@@ -19,6 +19,7 @@ class ColumnModel(dg.Model):
     type: str
     description: str = ""
     source: str = ""
+    nullable: bool | None = None
 
 
 class RuleModel(dg.Model):

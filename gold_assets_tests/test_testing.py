@@ -73,3 +73,15 @@ def test_a_transformation_that_is_not_what_its_reference_says_fails_though_nothi
     unequal = pytest.raises(AssertionError, match=r"by_shop, computed anew, fails the check reconciles\. Unequal")
     with unequal, project_lake(project) as case:
         case.append([order(), order(price=1.0)])
+
+
+def test_a_null_is_a_value_or_quarantined_as_the_column_says() -> None:
+    columns = [Column("shop", "string", nullable=False), Column("price", "decimal(9,2)", nullable=True)]
+    source = Source("orders", columns, orders.rules[:2], date="day")
+    sql = "SELECT shop, count(*) AS orders, sum(price) AS price, event_date FROM orders GROUP BY shop, event_date"
+    with project_lake(Project("orders", source, [Table("by_shop", sql=sql)])) as case:
+        case.append([order("a"), {**order("a"), "price": None}, order(None), {**order("b"), "price": None}])
+        case.expect("by_shop", [{"shop": "a", "orders": 2, "price": 2.5}, {"shop": "b", "orders": 1, "price": None}])
+        case.expect("quarantined_orders", [{"shop": None, "violations": ["shop_is_missing"]}])
+        case.append([{**order("b"), "price": None}, order("b", price=1.0)])
+        case.expect("by_shop", [{"shop": "a", "price": 2.5}, {"shop": "b", "price": 1.0}])

@@ -123,7 +123,10 @@ def command(settings: ReadingSettings, name: str, silver: str) -> Answer:
 
 def _files(name: str, draft: Draft) -> Mapping[str, str]:
     """By path below the working folder, what is written there."""
-    columns = [_call("Column", column.name, column.type, source=column.source) for column in draft.columns]
+    columns = [
+        _call("Column", column.name, column.type, source=column.source, nullable=column.nullable)
+        for column in draft.columns
+    ]
     keys = {column.name: _VALUES[column.kind] for column in draft.columns if column.name in draft.table.key}
     # Of a row of the test what the example groups by, and what rules ask for.
     needed = [column for column in draft.columns if column.name in keys or column.may_be_unreadable]
@@ -152,8 +155,9 @@ def _files(name: str, draft: Draft) -> Mapping[str, str]:
     return {path: text.format(**values) for path, text in files.items()} | {"dagster_home/dagster.yaml": instance}
 
 
-def _call(function: str, *arguments: str, **named: str) -> str:
-    given = [*map(_text, arguments), *(f"{name}={_text(value)}" for name, value in named.items() if value)]
+def _call(function: str, *arguments: str, **named: str | bool | None) -> str:
+    given = [*map(_text, arguments)]
+    given += [f"{name}={_text(value) if isinstance(value, str) else value}" for name, value in named.items() if value]
     return f"{function}({', '.join(given)}),"
 
 

@@ -1,10 +1,12 @@
 """A declared column, and how its values are read: in PySpark for the tables, in SQL on DataFusion for their checks.
 
 - ``key``: a string or an integer; not NULL, and no blank text.
-- ``decimal(p,s)``, at most 18 digits: a decimal, integer, double or float, rounded half away from zero; not NULL, and no more than fits.
+- ``decimal(p,s)``, at most 18 digits: a decimal, integer, double or float, rounded half away from zero, and no more than fits; not NULL.
 - ``number``: a double, a float as a double, or the decimal that it is; finite, or NULL.
 - ``date``: a date, or the date in UTC of a timestamp; not NULL.
-- a type by Delta's name, such as ``string``: that.
+- a type by Delta's name, such as ``string``: that, or NULL.
+
+Whether it may be NULL is so where ``nullable`` does not say it.
 
 The two engines' sides share no reading, for the one is to find the other's mistakes.
 """
@@ -39,12 +41,14 @@ class Column:
         type: of the source, what it is read as; of a table, its type by Delta's name, or ``key`` for the type of the source's.
         description: what it means to a reader.
         source: of the source, its name in the Delta table, where that is another.
+        nullable: of the source, whether NULL is one of its values; by default as its type has it.
     """
 
     name: str
     type: str
     description: str = ""
     source: str = ""
+    nullable: bool | None = None
 
     @property
     def kind(self) -> str:
@@ -63,7 +67,12 @@ class Column:
     @property
     def may_be_unreadable(self) -> bool:
         """Whether there are values, of a type that it accepts, that are none of what it is read as."""
-        return self.kind in _READ
+        return self.kind in ("key", "decimal", "number") or not self.may_be_null
+
+    @property
+    def may_be_null(self) -> bool:
+        """Whether NULL is one of its values."""
+        return self.kind not in ("key", "decimal", "date") if self.nullable is None else self.nullable
 
     @property
     def digits(self) -> tuple[int, int]:
@@ -82,8 +91,10 @@ def digits_of(type: str) -> tuple[int, int] | None:
 
 def is_readable(column: Column, rows: DataFrame) -> Expression:
     """Whether a value is one of what the column is read as; a NULL says no."""
-    conditions = {"key": _is_present, "decimal": _fits, "number": _is_finite_or_null}
-    return conditions[column.kind](column, rows) if column.kind in conditions else F.col(column.name).isNotNull()
+    conditions = {"key": _is_present, "decimal": _fits, "number": _is_finite}
+    found = F.col(column.name)
+    holds = conditions[column.kind](column, rows) if column.kind in conditions else found.isNotNull()
+    return found.isNull() | holds if column.may_be_null else holds
 
 
 def decimal_sum(column: Column, rows: DataFrame) -> Expression:
@@ -184,11 +195,9 @@ def _fits(column: Column, rows: DataFrame) -> Expression:
     return value.isNotNull() & (known >= least) & (known <= most)
 
 
-def _is_finite_or_null(column: Column, rows: DataFrame) -> Expression:
-    if isinstance(_type_of(column, rows), DecimalType):
-        return F.lit(True)
+def _is_finite(column: Column, rows: DataFrame) -> Expression:
     number = value(column, rows)
-    return number.isNull() | (number - number == F.lit(0.0))
+    return number.isNotNull() if isinstance(_type_of(column, rows), DecimalType) else number - number == F.lit(0.0)
 
 
 # In SQL on DataFusion, for a column that has this type by Delta's name
@@ -196,6 +205,11 @@ def _is_finite_or_null(column: Column, rows: DataFrame) -> Expression:
 
 def readable_sql(column: Column, type: str) -> str:
     """``is_readable``; NULL says no too."""
+    holds = _readable_sql(column, type)
+    return f"({column.name} IS NULL OR {holds})" if column.may_be_null else holds
+
+
+def _readable_sql(column: Column, type: str) -> str:
     name, kind = column.name, column.kind
     if kind == "key" and type == "string":
         # Every blank sorts before '!': most rows are spared the trim, which is what costs.
@@ -206,7 +220,7 @@ def readable_sql(column: Column, type: str) -> str:
             return f"abs({_units_sql(column)}) < {10.0**precision - 0.5!r}"  # NaN is larger than every number
         return f"abs(TRY_CAST({name} AS DECIMAL(38, {scale}))) < {10 ** (precision - scale)}"
     if kind == "number":
-        return f"({name} IS NULL OR abs(CAST({name} AS DOUBLE)) < CAST('Infinity' AS DOUBLE))"
+        return f"abs(CAST({name} AS DOUBLE)) < CAST('Infinity' AS DOUBLE)"
     return f"{name} IS NOT NULL"
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -65,15 +65,13 @@ def draft_of(place: str) -> Draft:
         while name.lower() in {EVENT_DATE, VIOLATIONS, *columns}:
             name += "_"
         column = Column(name, type, source="" if name == field.name else field.name)
+        if not column.may_be_null and _has_nulls(files, field.name):
+            column = replace(column, nullable=True)
         if not isinstance(field.type, PrimitiveType) or type == "void":
             left[field.name] = f"{type}, of which SQL makes nothing here"
-        elif column.may_be_unreadable and field != date and _has_nulls(files, field.name):
-            left[field.name] = f"{type} with NULLs, which would be quarantined"
         elif field != date:
             columns[name.lower()] = column
-    rules = [
-        Rule(f"{c.name}_is_missing", f"{c.name} is NULL", reads=c.name) for c in columns.values() if c.may_be_unreadable
-    ]
+    rules = [_rule(column) for column in columns.values() if column.may_be_unreadable]
     declared = [*columns.values()]
     source = Source(plain_name(Path(located(uri)[1]).name.lower()), declared, rules, date=date.name)
     by = _group(declared, partitions)
@@ -100,6 +98,11 @@ def _date(uri: str, fields: Sequence[Field], partitions: Collection[str]) -> Fie
             f"generated column (found: {', '.join(f'{field.name} {field.type.type}' for field in fields)})."
         )
     return min(dated, key=lambda field: (field.type.type != "date", field.name not in partitions))
+
+
+def _rule(column: Column) -> Rule:
+    broken = ("does_not_fit", "does not fit") if column.may_be_null else ("is_missing", "is NULL")
+    return Rule(f"{column.name}_{broken[0]}", f"{column.name} {broken[1]}", reads=column.name)
 
 
 def _has_nulls(files: pa.Table, name: str) -> bool:

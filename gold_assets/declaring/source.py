@@ -60,8 +60,8 @@ class Source:
 
     Example: ``Source("page_views", [Column("page", "string")], date="viewed_at")``.
 
-    Raises ``UserError`` where a name is there twice, a rule is on a column that is none, or none reads a column whose values
-    may be none of what it is read as.
+    Raises ``UserError`` where a name is there twice, a key or the date is nullable, a rule is on a column that is none, or none
+    reads a column whose values may be none of what it is read as.
     """
 
     name: str
@@ -83,6 +83,13 @@ class Source:
             raise UserError(
                 f"The source {self.name} has no column {EVENT_DATE} of type date: declare it, by it dates are told."
             )
+        for column in self.columns:
+            if column.may_be_null and (column.kind == "key" or column.name == EVENT_DATE):
+                why = "by it dates are told" if column.name == EVENT_DATE else "a key tells rows apart"
+                raise UserError(
+                    f"The column {column.name} of the source {self.name} is nullable, and {why}: leave nullable out, or declare it as "
+                    "another type."
+                )
         for rule in self.rules:
             read = [rule.reads] if rule.reads else column_names(parsed(rule.condition, f"The rule {rule.name}"))
             if unknown := [name for name in read if name not in self.by_name]:

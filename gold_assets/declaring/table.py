@@ -144,8 +144,10 @@ class Table:
     def digest(self) -> str:
         """Of everything declared that the table's content depends on."""
         source = self.source
+        # Only what is said: a declaration keeps its digest where Column gains what it may say.
+        nullable = {column.name: [column.nullable] for column in source.columns if column.nullable is not None}
         declared = [
-            [source.name, [[column.name, column.type] for column in source.columns]],
+            [source.name, [[column.name, column.type, *nullable.get(column.name, [])] for column in source.columns]],
             [[rule.name, rule.condition, rule.reads] for rule in source.rules],
             [self.key, one_line(self.reference), [[column.name, column.type] for column in self.columns]],
         ]

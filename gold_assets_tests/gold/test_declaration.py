@@ -114,6 +114,13 @@ HAS_DATE, HAS_SHOP = Rule("no_date", "no date", reads="event_date"), Rule("no_sh
         ((DATE, DATE), (HAS_DATE,), "The source sales has the column event_date twice"),
         ((DATE,), (HAS_DATE, HAS_DATE), "The source sales has the rule no_date twice"),
         ((KEY,), (HAS_SHOP,), "has no column event_date of type date: declare it"),
+        (
+            (dataclasses.replace(DATE, nullable=True),),
+            (),
+            "The column event_date of the source sales is nullable, and by it dates are told",
+        ),
+        ((DATE, dataclasses.replace(KEY, nullable=True)), (HAS_DATE,), "shop .* is nullable, and a key tells rows"),
+        ((DATE, Column("at", "long", nullable=False)), (HAS_DATE,), 'add Rule\\("at_is_missing"'),
         ((DATE,), (HAS_DATE, HAS_SHOP), "The rule no_shop is on shop, expected one of the columns event_date"),
         ((DATE,), (HAS_DATE, Rule("odd", "odd", "price > 0")), "The rule odd is on price, expected one of the columns"),
         ((DATE,), (HAS_DATE, Rule("odd", "odd", "(event_date > ")), "The rule odd is no SQL"),
