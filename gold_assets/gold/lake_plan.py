@@ -175,7 +175,7 @@ def dates_behind(moment: Moment, dates: Collection[dt.date | None]) -> set[dt.da
 
 
 def _line(record: Mapping[str, str]) -> str:
-    return "{table:<23} {dates:<25} {how:<8} {rows:>14}  {reason}".format_map(record)
+    return "{table:<23} {dates:<25} {how:<9}{rows:>14}  {reason}".format_map(record)
 
 
 def _number(rows: int | None) -> str:
