@@ -1,5 +1,6 @@
 """Both sides of a comparison in SQL: a row for each key, or for each distinct row, with what Silver says and what Gold has."""
 
+import atexit
 import datetime as dt
 import functools
 from collections.abc import Collection, Mapping
@@ -124,6 +125,7 @@ def _database() -> Any:
     import duckdb
 
     db = duckdb.connect()
+    atexit.register(_database.cache_clear)  # a thread that lives on would keep it, of which DuckDB complains
     db.execute("CREATE MACRO arrow_cast(moment, type) AS CAST(moment AS TIMESTAMP)")  # as DATAFUSION writes moments
     return db
 
