@@ -63,7 +63,7 @@ def multiset(rows: pa.Table, without: Collection[str] = ()) -> Counter[tuple[Any
     return Counter(tuple(plain(row[name]) for name in names) for row in rows.select(names).to_pylist())
 
 
-@hypothesis.settings(max_examples=EXAMPLES // 2, phases=[hypothesis.Phase.generate])  # shrinking takes minutes
+@hypothesis.settings(max_examples=EXAMPLES // 3, phases=[hypothesis.Phase.generate])  # shrinking takes minutes
 @hypothesis.given(data=st.data(), layout=layouts, sql=st.lists(selects, min_size=3, max_size=3), is_exact=st.booleans())
 def test_patched_recomputed_and_duckdb_agree(
     data: st.DataObject, layout: Layout, sql: list[str], is_exact: bool, engine: Engine
