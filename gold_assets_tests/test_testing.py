@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gold_assets import Column, Project, Rule, Source, Table
+from gold_assets.delta.errors import UserError
 from gold_assets.testing import project_lake
 
 pytestmark = pytest.mark.sail
@@ -85,3 +86,18 @@ def test_a_null_is_a_value_or_quarantined_as_the_column_says() -> None:
         case.expect("quarantined_orders", [{"shop": None, "violations": ["shop_is_missing"]}])
         case.append([{**order("b"), "price": None}, order("b", price=1.0)])
         case.expect("by_shop", [{"shop": "a", "price": 2.5}, {"shop": "b", "price": 1.0}])
+
+
+def test_a_select_is_compared_with_the_reference_that_is_given() -> None:
+    of_prices = SUMS.replace("count(*)", "count(price)")  # which the SELECT itself does not read
+    with project_lake(Project("orders", orders, [Table("by_shop", sql=SUMS, reference=of_prices)])) as case:
+        case.append([order(), order(price=1.0)])
+        case.append([order()])
+    wrong = SUMS.replace("count(*)", "count(DISTINCT price)")
+    unequal = pytest.raises(AssertionError, match=r"by_shop, computed anew, fails the check reconciles\. Unequal")
+    with unequal, project_lake(Project("orders", orders, [Table("by_shop", sql=SUMS, reference=wrong)])) as case:
+        case.append([order(), order()])
+    with pytest.raises(
+        UserError, match="The reference of by_shop makes shop, event_date, expected what its SELECT makes"
+    ):
+        Table("by_shop", orders, sql=SUMS, reference=SUMS.replace("count(*) AS orders,", ""))

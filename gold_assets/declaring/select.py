@@ -118,6 +118,7 @@ class Select(Reference):
         self.columns = {name: _SPARK_TYPES.get(type, type) for name, type in types.items()}
         self._columns, self._select, self._is_reference = columns, parsed[0], is_reference
         self.table, self.source = table, source
+        self._answered_by: Select | None = None
         self.groups: list[tuple[str, Typed]] = []
         self.found: list[_Aggregate] = []
         self.values: dict[str, Typed] = {}
@@ -156,7 +157,7 @@ class Select(Reference):
     @property
     def reads(self) -> Collection[str]:
         """The source's columns that it reads."""
-        return self.used
+        return self.used if self._answered_by is None else {**self.used, **self._answered_by.used}
 
     @cached_property
     def types(self) -> Mapping[str, str]:
@@ -217,7 +218,19 @@ class Select(Reference):
 
         Beside a sum or an average of doubles ``x`` are ``size_of_x`` and ``leeway_of_x``, as ``declaring.averages`` has them.
         """
-        return self._whole("silver", "duckdb")
+        return self._whole("silver", "duckdb") if self._answered_by is None else self._answered_by.duckdb
+
+    def answered_by(self, reference: str) -> "Select":
+        """Itself, with another text for DuckDB. Raises ``UserError`` where that makes other columns or groups by others."""
+        other = Select(self.table, reference, self.source, self._columns, is_reference=True)
+        made, expected = ([[*each.values], {*each.key}, {*each.sums_of_doubles}] for each in (other, self))
+        if made != expected:
+            raise UserError(
+                f"The reference of {self.table} makes {', '.join(other.values)}, expected what its SELECT makes, {', '.join(self.values)}, "
+                f"with the same groups, and the same sums and averages of doubles: correct {one_line(reference)}"
+            )
+        self._answered_by = other
+        return self
 
     def refused(self, found: exp.Expr | str, instead: str) -> UserError:
         found = found if isinstance(found, str) else found.sql("spark").strip()

@@ -34,7 +34,7 @@ class Table:
             each column is a sum, a count, a least or largest value, or an average of values that another column counts.
         sql: in place of version, reference, transformation, columns and key, all of which derive from it: one SELECT in
             Spark's SQL over the source's valid rows, see ``declaring.select``. Without ``GROUP BY`` a row stands for one of the
-            source's. Columns that are given say what theirs mean.
+            source's. Columns that are given say what theirs mean; a reference that is given is another text for DuckDB.
         transformation: from the source's valid rows, or of the quarantine its broken ones, to the table's.
         columns: the columns, in order. After ``*`` those that it adds, and event_date.
         key: the columns whose values are unique and not NULL, event_date among them; empty where rows are the source's.
@@ -94,7 +94,7 @@ class Table:
             )
         meant = {column.name: column.description for column in (*self.source.columns, *self.columns)}
         derived = {
-            "reference": self.sql,
+            "reference": self.reference or self.sql,
             "columns": tuple(Column(name, type, meant.get(name, "")) for name, type in select.types.items()),
             "key": select.key,
             "transformation": lambda rows: rows.sparkSession.sql(select.spark, rows=self.source.read(rows)),
@@ -129,7 +129,8 @@ class Table:
         by_name, is_of_rows = self.source.by_name, re.match(r"(?i)\s*SELECT\s*\*", self.reference)
         if is_of_rows and not self.sql:
             return Reference(self.name, self.reference, self.source.name, by_name, self._names)
-        return Select(self.name, self.sql or self.reference, self.source.name, by_name, is_reference=not self.sql)
+        select = Select(self.name, self.sql or self.reference, self.source.name, by_name, is_reference=not self.sql)
+        return select.answered_by(self.reference) if self.sql and self.reference not in ("", self.sql) else select
 
     @property
     def _names(self) -> list[str]:
@@ -150,6 +151,7 @@ class Table:
             [source.name, [[column.name, column.type, *nullable.get(column.name, [])] for column in source.columns]],
             [[rule.name, rule.condition, rule.reads] for rule in source.rules],
             [self.key, one_line(self.reference), [[column.name, column.type] for column in self.columns]],
+            *([one_line(self.sql)] if self.sql not in ("", self.reference) else []),
         ]
         return hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:12]
 
