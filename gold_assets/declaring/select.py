@@ -93,6 +93,7 @@ class Select(Reference):
     Args:
         is_reference: what makes the table is a PySpark function, and DuckDB alone is asked: it may have functions besides of which
             engines do not agree, and an average of decimals is one of doubles.
+        reference: another text for DuckDB, of the same columns, groups, and sums and averages of doubles.
 
     Attributes:
         selected: by name, in order, what it selects.
@@ -105,7 +106,14 @@ class Select(Reference):
     keeps_source_columns = False
 
     def __init__(
-        self, table: str, sql: str, source: str, columns: Mapping[str, Column], *, is_reference: bool = False
+        self,
+        table: str,
+        sql: str,
+        source: str,
+        columns: Mapping[str, Column],
+        *,
+        is_reference: bool = False,
+        reference: str = "",
     ) -> None:
         try:
             parsed = sqlglot.parse(sql, dialect="spark")
@@ -118,7 +126,6 @@ class Select(Reference):
         self.columns = {name: _SPARK_TYPES.get(type, type) for name, type in types.items()}
         self._columns, self._select, self._is_reference = columns, parsed[0], is_reference
         self.table, self.source = table, source
-        self._answered_by: Select | None = None
         self.groups: list[tuple[str, Typed]] = []
         self.found: list[_Aggregate] = []
         self.values: dict[str, Typed] = {}
@@ -128,6 +135,18 @@ class Select(Reference):
         self.written_of: dict[str, str] = {}
         self._refuse_clauses()
         self._read_all()
+        self._reference = self._compared_with(reference) if reference else None
+
+    def _compared_with(self, reference: str) -> "Select":
+        other = Select(self.table, reference, self.source, self._columns, is_reference=True)
+        made, expected = ([[*each.values], {*each.key}, {*each.sums_of_doubles}] for each in (other, self))
+        if made != expected:
+            raise UserError(
+                f"The reference of {self.table} makes {', '.join(other.values)}, expected what its SELECT makes, "
+                f"{', '.join(self.values)}, with the same groups, and the same sums and averages of doubles: correct "
+                f"{one_line(reference)}"
+            )
+        return other
 
     def _read_all(self) -> None:
         clauses = self._select.args
@@ -157,7 +176,7 @@ class Select(Reference):
     @property
     def reads(self) -> Collection[str]:
         """The source's columns that it reads."""
-        return self.used if self._answered_by is None else {**self.used, **self._answered_by.used}
+        return self.used if self._reference is None else {**self.used, **self._reference.used}
 
     @cached_property
     def types(self) -> Mapping[str, str]:
@@ -218,19 +237,7 @@ class Select(Reference):
 
         Beside a sum or an average of doubles ``x`` are ``size_of_x`` and ``leeway_of_x``, as ``declaring.averages`` has them.
         """
-        return self._whole("silver", "duckdb") if self._answered_by is None else self._answered_by.duckdb
-
-    def answered_by(self, reference: str) -> "Select":
-        """Itself, with another text for DuckDB. Raises ``UserError`` where that makes other columns or groups by others."""
-        other = Select(self.table, reference, self.source, self._columns, is_reference=True)
-        made, expected = ([[*each.values], {*each.key}, {*each.sums_of_doubles}] for each in (other, self))
-        if made != expected:
-            raise UserError(
-                f"The reference of {self.table} makes {', '.join(other.values)}, expected what its SELECT makes, {', '.join(self.values)}, "
-                f"with the same groups, and the same sums and averages of doubles: correct {one_line(reference)}"
-            )
-        self._answered_by = other
-        return self
+        return self._whole("silver", "duckdb") if self._reference is None else self._reference.duckdb
 
     def refused(self, found: exp.Expr | str, instead: str) -> UserError:
         found = found if isinstance(found, str) else found.sql("spark").strip()

@@ -129,8 +129,10 @@ class Table:
         by_name, is_of_rows = self.source.by_name, re.match(r"(?i)\s*SELECT\s*\*", self.reference)
         if is_of_rows and not self.sql:
             return Reference(self.name, self.reference, self.source.name, by_name, self._names)
-        select = Select(self.name, self.sql or self.reference, self.source.name, by_name, is_reference=not self.sql)
-        return select.answered_by(self.reference) if self.sql and self.reference not in ("", self.sql) else select
+        if self.sql:
+            reference = self.reference if self.reference != self.sql else ""
+            return Select(self.name, self.sql, self.source.name, by_name, reference=reference)
+        return Select(self.name, self.reference, self.source.name, by_name, is_reference=True)
 
     @property
     def _names(self) -> list[str]:
