@@ -12,8 +12,7 @@ from gold_assets.delta.dates import days
 from gold_assets.explaining.explanation import explain
 from gold_assets.explaining.rendering import as_markdown, as_text
 from gold_assets.gold.lake_plan import LakePlan, lake_plan
-from gold_assets.jobs.maintenance import asked_dates
-from gold_assets.jobs.making import one_op_job
+from gold_assets.jobs.making import asked_dates, one_op_job, tables_field
 from gold_assets.resources import Lakehouse
 
 _LINES_SHOWN = 1_000
@@ -26,9 +25,7 @@ def plan_job(settings: Settings) -> dg.JobDefinition:
     class PlanConfig(dg.Config):
         """What the launchpad asks for."""
 
-        tables: list[str] = Field(
-            default=[table.name for table in settings.tables], description="The tables to plan, by default all."
-        )
+        tables: list[str] = tables_field(settings.project, "plan")
         dates: list[str] = Field(
             default=[],
             description="Look at these dates only, such as 2017-01-31; by default at all in the window of partitions. Of them, "

@@ -1,7 +1,6 @@
 """Scheduled maintenance of Gold and the quarantine: OPTIMIZE ZORDER BY, VACUUM, checkpoints."""
 
-import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -10,10 +9,9 @@ from pydantic import Field
 from gold_assets.config import Settings
 from gold_assets.declaring.project import Project
 from gold_assets.delta.dates import dates_text
-from gold_assets.delta.errors import UserError
 from gold_assets.gold.maintenance import Maintained, MaintenanceFailed, maintain
 from gold_assets.gold.open_table import RETENTION_HOURS
-from gold_assets.jobs.making import nightly, one_op_job
+from gold_assets.jobs.making import asked_dates, nightly, one_op_job, tables_field
 from gold_assets.resources import Lakehouse, asset_key
 
 _PATHS_SHOWN = 1_000
@@ -25,9 +23,7 @@ def maintenance_schedule(settings: Settings) -> dg.ScheduleDefinition:
     class MaintenanceConfig(dg.Config):
         """What the launchpad asks for."""
 
-        tables: list[str] = Field(
-            default=[table.name for table in settings.tables], description="The tables to maintain, by default all."
-        )
+        tables: list[str] = tables_field(settings.project, "maintain")
         dates: list[str] = Field(
             default=[],
             description="Look at these dates only, such as 2017-01-31; by default at all. Of them, those are ordered whose "
@@ -66,14 +62,6 @@ def maintenance_schedule(settings: Settings) -> dg.ScheduleDefinition:
         context.add_output_metadata({"summary": _summary(done)})
 
     return nightly(project, "maintenance_schedule", maintenance, 3, "Every night at 03:00 UTC.")
-
-
-def asked_dates(texts: Sequence[str]) -> set[dt.date] | None:
-    """The dates that a config names, None where it names none."""
-    try:
-        return {dt.date.fromisoformat(text) for text in texts} or None
-    except ValueError as error:
-        raise UserError(f"dates holds no date ({error}), expected dates such as 2017-01-31: correct it.") from None
 
 
 def _report(context: dg.OpExecutionContext, project: Project, done: Mapping[str, Maintained]) -> None:

@@ -1,11 +1,14 @@
 """How the project's jobs and their schedules are made."""
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from gold_assets.declaring.project import Project
+from gold_assets.delta.errors import UserError
 from gold_assets.resources import Lakehouse, lakehouse_of, named, on_lakehouse, one_sentence_failures
 
 _Step = Callable[[dg.OpExecutionContext, Any, Lakehouse], None]
@@ -32,6 +35,19 @@ def one_op_job(
         return job
 
     return decorate
+
+
+def tables_field(project: Project, to: str) -> Any:
+    """Of what the launchpad asks for, the names of the tables ``to`` do something with."""
+    return Field(default=[table.name for table in project.tables], description=f"The tables to {to}, by default all.")
+
+
+def asked_dates(texts: Sequence[str]) -> set[dt.date] | None:
+    """The dates that a config names, None where it names none."""
+    try:
+        return {dt.date.fromisoformat(text) for text in texts} or None
+    except ValueError as error:
+        raise UserError(f"dates holds no date ({error}), expected dates such as 2017-01-31: correct it.") from None
 
 
 def nightly(
