@@ -217,10 +217,11 @@ def _readable_sql(column: Column, type: str) -> str:
     if kind == "decimal":
         precision, scale = column.digits
         if type in _FLOATING:
-            return f"abs({_units_sql(column)}) < {10.0**precision - 0.5!r}"  # NaN is larger than every number
+            # NaN is larger than every number
+            return f"abs({_double_sql(column)} * 1e{scale}) < {10.0**precision - 0.5!r}"
         return f"abs(TRY_CAST({name} AS DECIMAL(38, {scale}))) < {10 ** (precision - scale)}"
     if kind == "number":
-        return f"abs(CAST({name} AS DOUBLE)) < CAST('Infinity' AS DOUBLE)"
+        return f"abs({_double_sql(column)}) < CAST('Infinity' AS DOUBLE)"
     return f"{name} IS NOT NULL"
 
 
@@ -228,13 +229,11 @@ def value_sql(column: Column, type: str) -> str:
     """A value, as what it is read as."""
     if column.kind == "decimal":
         precision, scale = column.digits
-        exact = f"{_whole_units_sql(column)} * {_unit_sql(scale)}" if type in _FLOATING else column.name
-        return f"CAST({exact} AS DECIMAL({precision}, {scale}))"
+        # Of a double DataFusion rounds the product with 10^scale half away from zero, as PySpark's side does.
+        return f"TRY_CAST({_double_sql(column) if type in _FLOATING else column.name} AS DECIMAL({precision}, {scale}))"
     if column.kind == "number":
         # Of a decimal the nearest double: DataFusion rounds a decimal twice, and its text once.
-        return (
-            f"CAST(CAST({column.name} AS VARCHAR) AS DOUBLE)" if digits_of(type) else f"CAST({column.name} AS DOUBLE)"
-        )
+        return f"CAST(CAST({column.name} AS VARCHAR) AS DOUBLE)" if digits_of(type) else _double_sql(column)
     return column.name
 
 
@@ -247,16 +246,8 @@ def bound_sql(scale: int, bound: str, *, up: bool) -> str:
     return f"CAST('{in_scale}' AS DECIMAL(38, {scale}))"
 
 
-def _units_sql(column: Column) -> str:
-    return f"CAST({column.name} AS DOUBLE) * 1e{column.digits[1]}"
-
-
-def _whole_units_sql(column: Column) -> str:
-    return f"CAST(TRY_CAST(round({_units_sql(column)}) AS BIGINT) AS DECIMAL(20, 0))"
-
-
-def _unit_sql(scale: int) -> str:
-    return f"CAST('{_unit(scale)}' AS DECIMAL({max(scale, 1)}, {scale}))"
+def _double_sql(column: Column) -> str:
+    return f"CAST({column.name} AS DOUBLE)"
 
 
 def _unit(scale: int) -> str:

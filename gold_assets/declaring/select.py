@@ -307,16 +307,20 @@ class Select(Reference):
         inner |= {f"a{number}": found.of.sql for number, found in enumerate(self.found) if found.of is not None}
         inner |= self.written_of
         doubles = {f"a{n}": f"a{n}" for n, found in enumerate(self.found) if found.is_of_doubles}
+        by_kahan: set[str] = set()
+        if dialect == "duckdb":
+            exact = " ".join([self.having, *(values[name] for name in values.keys() - self.sums_of_doubles.keys())])
+            by_kahan = doubles.keys() - set(re.findall(r"\w+", exact))
+            for name, number in self.sums_of_doubles.items():
+                values |= {f"size_of_{name}": f"size_of_a{number}", f"leeway_of_{name}": f"leeway_of_a{number}"}
         by_key = averaged_sql(
             "SELECT * FROM rows_to_group",
             {f"k{number}": f"k{number}" for number in range(len(self.groups))},
             doubles,
             {f"a{n}": found.sql(f"a{n}") for n, found in enumerate(self.found) if not found.is_of_doubles},
             totals=[f"a{n}" for n, found in enumerate(self.found) if found.function == "sum"],
+            by_kahan=by_kahan,
         )
-        if dialect == "duckdb":
-            for name, number in self.sums_of_doubles.items():
-                values |= {f"size_of_{name}": f"size_of_a{number}", f"leeway_of_{name}": f"leeway_of_a{number}"}
         outer = _translated(
             f"SELECT {_named(values)} FROM rows_by_key" + (f" WHERE {self.having}" if self.having else ""), dialect
         )

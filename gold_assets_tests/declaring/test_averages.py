@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -52,6 +53,13 @@ def by_sql(values: Values, seed: int) -> dict[str, dict[str, Any]]:
         return {row["key"]: row for row in query(sql, x=DeltaTable(place))}
 
 
+def by_kahan(values: Values, seed: int) -> dict[str, dict[str, Any]]:
+    sql = averaged_sql("SELECT * FROM x", {"key": "key"}, {"average": "x"}, {}, by_kahan={"average"})
+    with duckdb.connect() as db:
+        db.register("x", _rows(values, seed))
+        return {row["key"]: row for row in db.sql(sql).to_arrow_table().to_pylist()}
+
+
 def _rows(values: Values, seed: int) -> pa.Table:
     rows = [(key, x) for key, of_key in values.items() for x in of_key]
     random.Random(seed).shuffle(rows)
@@ -86,19 +94,27 @@ def test_an_average_is_the_same_bits_in_any_order_and_on_any_engine_and_the_exac
 @pytest.mark.sail
 @given(few=st.dictionaries(st.sampled_from("abcdefgh"), few_of_any_size, min_size=1), seed=st.integers())
 def test_an_average_of_doubles_of_any_size_is_finite_and_within_the_leeway(engine: Any, few: Values, seed: int) -> None:
-    found, by_datafusion = by_engine(engine, few, seed), by_sql(few, seed + 1)
+    found, by_datafusion, by_duckdb = by_engine(engine, few, seed), by_sql(few, seed + 1), by_kahan(few, seed + 2)
     for key, of_key in few.items():
+        averages = [found[key], by_datafusion[key]["average"], by_duckdb[key]["average"]]
         if (mean := exact(of_key)) is None:
-            assert found[key] is None and by_datafusion[key]["average"] is None
+            assert averages == [None] * 3
             continue
         size = exact([None if x is None else abs(x) for x in of_key])
         assert size is not None
         allowed = Fraction(by_datafusion[key]["leeway_of_average"]) + size * Fraction(8, 2**53) + Fraction(1, 2**1073)
-        for average in (found[key], by_datafusion[key]["average"]):
+        for average in averages:
             assert abs(Fraction(average) - mean) <= allowed
         assert abs(Fraction(by_datafusion[key]["size_of_average"]) - size) <= size * Fraction(1, 2**40) + Fraction(
             1, 2**1030
         )
+
+
+def test_duckdb_adds_up_a_million_rows_as_closely_as_a_few() -> None:
+    [row] = by_kahan({"repeating": [0.1, 0.6, -1e6] * 400_000}, 1).values()
+    size = Fraction(row["size_of_average"])
+    mean = (Fraction(0.1) + Fraction(0.6) - 10**6) / 3
+    assert abs(Fraction(row["average"]) - mean) <= size * Fraction(1, 2**51)
 
 
 def test_averages_that_were_hard_to_get_right(engine: Any) -> None:

@@ -78,6 +78,24 @@ def test_sums_and_averages_of_doubles_do_not_depend_on_the_order(engine: Engine)
     assert math.isclose(mean, math.fsum(seconds) / len(seconds), rel_tol=1e-15)
 
 
+def test_an_average_that_another_column_reads_has_the_same_bits_on_duckdb(engine: Engine) -> None:
+    generator = random.Random(7)
+    seconds = [3e9 * generator.random() for _ in range(2000)]
+    seconds += [1e-9, *(-x for x in seconds)]
+    generator.shuffle(seconds)
+    select = page_views(
+        "SELECT event_date, sum(seconds) AS total, avg(seconds) AS mean, avg(seconds) * 2 AS twice FROM page_views GROUP BY event_date"
+    )
+    table = pa.table({"event_date": [MONDAY] * len(seconds), "seconds": seconds})
+    session = engine.session  # type: ignore[attr-defined]
+    [by_engine] = session.sql(select.spark, rows=session.createDataFrame(table)).toArrow().to_pylist()
+    [by_duckdb] = on_duckdb(select, table).to_pylist()
+    assert by_duckdb["twice"] == by_engine["twice"] == 2e-9 / len(seconds)
+    # Nothing reads the total but a comparison.
+    assert by_duckdb["total"] != by_engine["total"] == 1e-9
+    assert abs(by_duckdb["total"]) <= by_duckdb["size_of_total"] * 2.0**-51
+
+
 def test_columns_key_and_how_it_is_combined_are_read_from_the_select() -> None:
     select = page_views("""
         SELECT page, event_date, count(*) AS views, count(DISTINCT visitor) AS visitors, sum(seconds) AS seconds,
