@@ -11,7 +11,7 @@ from collections.abc import Callable
 from benchmarks.backfill import gold_assets_on
 from benchmarks.contenders import compare, measure, parser, table
 from gold_assets import transactions
-from gold_assets.checks.catalogue import gold_checks, gold_follows, silver_checks
+from gold_assets.checks.catalogue import following_checks, gold_checks, silver_checks
 from gold_assets.checks.findings import Check, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.commands.checks import examine
@@ -35,7 +35,7 @@ def check(checks: list[Check], silver: str, out: str) -> None:
 
 CONTENDERS: dict[str, Callable[[str, str], None]] = {
     "backfill": lambda silver, out: gold_assets_on("sail", silver, out),
-    "all checks of Gold": lambda silver, out: check([*gold_checks(TABLES), gold_follows(source)], silver, out),
+    "all checks of Gold": lambda silver, out: check([*gold_checks(TABLES), *following_checks(source)], silver, out),
     "reconciliation alone": lambda silver, out: check(
         [found for found in gold_checks(TABLES) if found.name == "reconciles"], silver, out
     ),

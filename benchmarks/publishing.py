@@ -23,7 +23,8 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, publish
 from gold_assets.delta.query import as_table
 from gold_assets.engines.sail import SailEngine
-from gold_assets.gold.publication import FILES_KEPT_HOURS, LOG_KEPT_HOURS, Publication, Publications
+from gold_assets.gold.ledger import FILES_KEPT_HOURS, LOG_KEPT_HOURS
+from gold_assets.gold.publication import Publication, Publications
 from gold_assets.gold.refresh import refresh
 
 _LIMITS = Limits(DAY, DAY)

@@ -15,6 +15,7 @@ from gold_assets.config import Settings, load_settings
 from gold_assets.declaring.project import Project
 from gold_assets.jobs.answers import explain_job, plan_job
 from gold_assets.jobs.checks import compare_patched_dates, daily_metadata_checks, run_checks
+from gold_assets.jobs.deciding import deciding_jobs
 from gold_assets.jobs.maintenance import maintenance_schedule
 from gold_assets.micro_batches.micro_batch import sensor_of
 from gold_assets.resources import Lakehouse, named
@@ -44,6 +45,7 @@ def definitions(project: Project, settings: Settings | None = None) -> dg.Defini
             dg.define_asset_job(named(project, "observe_silver"), selection=[silver]),
             run_checks(settings),
             plan_job(settings),
+            *deciding_jobs(settings),
             *([explain_job(settings)] if settings.examples else []),  # what it finds, and is asked for, stays on record
         ],
         schedules=[

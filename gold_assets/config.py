@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gold_assets.delta import storage
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.places import absolute, refuse_overlaps
+from gold_assets.gold.safeguards import Safeguards
 
 if TYPE_CHECKING:
     # Imported where they are used: who only reads has no engine, with which they come.
@@ -132,6 +133,11 @@ class Settings(ReadingSettings):
     silver_columns: Json[dict[str, str]] | None = None
     publish_within_minutes: int = Field(default=60, ge=1)
     examples: bool = False
+    sealed_before: dt.date | None = None
+    seal_after_days: int | None = Field(default=None, ge=1)
+    fuse_lost_share: float = Field(default=Safeguards.lost_share, gt=0, le=1)
+    fuse_gained_share: float = Field(default=Safeguards.gained_share, gt=0)
+    fuse_least_rows: int = Field(default=Safeguards.least_rows, ge=1)
     alert_urls: SecretStr = SecretStr("")
     alert_lag_minutes: int = Field(default=60, ge=1)
     ui_url: str = "http://localhost:3000"
@@ -182,7 +188,16 @@ class Settings(ReadingSettings):
         from gold_assets.gold.lake import Lake
 
         places = {table.name: self._place(table) for table in self.tables}
-        return Lake(self.project, self.source_path, places, self.silver_columns or {}, self.published_path)
+        return Lake(
+            self.project, self.source_path, places, self.silver_columns or {}, self.published_path, self.safeguards
+        )
+
+    @property
+    def safeguards(self) -> Safeguards:
+        """When Gold does not follow Silver by itself."""
+        return Safeguards(
+            self.sealed_before, self.seal_after_days, self.fuse_lost_share, self.fuse_gained_share, self.fuse_least_rows
+        )
 
     def _place(self, table: "Table") -> str:
         return str(getattr(self, _field(self.project, table)))

@@ -7,13 +7,15 @@ from typing import Any
 import dagster as dg
 
 from gold_assets.config import Settings
-from gold_assets.delta.dates import dates_in, dates_text
+from gold_assets.delta.dates import asked_in_text, dates_in, dates_text
+from gold_assets.delta.errors import UserError
 
 _PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
 _TOUCHED = "touched_dates"
+_OPENED, _OPENED_BY = "opened_dates", "opened_by"
 
 GOLD_STEP_CONFIG = {
     _TOUCHED: dg.Field(
@@ -21,7 +23,18 @@ GOLD_STEP_CONFIG = {
         is_required=False,
         description="For the sensor: the dates of the run that are to be patched, where that is exact; the others are left as "
         "they are. Without it each date is recomputed.",
-    )
+    ),
+    _OPENED: dg.Field(
+        str,
+        is_required=False,
+        description="Dates of the run that are made though they are sealed, or lose or gain more rows than is usual, such as "
+        "2026-01-01 to 2026-01-31, 2026-02-03. The others of such dates are left as they are.",
+    ),
+    _OPENED_BY: dg.Field(
+        str,
+        is_required=False,
+        description="Who opens them, and why, as their commits will tell: needed with opened_dates.",
+    ),
 }
 """What that step is configured with: a run keeps it whole, however long, where PostgreSQL takes no tag of more than 2,704 bytes."""
 
@@ -75,6 +88,16 @@ def touched_dates(run: dg.DagsterRun) -> set[dt.date] | None:
         config = op.get("config") if isinstance(op, Mapping) else None
         told = (config.get(_TOUCHED) if isinstance(config, Mapping) else None) or told
     return None if told is None else dates_in(told)
+
+
+def opened_dates(config: Mapping[str, Any]) -> tuple[set[dt.date], str]:
+    """The dates that the configuration of a step opens, and who does so and why. Raises ``UserError``."""
+    told, by = str(config.get(_OPENED) or ""), str(config.get(_OPENED_BY) or "").strip()
+    if not told:
+        return set(), ""
+    if not by:
+        raise UserError(f"{_OPENED} is given without {_OPENED_BY}, expected who opens the dates, and why: give it.")
+    return asked_in_text(_OPENED, told), f"opened by {by}"
 
 
 def range_of(run: dg.DagsterRun) -> Range | None:

@@ -1,5 +1,6 @@
 """What the assets run on: the lake's tables, and the engine that computes them."""
 
+import datetime as dt
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from gold_assets.delta.storage import without_credentials, without_secrets
 from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.safeguards import Safeguards
 
 GOLD_STEP = "gold_tables"
 """The step of a run that makes the tables."""
@@ -73,6 +75,11 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     places: dict[str, str]
     silver_columns: dict[str, str] = Field(default_factory=dict)
     published: str
+    sealed_before: str | None = None
+    seal_after_days: int | None = None
+    fuse_lost_share: float = Safeguards.lost_share
+    fuse_gained_share: float = Safeguards.gained_share
+    fuse_least_rows: int = Safeguards.least_rows
     engine: str
     checkpoint: str | None = None
     spark_master: str | None = None
@@ -98,6 +105,11 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             places=dict(settings.lake.places),
             silver_columns=dict(settings.lake.silver_columns),
             published=settings.published_path,
+            sealed_before=None if settings.sealed_before is None else str(settings.sealed_before),
+            seal_after_days=settings.seal_after_days,
+            fuse_lost_share=settings.fuse_lost_share,
+            fuse_gained_share=settings.fuse_gained_share,
+            fuse_least_rows=settings.fuse_least_rows,
             checkpoint=settings.checkpoint_path,
             engine=settings.engine,
             spark_master=settings.spark_master,
@@ -113,7 +125,14 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         Where they are named as in Spark's catalog, Spark is started once in a process to find them.
         """
         places = {name: self._located(place) for name, place in self.places.items()}
-        return Lake(project, self._located(self.silver), places, self.silver_columns, self.published)
+        safeguards = Safeguards(
+            None if self.sealed_before is None else dt.date.fromisoformat(self.sealed_before),
+            self.seal_after_days,
+            self.fuse_lost_share,
+            self.fuse_gained_share,
+            self.fuse_least_rows,
+        )
+        return Lake(project, self._located(self.silver), places, self.silver_columns, self.published, safeguards)
 
     def _located(self, place: str) -> str:
         if not is_catalog_name(place):

@@ -17,7 +17,7 @@ from gold_assets.assets.outcomes import (
     patched_dates,
 )
 from gold_assets.assets.published import events_of, is_current, is_current_spec
-from gold_assets.checks.catalogue import gold_checks, gold_follows, run, silver_checks
+from gold_assets.checks.catalogue import following_checks, gold_checks, run, silver_checks
 from gold_assets.checks.findings import Check, Finding
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, publish
@@ -30,8 +30,8 @@ from gold_assets.resources import asset_key, lakehouse_of, named, on_lakehouse, 
 
 
 def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
-    """The checks of the tables, and Silver's check of whether they follow it: what is checked once Gold is made."""
-    checks = (*gold_checks(settings.tables), gold_follows(settings.project.source))
+    """The checks of the tables, and Silver's checks of whether they follow it: what is checked once Gold is made."""
+    checks = (*gold_checks(settings.tables), *following_checks(settings.project.source))
     of_records = {table.name: no_failed_dates_spec(settings.project, table) for table in settings.tables}
     of_publication = is_current_spec(settings)
 

@@ -13,10 +13,11 @@ from gold_assets.config import Settings
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
+from gold_assets.gold.commits import Steps
 from gold_assets.gold.plan import by_step
 from gold_assets.gold.refresh import refresh
 from gold_assets.instance.dagster_internals import report_materializations_oneself
-from gold_assets.partitions import GOLD_STEP_CONFIG, daily_partitions, freshness, touched_dates
+from gold_assets.partitions import GOLD_STEP_CONFIG, daily_partitions, freshness, opened_dates, touched_dates
 from gold_assets.resources import GOLD_STEP, asset_key, lakehouse_of, named, on_lakehouse, one_sentence_failures
 
 
@@ -41,12 +42,19 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
         if between := sorted(set(asked) - set(dates)):
             context.log.info("Left as they are, for Silver has not touched them: %s", dates_text(between))
         with one_sentence_failures():
+            opened, by = opened_dates(context.op_execution_context.op_config)
             lakehouse = lakehouse_of(context, project)
             lake = lakehouse.lake(project)
             selected = lake.named([key.path[-1] for key in context.selected_asset_keys])
             how: Literal["recompute", "patch"] = "recompute" if touched is None else "patch"
             refreshed = refresh(
-                lake, lakehouse.started_engine(), dates, tables=selected, how=how, by=f"run {context.run.run_id}"
+                lake,
+                lakehouse.started_engine(),
+                dates,
+                tables=selected,
+                how=how,
+                by="; ".join(filter(None, [f"run {context.run.run_id}", by])),
+                opened=opened,
             )
         as_a_whole = all(refreshed.dates[table.name].keys() == set(asked) for table in selected)
         if not as_a_whole:
@@ -69,9 +77,17 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
                     context.log_event(event)
             for said, on in by_step(current).items():
                 context.log.info("%s, %s: %s", table.name, on, said)
+            _tell_held(context, key, refreshed.held[table.name])
             yield dg.MaterializeResult(key)
 
     return gold_tables
+
+
+def _tell_held(context: dg.AssetExecutionContext, key: dg.AssetKey, held: Steps) -> None:
+    for said, on in by_step(held).items():
+        left = f"{on}: left as it is, {said}"
+        context.log.warning("%s, %s", key.path[-1], left)
+        context.log_event(dg.AssetObservation(key, description=left))
 
 
 def _spec(table: Table, settings: Settings) -> dg.AssetSpec:

@@ -56,16 +56,26 @@ def latest_outcomes(
 
 
 def failing_checks(instance: dg.DagsterInstance, project: Project) -> Iterator[tuple[Check, set[dt.date] | None]]:
-    """The project's checks at error level that failed when last evaluated, with the dates on which they did; None where they have none."""
+    """The project's checks that failed at error level when last evaluated, with the dates on which they did; None where they have none."""
     for check in all_checks(project):
         key = key_of(project, check)
         if check.severity != "error":
             continue
         if check.by_date:
-            if failed := {date for date, passed in latest_outcomes(instance, key, evaluated=True) if not passed}:
+            outcomes = latest_outcomes(instance, key, evaluated=True)
+            if failed := {
+                date for date, passed in outcomes if not passed and _is_error(_latest(instance, key, str(date)))
+            }:
                 yield check, failed
-        elif (latest := _latest(instance, key)) and latest.status == AssetCheckExecutionRecordStatus.FAILED:
+        elif _is_error(_latest(instance, key)):
             yield check, None
+
+
+def _is_error(latest: AssetCheckExecutionRecord | None) -> bool:
+    """Whether the evaluation failed, and not as a milder finding of a check of errors."""
+    if latest is None or latest.status != AssetCheckExecutionRecordStatus.FAILED:
+        return False
+    return latest.evaluation is None or latest.evaluation.severity == dg.AssetCheckSeverity.ERROR
 
 
 def summary_of_failure(instance: dg.DagsterInstance, key: dg.AssetCheckKey, date: str | None) -> str:

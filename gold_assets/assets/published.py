@@ -11,12 +11,15 @@ from gold_assets.assets.metadata import table_of
 from gold_assets.checks.publishing import Outcome, publish
 from gold_assets.config import Settings
 from gold_assets.declaring.project import Project
+from gold_assets.delta.dates import dates_text
+from gold_assets.gold.held import held_dates
 from gold_assets.gold.moment import Moment
-from gold_assets.gold.publication import Publication, Publications
+from gold_assets.gold.publication import Publication
 from gold_assets.resources import asset_key, lakehouse_of, named, on_lakehouse, one_sentence_failures
 
 _MINUTES_BEHIND = "minutes_behind_silver"
 _FAILURES_SHOWN = 50
+_DATES_SHOWN = 20
 
 
 def published_asset(settings: Settings) -> dg.AssetsDefinition:
@@ -69,7 +72,7 @@ def is_current(moment: Moment, settings: Settings) -> dg.AssetCheckEvaluation:
     """Whether the publication is behind, and what holds it back."""
     lake, key = moment.lake, published_key(settings.project)
     assert lake.published is not None
-    publications = Publications(lake.published, lake.places, lake.project.env_prefix)
+    publications = lake.publications()
     newest, last = publications.newest(), publications.last_attempt()
     metadata = {} if newest is None else _metadata(moment.now(), settings, newest)
     minutes = metadata.get(_MINUTES_BEHIND, math.inf)
@@ -110,6 +113,7 @@ def _metadata(moment: Moment, settings: Settings, publication: Publication) -> d
     held = publication.silver_version if publication.silver_table_id == silver.table_id else None
     after = -1 if held is None else held
     behind = moment.lag(after=after, first=limits.first_date, last=limits.end, publication=publication)
+    dates_kept = [date for date in publication.dates_kept if date in limits]
     minutes = 0.0 if behind is None else behind.seconds(time.time()) / 60
     newer = [
         gold.version() - publication.versions[name]
@@ -122,6 +126,7 @@ def _metadata(moment: Moment, settings: Settings, publication: Publication) -> d
         "dates_verified": publication.dates_verified,
         "silver_versions_behind": 0 if behind is None else silver.version - behind.version + 1,
         _MINUTES_BEHIND: round(minutes, 1),
+        "dates_held": dates_text([held.date for held in held_dates(moment, dates_kept)], _DATES_SHOWN) or "none",
         "gold_versions_behind": sum(newer),
         "published_by_run": publication.run_id or "outside Dagster",
         "silver_version": publication.reason if publication.silver_version is None else publication.silver_version,

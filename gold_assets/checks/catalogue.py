@@ -91,12 +91,20 @@ def silver_checks(source: Source) -> tuple[Check, ...]:
     )
 
 
-def gold_follows(source: Source) -> Check:
-    """Silver's check of the tables: whether what it has changed has reached them."""
-    description = "No date has changed since the tables' was made."
-    return Check(source.asset, "gold_follows", description, evaluate=freshness.gold_follows, severity="warning")
+def following_checks(source: Source) -> tuple[Check, ...]:
+    """Silver's checks of the tables: whether what it has changed has reached them, and whether a person is to decide."""
+    follows = "No date has changed since the tables' was made."
+    held = (
+        "Gold follows Silver on the date: it neither lost nor gained so many rows that a person must decide, nor is it sealed "
+        "and has changed, which is a warning."
+    )
+    check = partial(Check, source.asset)
+    return (
+        check("gold_follows", follows, evaluate=freshness.gold_follows, severity="warning"),
+        check(freshness.NOTHING_IS_HELD, held, evaluate=freshness.nothing_is_held, by_date=True),
+    )
 
 
 def all_checks(project: Project) -> tuple[Check, ...]:
     """Every check of Silver and of the tables."""
-    return (*silver_checks(project.source), *gold_checks(project.tables), gold_follows(project.source))
+    return (*silver_checks(project.source), *gold_checks(project.tables), *following_checks(project.source))

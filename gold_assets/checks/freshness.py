@@ -8,10 +8,13 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.second_opinion import Number
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, dates_text
+from gold_assets.gold.held import held_date
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.provenance import MadeFrom
 
 _DAY = dt.timedelta(days=1)
+
+NOTHING_IS_HELD = "nothing_is_held"
 
 
 def one_silver_version(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
@@ -39,6 +42,9 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
         known = [source for name, source in sources.items() if source is not None and name not in left_open]
         doubts = [f"No refresh of {', '.join(unknown)} is in the log"] if unknown else []
         doubts += [f"The logs leave open which rows of Silver are in {', '.join(left_open)}"] if left_open else []
+        if known and all(moment.basis(other, date).verified for other in tables):
+            yield Finding(check, date, True, "All tables are as they were when they were verified last.", numbers)
+            continue
         passed, summary = _one_version(date, known, moment, unknown=bool(unknown), doubtful=bool(doubts))
         if doubts:
             summary += f" {', and '.join(doubts)}: by reconciles they hold Silver's newest version, {moment.silver.version}, or fail."
@@ -64,17 +70,20 @@ def _one_version(
 def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
     moment = inspection.moment
     behind: dict[dt.date, list[str]] = {}
-    unknown: set[dt.date] = set()
+    unknown, kept = set[dt.date](), set[dt.date]()
     for table in inspection.lake.tables:
         made, held = moment.made_from(table, inspection.dates), moment.held(table)
         for date in inspection.dates:
             standing = moment.standing(table, date)
             if (date in made or date in held) and _is_held_against_the_newest(table, date, moment):
                 unknown.add(date)
+            elif moment.hold(table, date) is not None:
+                kept.add(date)
             elif standing.kind != "known" or standing.version != moment.silver.version:
                 behind.setdefault(date, []).append(table.name)
     stale = sorted(behind)
     doubt = f" Of {dates_text(unknown, 5)} the logs do not tell: reconciles does." if unknown else ""
+    doubt += f" Gold keeps what it has of {dates_text(kept, 5)}, as {NOTHING_IS_HELD} tells." if kept else ""
     yield Finding(
         check,
         None,
@@ -86,6 +95,19 @@ def gold_follows(inspection: Inspection, check: Check) -> Iterator[Finding]:
         {"dates": len(inspection.dates), "dates_behind": len(stale), "silver_version": moment.silver.version},
         [{EVENT_DATE: date, "tables": ", ".join(behind[date])} for date in stale[:ROWS_SHOWN]],
     )
+
+
+def nothing_is_held(inspection: Inspection, check: Check) -> Iterator[Finding]:
+    moment = inspection.moment
+    for date in inspection.dates:
+        found = held_date(moment, date)
+        passed, numbers = found is None or found.is_decided, {"silver_version": moment.silver.version}
+        if found is None:
+            yield Finding(check, date, True, "Gold follows Silver.", numbers)
+            continue
+        rows = {"silver_rows_before": found.hold.rows_before, "silver_rows_now": found.hold.rows_now}
+        numbers |= {name: count for name, count in rows.items() if count is not None}
+        yield Finding(check, date, passed, found.summary, numbers, milder=found.hold.kind == "sealed")
 
 
 def yesterday_is_there(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:

@@ -86,10 +86,14 @@ class Inspection:
         """Silver's rows by date, at the version that the table's was made from; by its log where only patches are compared."""
         rows: dict[dt.date | None, int] = {}
         silver = self.moment.silver
-        if self.patches and "deletionVectors" not in (silver.table.protocol().reader_features or ()):
+        if self.patches:
             told = silver.file_dates.rows_told(self.dates)
             rows = {date: known for date in self.dates if (known := told.get(date, 0)) is not None}
         for basis, dates in self._by_basis(table, [date for date in self.dates if date not in rows]):
+            if basis.verified:
+                made = self.moment.made_from(table, dates)
+                rows |= {date: made[date].silver_rows or 0 for date in dates}
+                continue
             try:
                 counts = self.counts(self.moment.silver_of(basis), dates)
             except Unreadable:
@@ -106,13 +110,17 @@ class Inspection:
                     reconciled |= self._patched(table, patch)
         for basis, together in self._by_basis(table, [date for date in dates if date not in reconciled]):
             for part in self._slices(together):
-                reconciled |= self._as_a_whole(table, basis, part)
+                reconciled |= self._as_verified(basis, part) if basis.verified else self._as_a_whole(table, basis, part)
         self._reconciled[table.name] |= reconciled
         return reconciled
 
     def soundness(self, table: Table) -> Mapping[dt.date | None, Mapping[str, int]]:
         """Gold's rows by date and what is wrong with them; what a comparison came by is not read again."""
-        known = {date: found.comparison.soundness for date, found in self._reconciled[table.name].items()}
+        known = {
+            date: found.comparison.soundness
+            for date, found in self._reconciled[table.name].items()
+            if not found.basis.verified
+        }
         if all(date in known for date in self.dates):
             return {date: known[date] for date in self.dates if known[date]}
         return self.by_slices(partial(second_opinion.soundness, table, self.moment.log(table).table))
@@ -143,7 +151,16 @@ class Inspection:
             if basis.version == self.moment.silver.version:
                 raise
             doubt = f"Silver version {basis.version}, which it was made from, cannot be read any more"
-            return self._as_a_whole(table, Basis(self.moment.silver.version, doubt), part)
+            found: dict[dt.date | None, Reconciled] = {}
+            for other, together in _grouped(part, lambda date: self.moment.basis_without(table, date, doubt)):
+                found |= (
+                    self._as_verified(other, together) if other.verified else self._as_a_whole(table, other, together)
+                )
+            return found
+
+    def _as_verified(self, basis: Basis, dates: Sequence[dt.date | None]) -> dict[dt.date | None, Reconciled]:
+        """What was found when they were verified: that is all that can be known of them."""
+        return {date: Reconciled(basis, SilverCounts(), Comparison({}, 0), []) for date in dates}
 
     def _compared(
         self,
@@ -168,10 +185,7 @@ class Inspection:
         self, table: Table, dates: Collection[dt.date | None]
     ) -> Iterator[tuple[Basis, list[dt.date | None]]]:
         """The dates by what they are compared with."""
-        by_basis: dict[Basis, list[dt.date | None]] = defaultdict(list)
-        for date in dates:
-            by_basis[self.moment.basis(table, date)].append(date)
-        yield from by_basis.items()
+        return _grouped(dates, lambda date: self.moment.basis(table, date))
 
     def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
         dated = [date for date in dates if date is not None]
@@ -182,6 +196,15 @@ class Inspection:
     @cached_property
     def _rows_by_date(self) -> Mapping[dt.date | None, int | None]:
         return self.moment.silver.file_dates.rows(self.dates)
+
+
+def _grouped(
+    dates: Collection[dt.date | None], basis_of: Callable[[dt.date | None], Basis]
+) -> Iterator[tuple[Basis, list[dt.date | None]]]:
+    by_basis: dict[Basis, list[dt.date | None]] = defaultdict(list)
+    for date in dates:
+        by_basis[basis_of(date)].append(date)
+    yield from by_basis.items()
 
 
 OfTable = Callable[[Table, Inspection, Check], Iterator[Finding]]

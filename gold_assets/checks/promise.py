@@ -59,6 +59,12 @@ class Holdings:
         if self._since is None:
             self._asked |= {None, *self._held}
         self._of_silver = self._changed_in_silver_alone()
+        kept_then = set(last.dates_kept if last else ())
+        self.kept = {date for date in self._asked | self._of_silver | kept_then if date and self._is_kept(date)}
+        """The dates of which a table keeps what it has, whatever Silver has become: no promise is made of them."""
+        self._released = kept_then - self.kept
+        self._asked |= self._released
+        self._of_silver -= self._released
         self._sources = {
             table.name: moment.made_from(table, _of(table, self._asked | self._of_silver)) for table in self._tables
         }
@@ -77,14 +83,14 @@ class Holdings:
         """
         doubtful = {date for dates in self._doubtful.values() for date in dates}
         refreshed = {date for (_, date), version in self._made_of_silver.items() if version > (self._since or 0)}
-        return {date for date in doubtful | self._named if self._is_in_window(date)} | refreshed
+        return {date for date in doubtful | self._named | self._released if self._is_in_window(date)} | refreshed
 
     def promise(self, verified: Collection[dt.date | None], untrue: Collection[dt.date | None] = ()) -> Promise:
         """What the tables promise when the dates that are ``verified`` are equal to the Silver that they are compared with, but for the ``untrue``."""
         changes, made, behind = self._moment.changes, dict(self._made_of_silver), set[dt.date]()
         for table in self._tables:
             found = self._as_found(table, verified)
-            for date in _of(table, self._asked):
+            for date in _of(table, self._asked - self.kept):
                 source = found.get(date) or self._sources[table.name].get(date)
                 is_known = date in found or date not in self._doubtful[table.name]
                 foreign = changes.foreign(source) if is_known and source is not None else ""
@@ -167,12 +173,15 @@ class Holdings:
         """The version of Silver that each table holds of those dates: where one was refreshed and stayed as it was, a later one."""
         made = {}
         for table in self._tables:
-            for date in _of(table, self._of_silver):
+            for date in _of(table, self._of_silver - self.kept):
                 source = self._sources[table.name].get(date)
                 made[table.name, date] = self._since or 0
                 if source is not None and not self._moment.changes.foreign(source):
                     made[table.name, date] = max(made[table.name, date], source.silver_version)
         return made
+
+    def _is_kept(self, date: dt.date) -> bool:
+        return any(self._moment.hold(table, date) is not None for table in self._tables)
 
     def _was_found_untrue(self, date: dt.date, source: MadeFrom | None) -> bool:
         """Whether the last publication named the date, and nothing but somebody else's change has come to it since it was made."""

@@ -13,7 +13,7 @@ from gold_assets.delta.dates import dates_text
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
-from gold_assets.gold.publication import Failure, Publication, Publications, PublishedTable
+from gold_assets.gold.publication import Failure, Publication, PublishedTable
 
 _REASONS_KEPT = 50
 _LETTERS_KEPT = 300
@@ -58,7 +58,7 @@ def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_i
     assert uri is not None
 
     def attempt() -> Outcome:
-        publications = Publications(uri, lake.places, lake.project.env_prefix)
+        publications = lake.publications()
         last = publications.last_attempt()
         current = publications.newest() if last is not None and last.failures else last
         at_hand = checked
@@ -94,7 +94,8 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
     dates = _changed(moment, changes) | failed_before | failed_now
     holdings = Holdings(moment, limits, changes, dates, last)
     dates |= holdings.to_compare
-    if last is not None and not dates and not last.failures and last.tables == tables:
+    is_as_it_was = last is not None and last.tables == tables and holdings.kept == set(last.dates_kept)
+    if is_as_it_was and not dates and last is not None and not last.failures:
         return None
     failed = _failed(_verified(checked, _known(checked, changes, failed_before), dates))
     untrue = {finding.date for finding in failed}
@@ -120,6 +121,7 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
         failures=failures,
         held_since=((last.held_since if last else None) or now) if failures else None,
         dates_behind=promise.dates_behind,
+        dates_kept=sorted(holdings.kept),
     )
 
 
@@ -195,8 +197,7 @@ def _summary(made: Publication, current: Publication | None) -> str:
         of = (
             f"Silver's version {made.silver_version}" if made.silver_version is not None else "no one version of Silver"
         )
-        but = f", but for dates outside the window: {dates_text(made.dates_behind, 5)}" if made.dates_behind else ""
-        return f"Published, as of {of}{but}: {verified} verified."
+        return f"Published, as of {of}{made.exceptions}: {verified} verified."
     stands = (
         "nothing is published yet"
         if current is None

@@ -14,6 +14,7 @@ from gold_assets.delta.plural import plural
 
 COMPARED_IN_FULL = "in full"
 COMPARED_PATCH = "the newest patch"
+AS_VERIFIED = "as it was verified last"
 
 
 @where_there
@@ -30,6 +31,10 @@ def undated_rows_reconcile(table: Table, inspection: Inspection, check: Check) -
 def _reconciliation(
     table: Table, inspection: Inspection, check: Check, date: dt.date | None, found: Reconciled
 ) -> Finding:
+    if found.basis.verified:
+        numbers_then: dict[str, Number | str] = {"table_version": inspection.moment.log(table).table.version()}
+        summary = f"As it was when it was verified last, by {found.basis.verified}: {found.basis.doubt}."
+        return Finding(check, date, True, summary, {"compared": AS_VERIFIED, **numbers_then})
     compared, silver, rows = found.comparison, found.silver, "new_silver" if found.patch else "silver"
     numbers: dict[str, Number | str] = {
         "compared": COMPARED_PATCH if found.patch else COMPARED_IN_FULL,

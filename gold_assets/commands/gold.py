@@ -5,7 +5,7 @@ import sys
 
 import click
 
-SUB_COMMANDS = ("checks", "diff", "explain", "init", "plan", "published", "sql", "stream")
+SUB_COMMANDS = ("approve", "checks", "diff", "explain", "held", "init", "keep", "plan", "published", "sql", "stream")
 
 
 class _LoadedWhenCalled(click.Group):

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from gold_assets.checks.findings import Limits
     from gold_assets.gold.lake import Lake
 
-_DATE = click.DateTime(["%Y-%m-%d"])
+DATE = click.DateTime(["%Y-%m-%d"])
 _NOT_A_TERMINAL = 10_000
 """Columns, where nobody says how wide what reads the text is."""
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
-first_date = click.option("--from", "first", type=_DATE, metavar="DATE", help="First date; by default the window's.")
+first_date = click.option("--from", "first", type=DATE, metavar="DATE", help="First date; by default the window's.")
 last_date = click.option(
-    "--to", "last", type=_DATE, metavar="DATE", help="Last date, included; by default the window's."
+    "--to", "last", type=DATE, metavar="DATE", help="Last date, included; by default the window's."
 )
 at_moment = click.option(
     "--at",

@@ -103,8 +103,7 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def _silver(publication: Publication) -> str:
     if publication.silver_version is None:
         return f"True to no one version of Silver: {publication.reason}"
-    but = f", but for {dates_text(publication.dates_behind, 5)}, outside the window" if publication.dates_behind else ""
-    return f"True to version {publication.silver_version} of Silver at {publication.silver_uri}{but}"
+    return f"True to version {publication.silver_version} of Silver at {publication.silver_uri}{publication.exceptions}"
 
 
 def _as_json(publication: Publication) -> dict[str, Any]:
@@ -114,6 +113,7 @@ def _as_json(publication: Publication) -> dict[str, Any]:
         "silver_version_is_null_because": publication.reason or None,
         "silver_uri": publication.silver_uri,
         "dates_behind": list(publication.dates_behind),
+        "dates_kept": list(publication.dates_kept),
         "dates_verified": publication.dates_verified,
         "run_id": publication.run_id or None,
         "tables": [

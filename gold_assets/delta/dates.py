@@ -170,6 +170,16 @@ def dates_in(text: str) -> set[dt.date]:
     return found
 
 
+def asked_in_text(name: str, text: str) -> set[dt.date]:
+    """The dates that somebody gives as ``name``, such as ``2026-01-01 to 2026-01-31, 2026-02-03``. Raises ``UserError``."""
+    try:
+        return dates_in(text)
+    except ValueError:
+        raise UserError(
+            f"{name} is {text!r}, expected dates such as 2026-01-01 to 2026-01-31, 2026-02-03: correct it."
+        ) from None
+
+
 def _text(date: dt.date) -> str:
     return str(date) + {FIRST_DAY: " and earlier", LAST_DAY: " and later"}.get(date, "")
 

@@ -84,17 +84,25 @@ class FileDates:
     def rows(self, dates: Collection[dt.date] | None = None) -> dict[dt.date | None, int | None]:
         """Rows by date in the table's files, of which those that are known to hold none of ``dates`` are left out.
 
-        Raises ``UnknownDate``.
+        What deletion vectors hide is among them. Raises ``UnknownDate``.
         """
         wanted = None if dates is None else set(dates)
         files = (file for file in self._files if wanted is None or _may_hold(file, wanted))
-        return _summed(self._asked(files, _rows_told))
+        rows = _summed(self._asked(files, _rows_told))
+        vars(self).pop("_told", None)  # which may tell more now
+        return rows
 
     def rows_told(self, dates: Collection[dt.date | None]) -> dict[dt.date | None, int | None]:
-        """``rows`` by the log alone: None for each of the dates that a file may hold whose rows by date the log does not tell."""
+        """The rows of each of the dates, and those without one, by the log and what was read before: no file is read.
+
+        What deletion vectors hide is not among them. None where neither tells.
+        """
+        told, untold = self._told
         wanted = {date for date in dates if date is not None}
-        files = (file for file in self._files if _may_hold(file, wanted))
-        return _summed(_rows_told(file) or dict.fromkeys(wanted) for file in files)
+        unknown = {date for file in untold for date in wanted if _may_hold(file, {date})} | (
+            {None} if untold else set()
+        )
+        return {date: None if date in unknown else told.get(date, 0) for date in (*wanted, None)}
 
     def dates(self) -> set[dt.date | None]:
         """The dates that the table has files for. Raises ``UnknownDate``."""
@@ -158,6 +166,31 @@ class FileDates:
     @functools.cached_property
     def _storage(self) -> pafs.FileSystem:
         return files_of(self._table)
+
+    @functools.cached_property
+    def _told(self) -> tuple[RowsByDate, list[_File]]:
+        """``rows_told`` of all dates, but for those of the files of which they are not told."""
+        told, untold = [], []
+        for file in self._files:
+            known, hidden = _rows_told(file), self._hidden.get(file.path.rsplit("/", 1)[-1], 0)
+            if known is None and (read := self._known(file)) is not None:
+                known = read.rows
+            if known is None or (hidden and len(known) > 1):  # nothing tells of which date the hidden ones are
+                untold.append(file)
+            else:
+                told.append({date: None if rows is None else rows - hidden for date, rows in known.items()})
+        return _summed(told), untold
+
+    @functools.cached_property
+    def _hidden(self) -> Mapping[str, int]:
+        """By the names of files, how many of their rows deletion vectors hide."""
+        if "deletionVectors" not in (self._table.protocol().reader_features or ()):
+            return {}
+        hidden: Counter[str] = Counter()
+        for vectors in self._table.deletion_vectors():
+            for vector in pa.table(vectors).to_pylist():
+                hidden[vector["filepath"].rsplit("/", 1)[-1]] += vector["selection_vector"].count(False)
+        return hidden
 
     @functools.cached_property
     def _files(self) -> list[_File]:

@@ -12,17 +12,18 @@ from deltalake import DeltaTable
 from gold_assets.checks.pairs import OF_ROW, Sides, compared, of_row
 from gold_assets.declaring.reference import all_of
 from gold_assets.declaring.source import VIOLATIONS
+from gold_assets.delta.commit_info import CommitInfo
 from gold_assets.delta.dates import predicate
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import Unreadable, View, query
 from gold_assets.delta.sql import DATAFUSION, unpruned
-from gold_assets.explaining.history import CommitInfo, History, history_of
+from gold_assets.explaining.history import History, history_of
 from gold_assets.explaining.question import ROWS_SHOWN, Question, Rows, SilverRows, question_of, quoted
+from gold_assets.gold.held import held_date
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Basis, Moment
-from gold_assets.gold.publication import Publications
 from gold_assets.silver.pin import Silver
 
 
@@ -109,6 +110,7 @@ class Explanation:
         key: by column, the values that were asked for.
         now: the rows in the newest version.
         absent_because: why the table has no such row, where it has none.
+        held_because: why the table keeps what it has of the date, though Silver has changed it; None where it does not.
         published: the rows in the published version, None where there is none, ``unpublished_because`` says why.
         made: None where the table's log does not tell.
     """
@@ -118,6 +120,7 @@ class Explanation:
     key: Mapping[str, str]
     now: Held
     absent_because: str | None
+    held_because: str | None
     published: HeldThen | None
     unpublished_because: str | None
     made: Made | None
@@ -155,9 +158,20 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
         raise _not_there(question, gold, moment.silver)
     published, unpublished = _published(lake, question)
     absent = None if now.count else _why_absent(question, silver, opinion, history)
-    made = _made(moment, question)
+    held = None if question.date is None else held_date(moment, question.date)
     return Explanation(
-        table.name, question.date, question.values, now, absent, published, unpublished, made, silver, opinion, history
+        table.name,
+        question.date,
+        question.values,
+        now,
+        absent,
+        held.summary if held is not None and table.name in held.tables else None,
+        published,
+        unpublished,
+        _made(moment, question),
+        silver,
+        opinion,
+        history,
     )
 
 
@@ -258,7 +272,7 @@ def _published(lake: Lake, question: Question) -> tuple[HeldThen | None, str | N
     """The rows in the published version; or why there are none."""
     if lake.published is None:
         return None, "the lake has no place for publications"
-    publication = Publications(lake.published, lake.places, lake.project.env_prefix).newest()
+    publication = lake.publications().newest()
     if publication is None or question.table.name not in publication.tables:
         return None, "nothing is published yet"
     table = publication.tables[question.table.name]

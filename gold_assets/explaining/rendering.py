@@ -72,6 +72,8 @@ def _parts(found: Explanation) -> Iterator[_Part]:
     key = " ".join(f"{name}={value}" for name, value in found.key.items())
     yield _Part(f"{found.table}, {key} on {found.date or 'no date'}")
     yield _held(now, found.absent_because, f"Now, in version {now.table_version}")
+    if found.held_because:
+        yield _Part(found.held_because.rstrip("."))
     if before is None:
         yield _Part(f"As published: {found.unpublished_because}")
     else:

@@ -145,18 +145,21 @@ class Target:
 
     def _stamp(self, steps: Steps, holds_null: bool, appended: int = 0) -> Stamp:
         made = [step.made for step in steps.values() if step.how == "patched" and step.made is not None]
+        dates = sorted(date for date in steps if date is not None)
+        rows = self.silver.file_dates.rows_told(dates)
         return Stamp(
             **vars(self.silver.as_told),
             refresh_id=str(uuid.uuid4()),
             code_version=self.table.code_version,
             renamed=dict(self.silver.columns.renamed),
             on_version=self.delta.version(),
-            dates=sorted(date for date in steps if date is not None),
+            dates=dates,
             and_null=holds_null,
             since=made[0].silver_version if made else None,
             patches=1 + max(step.patches for step in made) if made else 0,
             appended=appended,
-            by=self.by,
+            by="; ".join(filter(None, [self.by, *sorted({str(step.approval or "") for step in steps.values()})])),
+            silver_rows=[rows[date] for date in dates],
         )
 
     def _user_metadata(self, stamp: Stamp) -> str:

@@ -115,7 +115,7 @@ class GoldLog:
         """The Silver that the newest refresh of the table read; None where the log tells of none."""
         for commit in self.backwards():
             if commit.stamp is not None:
-                return commit.stamp.made(commit.version)
+                return commit.stamp.made([None], commit.version, {})[None]
             if commit.summary is not None:
                 return max(commit.summary.made.values(), key=lambda made: made.table_version, default=None)
         return None
@@ -166,7 +166,7 @@ class GoldLog:
                 changed = dict.fromkeys(commit.changed_dates, commit.version) | changed
             elif new := untold(commit.stamp.covers):
                 known = self._changed_beside(commit) | changed
-                made |= {date: commit.stamp.made(commit.version, known.get(date)) for date in new}
+                made |= commit.stamp.made(new, commit.version, known)
             summary = summary or commit.summary
             version -= 1
         return made, back_to

@@ -12,8 +12,10 @@ from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.opening import opened
 from gold_assets.delta.places import refuse_overlaps
+from gold_assets.gold.decisions import Decision, Decisions
 from gold_assets.gold.open_table import check_partitioning
 from gold_assets.gold.publication import Publications
+from gold_assets.gold.safeguards import Safeguards
 from gold_assets.silver.pin import Silver, pin_silver
 
 _UNADDRESSABLE = {"path": re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}"), "URI": re.compile(r"[\[\]^|?#]")}
@@ -29,6 +31,7 @@ class Lake:
         places: the places of the tables made from it, by table name.
         silver_columns: by our name of a column of Silver, Silver's own, where it has another.
         published: the place of the table of publications, where there are any.
+        safeguards: when Gold does not follow Silver by itself.
 
     Raises ``UserError`` for a path that delta-rs would not find again, and for places of which one lies within another.
     """
@@ -38,6 +41,7 @@ class Lake:
     places: Mapping[str, str]
     silver_columns: Mapping[str, str] = field(default_factory=dict)
     published: str | None = None
+    safeguards: Safeguards = field(default_factory=Safeguards)
 
     def __post_init__(self) -> None:
         for place in filter(None, (self.silver, *self.places.values(), self.published)):
@@ -61,8 +65,12 @@ class Lake:
     @property
     def named_places(self) -> Mapping[str, str]:
         """By what people call them, all places that are read or written."""
-        publications = {"published": self.published, "what is kept beside published": self._dates_kept_at}
-        return {"Silver": self.silver, **self.places, **{name: place for name, place in publications.items() if place}}
+        beside = {
+            "published": self.published,
+            "what is kept beside published": self._dates_kept_at,
+            "the decisions beside published": self.decisions_at,
+        }
+        return {"Silver": self.silver, **self.places, **{name: place for name, place in beside.items() if place}}
 
     def pin(self, version: int | None = None) -> Silver:
         """Silver at ``version``, by default its newest. Raises ``UserError`` where it is not what it must be."""
@@ -81,8 +89,30 @@ class Lake:
 
     @property
     def _dates_kept_at(self) -> str | None:
-        """Beside the publications: whatever may write these may write there."""
-        return None if self.published is None else f"{self.published.rstrip('/')}_silver_dates"
+        return self._beside("silver_dates")
+
+    @property
+    def decisions_at(self) -> str | None:
+        """The place of what people have decided of dates that Gold does not follow, where there is one."""
+        return self._beside("decisions")
+
+    def _beside(self, what: str) -> str | None:
+        """A place beside the publications: whatever may write these may write there."""
+        return None if self.published is None else f"{self.published.rstrip('/')}_{what}"
+
+    def publications(self) -> Publications:
+        """The table of publications, of a lake that has a place for it. Raises ``UserError`` where that cannot be read."""
+        assert self.published is not None
+        return Publications(self.published, self.places, self.project.env_prefix)
+
+    def decisions(self) -> Sequence[Decision]:
+        """What people have decided, the newest first. Raises ``UserError`` where it cannot be read."""
+        return [] if self.decisions_at is None else Decisions(self.decisions_at, self.published_setting).all()
+
+    @property
+    def published_setting(self) -> str:
+        """By which the place of publications is given, for people."""
+        return f"{self.project.env_prefix}PUBLISHED_PATH"
 
     def open(self, table: Table, version: int | None = None) -> DeltaTable | None:
         """The table at ``version``, by default its newest; None where there is none.
@@ -97,7 +127,7 @@ class Lake:
 
     def published_silver(self, table_id: str) -> str:
         """Where the Silver table with this id is, as the newest publication says; empty where it names another one."""
-        newest = Publications(self.published).newest() if self.published else None
+        newest = self.publications().newest() if self.published else None
         return newest.silver_uri if newest is not None and newest.silver_table_id == table_id else ""
 
     def named(self, names: Collection[str]) -> Sequence[Table]:

@@ -21,7 +21,7 @@ class ToDo:
 
     Attributes:
         first, last: the run's ends, both included; None for the rows without a date.
-        how: as ``refresh`` is asked for it.
+        how: as ``refresh`` is asked for it; ``held`` or ``sealed`` where it leaves them as they are until a person decides.
         rows: Silver's rows to read: of the added files where they are patched, else of the dates. None where they are not counted.
         reason: why, in a few words.
     """
@@ -29,7 +29,7 @@ class ToDo:
     table: str
     first: dt.date | None
     last: dt.date | None
-    how: Literal["patch", "recompute"]
+    how: Literal["patch", "recompute", "held", "sealed"]
     rows: int | None
     reason: str
 
@@ -54,7 +54,7 @@ class LakePlan:
 
     @property
     def to_do(self) -> list[ToDo]:
-        """What is not current: run by run of each table's dates, those without a date last."""
+        """What is not current, or is to be decided: run by run of each table's dates, those without a date last."""
         return [todo for name in self.steps for todo in self._to_do_for(name)]
 
     @property
@@ -71,14 +71,16 @@ class LakePlan:
         """The plan in a sentence."""
         tables, version = plural(len(self.steps), "table"), self.silver.version
         patched, recomputed, current = map(self.dates, ("patched", "recomputed", "current"))
+        kept = ", ".join(f"{count} {how}" for how in ("held", "sealed") if (count := self.dates(how)))
         if self.to_do:
             return (
-                f"{plural(patched, 'date')} to patch, {recomputed} to recompute and {current} current in {tables}; "
-                f"rows of Silver's version {version} to read, once for all tables: {_number(self.rows)}"
+                f"{plural(patched, 'date')} to patch, {recomputed} to recompute{kept and f', {kept}'} and {current} current in "
+                f"{tables}; rows of Silver's version {version} to read, once for all tables: {_number(self.rows)}"
             )
         if not current:
             return f"Nothing to do: neither Silver, at version {version}, nor a table has one of the dates looked at."
-        return f"Nothing to do: with Silver at version {version}, all {current} dates of {tables} are current."
+        but = f", {kept}" if kept else ""
+        return f"Nothing to do: with Silver at version {version}, {'' if kept else 'all '}{current} dates of {tables} are current{but}."
 
     def records(self) -> list[dict[str, str]]:
         """What there is to do as rows for people, each with the same columns."""
@@ -110,6 +112,8 @@ class LakePlan:
             "dates_to_patch": self.dates("patched"),
             "dates_to_recompute": self.dates("recomputed"),
             "dates_current": self.dates("current"),
+            "dates_held": self.dates("held"),
+            "dates_sealed": self.dates("sealed"),
             "rows": self.rows,
             "to_do": [
                 dataclasses.asdict(todo) | {"first": _text(todo.first), "last": _text(todo.last)} for todo in self.to_do
@@ -118,10 +122,12 @@ class LakePlan:
 
     def _to_do_for(self, name: str) -> Iterator[ToDo]:
         steps = self.steps[name]
-        dates: dict[tuple[Literal["patch", "recompute"], str], list[dt.date | None]] = {}
+        dates: dict[tuple[Literal["patch", "recompute", "held", "sealed"], str], list[dt.date | None]] = {}
         for date, step in steps.items():
-            if step.how != "current":
+            if step.is_behind:
                 dates.setdefault(("patch" if step.how == "patched" else "recompute", step.reason), []).append(date)
+            elif step.hold is not None and not step.hold.is_decided:
+                dates.setdefault((step.hold.kind, step.reason), []).append(date)
         found = []
         for (how, why), together in dates.items():
             runs: list[tuple[dt.date, dt.date] | tuple[None, None]] = [*contiguous(date for date in together if date)]
@@ -165,12 +171,12 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
 
 
 def dates_behind(moment: Moment, dates: Collection[dt.date | None]) -> set[dt.date | None]:
-    """Those of the dates that a table of the lake does not hold as they are in Silver; None stands for the rows without a date."""
+    """Those of the dates that a refresh would change in a table of the lake; None stands for the rows without a date."""
     planner = Planner(moment)
     behind: set[dt.date | None] = set()
     for table in moment.lake.tables:
         asked = [date for date in dates if date not in behind and (date is not None or table.is_quarantine)]
-        behind |= {date for date, step in planner.steps(table, asked).items() if step.how != "current"}
+        behind |= {date for date, step in planner.steps(table, asked).items() if step.is_behind}
     return behind
 
 

@@ -28,7 +28,7 @@ from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import RETENTION_HOURS, keep_log
 from gold_assets.gold.provenance import STAMP, dates_of, runs_of
-from gold_assets.gold.publication import Publication, Publications, move_on
+from gold_assets.gold.publication import Publication, move_on
 from gold_assets.gold.vacuum import clean_log, needed_publications
 from gold_assets.gold.vacuum import vacuum as vacuum_table
 
@@ -160,7 +160,7 @@ def maintain(
     if not dry_run and lake.published is not None:
         move_on(lake.published, lake.places, lake.project.env_prefix)
         if vacuum:
-            Publications(lake.published).vacuum()
+            lake.publications().vacuum()
     if failed:
         what = "; ".join(f"{name} ({why})" for name, why in failed.items())
         raise MaintenanceFailed(

@@ -18,6 +18,7 @@ from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.places import resolved
 from gold_assets.gold.gold_log import GoldLog
+from gold_assets.gold.holds import Hold, Holds
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.provenance import Made, MadeFrom
 from gold_assets.gold.publication import Publication, PublishedTable
@@ -32,13 +33,14 @@ class Standing:
     Attributes:
         kind: ``known``: its rows are those of the Silver version that it was made from. ``open``: the logs leave open of
             which version they are. ``foreign``: they were made from another Silver, or from a version that this one does
-            not have. ``missing``: the table's log tells of no refresh of it.
+            not have. ``missing``: the table's log tells of no refresh of it. ``kept``: Gold keeps it as it was verified
+            last, since it is sealed or held, and Silver's log does not tell any more what it was made from.
         made: how it was made, where that is told.
         version: of Silver, to compare the date with.
         doubt: why that is the newest, where that need not be the one the date was made from.
     """
 
-    kind: Literal["known", "open", "foreign", "missing"]
+    kind: Literal["known", "open", "foreign", "missing", "kept"]
     made: MadeFrom | None
     version: int
     doubt: str = ""
@@ -51,10 +53,15 @@ class Standing:
 
 @dataclass(frozen=True)
 class Basis:
-    """What a date is compared with: a version of Silver, and why it is not simply the one that the date was made from."""
+    """What a date is compared with: a version of Silver, and why it is not simply the one that the date was made from.
+
+    Attributes:
+        verified: where Silver has neither any more, and the date is kept as it was verified last: when that was.
+    """
 
     version: int
     doubt: str = ""
+    verified: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,11 @@ class Moment:
     def changes(self) -> SilverChanges:
         """What the commits of Silver have changed, up to the version that it is pinned at."""
         return self.changes_of(self.silver)
+
+    @cached_property
+    def holds(self) -> Holds:
+        """What holds dates of the tables, so that Gold does not follow Silver there."""
+        return Holds(self)
 
     def changes_of(self, silver: Silver) -> SilverChanges:
         """What the commits up to the version of ``silver`` have changed."""
@@ -215,31 +227,69 @@ class Moment:
         if foreign := self.changes.foreign(made):
             # Where it has no rows, none may be right in this Silver too.
             is_empty = made.silver_table_id != self.silver.table_id and date not in self.held(table)
-            return Standing("open" if is_empty else "foreign", made, newest, f"it was {foreign}")
+            kind: Literal["open", "foreign"] = "open" if is_empty else "foreign"
+            return Standing(self._unless_kept(kind, made, date), made, newest, f"it was {foreign}")
         if version >= newest:
             return Standing("known", made, newest)
         if self.changes.gap_after(version):
-            return Standing("open", made, version)
+            return Standing(self._unless_kept("open", made, date), made, version)
         changed = self.changes.changed_after(date, version)
         if changed is None:
             doubt = f"nothing tells whether Silver changed it after version {version}, which it was made from"
-            return Standing("open", made, newest, doubt)
+            return Standing(self._unless_kept("open", made, date), made, newest, doubt)
         return Standing("known", made, version if changed else newest)
+
+    def _unless_kept(
+        self, kind: Literal["open", "foreign"], made: MadeFrom, date: dt.date | None
+    ) -> Literal["open", "foreign", "kept"]:
+        return kind if self.holds.on(made, date) is None else "kept"
+
+    def hold(self, table: Table, date: dt.date | None) -> Hold | None:
+        """Why the table keeps what it has of the date, though Silver has changed it, or may have; None where it does not."""
+        if not self.holds.may_hold(date):
+            return None
+        standing = self.standing(table, date)
+        is_current = standing.kind == "known" and standing.version == self.silver.version
+        return None if is_current else self.holds.on(standing.made, date)
 
     def basis(self, table: Table, date: dt.date | None) -> Basis:
         """What to compare the date with: Silver's newest version where that has the same rows of it, else the version it was made from.
 
-        Where that is not known or cannot be read any more, the newest: a date passes only if it is true to one of them.
+        Where that is not known or cannot be read any more, the newest: a date passes only if it is true to one of them;
+        or it is kept, and then what it was verified by counts.
         """
         standing, newest = self.standing(table, date), self.silver.version
-        if self.silver_at(standing.version) is not None:
+        of_another = standing.kind == "kept" and standing.version == newest
+        if not of_another and self.silver_at(standing.version) is not None:
             return Basis(standing.version, standing.doubt)
-        return Basis(newest, f"Silver version {standing.version}, which it was made from, cannot be opened any more")
+        doubt = (
+            standing.doubt or f"Silver version {standing.version}, which it was made from, cannot be opened any more"
+        )
+        return self.basis_without(table, date, doubt)
+
+    def basis_without(self, table: Table, date: dt.date | None, doubt: str) -> Basis:
+        """The same where the Silver that the date was made from is no longer to be read, for ``doubt``."""
+        verified = self._verified(table, date) if self.hold(table, date) else ""
+        return Basis(self.silver.version, doubt, verified)
+
+    def _verified(self, table: Table, date: dt.date | None) -> str:
+        """By which publication the rows that the table has of the date were verified; empty where there is none."""
+        made, gold, last = self.made_from(table, [date]).get(date), self.gold(table), self._publication
+        of_table = None if last is None else last.tables.get(table.name)
+        if last is None or of_table is None or made is None or gold is None or of_table.id != str(gold.metadata().id):
+            return ""
+        newest = max(made.table_version, made.overwritten_in or 0)
+        at = f"version {of_table.version} of the table, published at {last.at:%Y-%m-%d %H:%M:%S} UTC"
+        return at if newest <= of_table.version else ""
+
+    @cached_property
+    def _publication(self) -> Publication | None:
+        return self.lake.publications().newest() if self.lake.published else None
 
     def lag(self, *, after: int, first: dt.date, last: dt.date, publication: Publication | None = None) -> Lag | None:
         """What the tables lack of Silver's commits after version ``after``, on the dates from ``first`` to ``last``; None where nothing.
 
-        Of the tables as they are opened, or as the ``publication`` names them.
+        Of the tables as they are opened, or as the ``publication`` names them. What they keep, sealed or held, they do not lack.
         """
         logs: Sequence[GoldLog | None]
         if publication is not None:
@@ -255,10 +305,11 @@ class Moment:
             made = {} if log is None else log.made_from(touched)
             for date in touched:
                 source = made.get(date)
-                holds = -1 if source is None or self.changes.foreign(source) else source.silver_version
-                if (oldest := self.changes.first_after(date, max(after, holds))) is not None:
+                has = -1 if source is None or self.changes.foreign(source) else source.silver_version
+                oldest = self.changes.first_after(date, max(after, has))
+                if oldest is not None and self.holds.on(source, date) is None:
                     missing[date] = min(oldest, missing.get(date, oldest))
         if not missing:
             return None
         version = min(missing.values())
-        return Lag(sorted(missing), version, self.changes.committed(version))
+        return Lag(sorted(missing), version, self.changes.told_of(version).at)

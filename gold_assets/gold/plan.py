@@ -1,9 +1,10 @@
 """What there is to do so that the dates of a table hold Silver's rows: told by the logs of both, without an engine."""
 
+import dataclasses
 import datetime as dt
 import functools
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,10 +17,12 @@ from gold_assets.delta.log import FileChange
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
 from gold_assets.gold.combine import MOST_PATCHES
+from gold_assets.gold.decisions import Decision
+from gold_assets.gold.holds import Hold
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.provenance import MadeFrom
 
-How = Literal["current", "patched", "recomputed"]
+How = Literal["current", "patched", "recomputed", "sealed", "held"]
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,25 @@ class Step:
     """What there is to do for a date of a table, or what was done.
 
     Attributes:
-        how: ``current``: nothing; ``patched``: add what the files that Silver gained make; ``recomputed``: compute all rows.
+        how: ``current``: nothing; ``patched``: add what the files that Silver gained make; ``recomputed``: compute all rows;
+            ``sealed`` and ``held``: nothing, though Silver has changed it, or may have, for ``hold`` holds it.
         reason: why, in a few words.
         made: how the rows that are there were made, where the table's log tells.
         files: those that Silver gained, where that is what is added.
+        approval: the decision by which it is done, where the safeguards may have held it.
     """
 
     how: How
     reason: str
     made: MadeFrom | None = None
     files: tuple[FileChange, ...] = ()
+    hold: Hold | None = None
+    approval: Decision | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a refresh would change the date."""
+        return self.how in ("patched", "recomputed")
 
     def __str__(self) -> str:
         return f"{self.how}: {self.reason}"
@@ -47,19 +59,38 @@ NOT_THERE = Step("recomputed", "the table is not there yet")
 
 
 class Planner:
-    """Plans by a moment of a lake, whose tables may be brought up to date meanwhile."""
+    """Plans by a moment of a lake, whose tables may be brought up to date meanwhile.
 
-    def __init__(self, moment: Moment) -> None:
+    Args:
+        opened: the dates that a person has opened: neither a seal nor the fuse counts there.
+    """
+
+    def __init__(self, moment: Moment, opened: Collection[dt.date] = ()) -> None:
         self._moment, self._silver, self._changes = moment, moment.silver, moment.changes
+        self._opened = frozenset(opened)
         self._paths_at = functools.cache(self._paths)
 
     def steps(self, table: Table, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
         """What there is to do for each of the ``dates`` of the table, as it is now. Raises ``UserError``."""
+        return self._steps(table, dates, lambda made, date: self._step(table, made, date))
+
+    def asked_for(self, table: Table, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
+        """The same where a person asks that every row be computed. Raises ``UserError``."""
+        if not any(map(self._moment.holds.may_hold, dates)):
+            return dict.fromkeys(dates, ASKED_FOR)
+        return self._steps(table, dates, lambda made, date: dataclasses.replace(ASKED_FOR, made=made))
+
+    def _steps(
+        self,
+        table: Table,
+        dates: Collection[dt.date | None],
+        step_of: Callable[[MadeFrom | None, dt.date | None], Step],
+    ) -> dict[dt.date | None, Step]:
         if (gold := self._moment.gold(table)) is None:
             return dict.fromkeys(dates, NOT_THERE)
         try:
             made = self._moment.log(table).made_from(dates)
-            return {date: self._step(table, made.get(date), date) for date in dates}
+            return {date: self._unless_held(step_of(made.get(date), date), date) for date in dates}
         except (DeltaError, OSError) as error:
             what = f"What there is to do for {table.name} at {gold.table_uri} cannot be told from its log and Silver's"
             otherwise = (
@@ -76,6 +107,14 @@ class Planner:
             and undated.made.silver_version <= self._silver.version
             and self._changes.changed_after(None, since) is False
         )
+
+    def _unless_held(self, step: Step, date: dt.date | None) -> Step:
+        if not step.is_behind or date in self._opened:
+            return step
+        if (hold := self._moment.holds.on(step.made, date)) is not None:
+            return Step(hold.kind, hold.reason, step.made, hold=hold)
+        approval = self._moment.holds.approval(date)
+        return step if approval is None else dataclasses.replace(step, approval=approval)
 
     def _step(self, table: Table, made: MadeFrom | None, date: dt.date | None) -> Step:
         if made is None:

@@ -7,7 +7,7 @@ and then a commit carries a summary: what each date was made from, up to a versi
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,10 +53,12 @@ class MadeFrom(SilverRead):
     Attributes:
         table_version: the version of the table that the refresh made.
         overwritten_in: the version in which somebody else changed the date's rows, after the refresh or beside it.
+        silver_rows: how many rows of the date that Silver had, None where its log did not tell.
     """
 
     table_version: int
     overwritten_in: int | None = None
+    silver_rows: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +70,14 @@ class Stamp(SilverRead):
         on_version: the table's version that the refresh began from.
         dates: those whose rows it made, of which the above is true.
         and_null: whether that is also true of the rows without a date.
+        silver_rows: of each of the dates, in order, how many rows Silver had, None where its log did not tell.
     """
 
     on_version: int
     dates: Collection[dt.date]
     and_null: bool
     since: int | None = None
+    silver_rows: Sequence[int | None] = ()
 
     def user_metadata(self, summary: "Summary | None" = None) -> str:
         """Of the refresh's commit, which may carry a summary of those before."""
@@ -96,9 +100,21 @@ class Stamp(SilverRead):
     def covers(self) -> Collection[dt.date | None]:
         return {*self.dates, None} if self.and_null else self.dates
 
-    def made(self, table_version: int, overwritten_in: int | None = None) -> MadeFrom:
+    def made(
+        self, dates: Iterable[dt.date | None], table_version: int, overwritten_in: Mapping[dt.date | None, int]
+    ) -> Made:
+        """What its commit, ``table_version``, tells of each of the dates; some were ``overwritten_in`` a version."""
         shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(SilverRead)}
-        return MadeFrom(**shared, table_version=table_version, overwritten_in=overwritten_in)
+        rows = _by_date(self.dates, self.silver_rows)
+        return {
+            date: MadeFrom(
+                **shared,
+                table_version=table_version,
+                overwritten_in=overwritten_in.get(date),
+                silver_rows=rows.get(date),
+            )
+            for date in dates
+        }
 
 
 @dataclass(frozen=True)
@@ -115,15 +131,13 @@ class Summary:
         """By the refresh, its dates as runs."""
         dates: dict[str, list[dt.date | None]] = {}
         for date, made in self.made.items():
-            dates.setdefault(json.dumps(dataclasses.asdict(made)), []).append(date)
-        made_alike = [
-            {
-                **json.loads(made),
-                "dates": runs_of(date for date in alike if date is not None),
-                "and_null": None in alike,
-            }
-            for made, alike in dates.items()
-        ]
+            dates.setdefault(json.dumps(dataclasses.asdict(made) | {"silver_rows": []}), []).append(date)
+        made_alike = []
+        for told, alike in dates.items():
+            dated = sorted(date for date in alike if date is not None)
+            rows = [self.made[date].silver_rows for date in dated]
+            of_dates = {"dates": runs_of(dated), "and_null": None in alike, "silver_rows": rows}
+            made_alike.append(json.loads(told) | of_dates)
         return {"version": self.version, "made": made_alike}
 
     def user_metadata(self) -> str:
@@ -139,10 +153,16 @@ class Summary:
             for alike in summary["made"]:
                 told = {field.name: alike[field.name] for field in dataclasses.fields(MadeFrom) if field.name in alike}
                 dates = {*dates_of(alike["dates"]), *([None] if alike["and_null"] else [])}
-                made |= dict.fromkeys(dates, MadeFrom(**told))
+                rows = _by_date(dates - {None}, told.pop("silver_rows", ()))
+                made |= {date: MadeFrom(**told, silver_rows=rows.get(date)) for date in dates}
             return cls(int(summary["version"]), made)
         except (KeyError, TypeError, ValueError):
             return None
+
+
+def _by_date(dates: Iterable[dt.date | None], in_order: Sequence[int | None]) -> Mapping[dt.date | None, int | None]:
+    """Of each date the number that was told in the order of the dates; none where an earlier release told none."""
+    return dict(zip(sorted(date for date in dates if date is not None), in_order, strict=False))
 
 
 def runs_of(dates: Iterable[dt.date]) -> list[list[str]]:

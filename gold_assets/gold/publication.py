@@ -13,18 +13,19 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from gold_assets.delta.commit_races import CommitConflict, races_told, until_committed
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.commit_races import until_committed
+from gold_assets.delta.dates import dates_text
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.opening import opened
 from gold_assets.delta.places import absolute, seen_from
-from gold_assets.delta.query import query
 from gold_assets.gold.gold_log import GoldLog
+from gold_assets.gold.ledger import FILES_KEPT_HOURS, Ledger
 
 _TIME = pa.timestamp("us", "UTC")
 SCHEMA = pa.schema(
@@ -46,6 +47,7 @@ SCHEMA = pa.schema(
         ("published_uri", pa.string()),
         ("fingerprints", pa.list_(pa.string())),
         ("dates_behind", pa.list_(pa.date32())),
+        ("dates_kept", pa.list_(pa.date32())),
     ]
 )
 """The columns of the table. A row with ``held_since`` is no publication, but an attempt that ``failures`` held back.
@@ -53,23 +55,11 @@ SCHEMA = pa.schema(
 ``number`` orders the rows. ``published_uri`` is the place that the table itself had, beside which ``tables`` were.
 """
 
-GAINED = ("number", "published_uri", "fingerprints", "dates_behind")
+GAINED = ("number", "published_uri", "fingerprints", "dates_behind", "dates_kept")
 """The columns that a table of an earlier version lacks until it gets its next row, and its rows for good."""
 
 _AS_THEY_ARE = ("silver_uri", "silver_table_id", "silver_version", "dates_verified", "run_id", "held_since")
 """The columns that a publication has under the same name."""
-
-_COMMITS_A_FILE = 20
-"""So many publications are rewritten as one file, and the log gets a checkpoint: whoever reads the newest opens few."""
-
-FILES_KEPT_HOURS, LOG_KEPT_HOURS = 1, 6
-"""How long the table's own past is kept, which nobody asks for: earlier publications are rows of the newest version."""
-
-_PROPERTIES = {
-    "delta.checkpointInterval": str(_COMMITS_A_FILE),
-    "delta.logRetentionDuration": f"interval {LOG_KEPT_HOURS} hours",
-    "delta.deletedFileRetentionDuration": f"interval {FILES_KEPT_HOURS} hours",
-}
 
 
 @dataclass(frozen=True)
@@ -161,6 +151,8 @@ class Publication:
         held_since: when the first of such attempts was, of those since a publication.
         dates_behind: those outside the window of partitions that lack rows of ``silver_version``, which nobody keeps
             true.
+        dates_kept: those of which the tables keep what they have, because they are sealed or held, and may lack rows of
+            ``silver_version``.
     """
 
     at: dt.datetime
@@ -174,6 +166,14 @@ class Publication:
     failures: Sequence[Failure] = ()
     held_since: dt.datetime | None = None
     dates_behind: Sequence[dt.date] = ()
+    dates_kept: Sequence[dt.date] = ()
+
+    @property
+    def exceptions(self) -> str:
+        """The dates that may lack rows of ``silver_version``, and why, for people; empty where none does."""
+        behind = f", but for {dates_text(self.dates_behind, 5)}, outside the window" if self.dates_behind else ""
+        kept = f", but for {dates_text(self.dates_kept, 5)}, sealed or held" if self.dates_kept else ""
+        return behind + kept
 
     @property
     def versions(self) -> dict[str, int]:
@@ -189,6 +189,7 @@ class Publication:
             "failures": [{**vars(failure), "event_date": failure.date} for failure in self.failures],
             "fingerprints": [table.fingerprint for table in self.tables.values()],
             "dates_behind": list(self.dates_behind),
+            "dates_kept": list(self.dates_kept),
         }
 
     @classmethod
@@ -212,6 +213,7 @@ class Publication:
             reason=record["silver_version_is_null_because"] or "",
             failures=[Failure(each["event_date"], each["check"], each["found"]) for each in record["failures"]],
             dates_behind=tuple(record.get("dates_behind") or ()),
+            dates_kept=tuple(record.get("dates_kept") or ()),
         )
 
 
@@ -227,21 +229,7 @@ class Publications:
         self.uri = uri
         self._places = places or {}
         self._setting = f"{prefix}PUBLISHED_PATH"
-        self._columns: set[str] = set(SCHEMA.names)
-        self._table = opened(
-            f"The table of publications at {uri}",
-            uri,
-            otherwise="see that the place is a Delta table and can be read",
-            then=f", or set {self._setting} to another path",
-        )
-        if self._table is None:
-            return
-        self._columns = {field.name for field in self._table.schema().fields}
-        if missing := [name for name in SCHEMA.names if name not in self._columns and name not in GAINED]:
-            raise UserError(
-                f"The Delta table at {uri} has no column {missing[0]}, expected the table of publications: set {self._setting} to "
-                "another path."
-            )
+        self._ledger = Ledger(uri, "publications", SCHEMA, self._setting, GAINED)
 
     def newest(self, at: dt.datetime | None = None) -> Publication | None:
         """The publication that readers went by at the moment ``at``, by default now."""
@@ -262,52 +250,24 @@ class Publications:
 
     def append(self, publication: Publication) -> None:
         """One commit with one row. Raises ``CommitConflict`` where somebody else has appended since this was opened."""
-        version = -1 if self._table is None else self._table.version()
-        placed = {"number": version + 1, "published_uri": absolute(self.uri)}
-        rows = pa.Table.from_pylist([{**publication.record(), **placed}], schema=SCHEMA)
-        # Appends do not conflict with each other. Transactions of one application do.
-        once = CommitProperties(app_transactions=[Transaction("gold_assets", version + 1)])
-        gained: Literal["merge"] | None = "merge" if set(SCHEMA.names) - self._columns else None
-        how: dict[str, Any] = {"mode": "append", "schema_mode": gained}
-        if self._table is None:
-            how = {"mode": "error", "name": "publications", "configuration": _PROPERTIES}
-        try:
-            with races_told():
-                write_deltalake(self._table or self.uri, rows, commit_properties=once, **how)
-        except (DeltaError, OSError) as error:
-            if isinstance(error, DeltaError) and self._table is None and DeltaTable.is_deltatable(self.uri):
-                raise CommitConflict(str(error)) from error
-            raise self._unwritable(error) from error
-        if self._table is not None and (version + 1) % _COMMITS_A_FILE == 0:
-            self._table.update_incremental()
-            self._table.optimize.compact()
+        self._ledger.append({**publication.record(), "published_uri": absolute(self.uri)})
 
     def vacuum(self, hours: int = FILES_KEPT_HOURS) -> None:
         """Delete the files that were rewritten as one more than so long ago."""
-        if self._table is not None:
-            self._table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
-
-    def _unwritable(self, error: Exception) -> UserError:
-        return UserError(
-            f"The publication could not be written to {self.uri} ({reason(error)}): make the place writable or set "
-            f"{self._setting} to another path; readers still have the one before."
-        )
+        self._ledger.vacuum(hours)
 
     def _first(self, where: str) -> Publication | None:
         return next(self._rows(where, "LIMIT 1"), None)
 
     def _rows(self, where: str, limit: str = "") -> Iterator[Publication]:
-        if self._table is not None:
-            by_number = "number DESC NULLS LAST, " if "number" in self._columns else ""
-            sql = f"SELECT * FROM publications {where} ORDER BY {by_number}published_at DESC {limit}"
-            for record in query(sql, publications=self._table):
-                publication = Publication.of(record, self.uri, self._places)
-                if self._places and self._places.keys().isdisjoint(publication.tables):
-                    raise UserError(
-                        f"The publications at {self.uri} are another project's, of {', '.join(publication.tables)}: set {self._setting} to "
-                        "another path, or give the project an env_prefix of its own."
-                    )
-                yield publication
+        for record in self._ledger.rows(where, limit, then_by="published_at DESC"):
+            publication = Publication.of(record, self.uri, self._places)
+            if self._places and self._places.keys().isdisjoint(publication.tables):
+                raise UserError(
+                    f"The publications at {self.uri} are another project's, of {', '.join(publication.tables)}: set {self._setting} to "
+                    "another path, or give the project an env_prefix of its own."
+                )
+            yield publication
 
 
 def _utc(moment: dt.datetime) -> str:

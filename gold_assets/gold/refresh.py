@@ -35,14 +35,16 @@ class Refreshed:
     Attributes:
         dates: per table name and date, what was written; dates that ended empty are there.
         current: per table name, the dates that were left as they are, because they held Silver's rows; and why.
+        held: per table name, those that were left as they are because they are sealed or held; and why.
         tables: by name, at the version that they were left at.
-        silver_rows: Silver's rows of these dates, and maybe of others, as ``FileDates.rows`` tells them.
+        silver_rows: Silver's rows of these dates, as ``FileDates.rows_told`` tells them.
     """
 
     silver_version: int
     silver_rows: Mapping[dt.date | None, int | None]
     dates: Mapping[str, Mapping[dt.date, WrittenDate]]
     current: Mapping[str, Steps]
+    held: Mapping[str, Steps]
     seconds: float
     tables: Mapping[str, DeltaTable]
 
@@ -56,6 +58,7 @@ def refresh(
     *,
     how: Literal["recompute", "patch"] = "recompute",
     by: str = "",
+    opened: Collection[dt.date] = (),
 ) -> Refreshed:
     """Make each table's ``dates`` equal to its transformation of Silver's rows at one pinned version.
 
@@ -66,6 +69,7 @@ def refresh(
             is left as it is where it holds Silver's rows, is added to where Silver has only gained files since, and is
             recomputed where that is not sure. The two end with the same rows; averages agree to 1e-12.
         by: who asks for it, such as ``run 88b020ab``, as the commits will tell.
+        opened: the dates that a person opens: the others are left as they are where the lake's safeguards seal or hold them.
 
     What is recomputed is replaced in one commit of a table, or in several where there is more than a slice of data, each with whole
     dates: a reader sees a date before or after. The tables are written side by side. Rows of Silver without a date belong to no
@@ -76,7 +80,7 @@ def refresh(
     and the same refresh again completes it.
     """
     moment = Moment(lake, lake.pin(silver_version), {})
-    return refresh_at(moment, engine, dates, lake.tables if tables is None else tables, how=how, by=by)
+    return refresh_at(moment, engine, dates, lake.tables if tables is None else tables, how=how, by=by, opened=opened)
 
 
 def refresh_at(
@@ -87,6 +91,7 @@ def refresh_at(
     *,
     how: Literal["recompute", "patch"],
     by: str,
+    opened: Collection[dt.date] = (),
 ) -> Refreshed:
     """``refresh`` from Silver as the moment has it; the tables are opened anew, and are then the moment's."""
     started = time.perf_counter()
@@ -96,11 +101,19 @@ def refresh_at(
         table.name: dict.fromkeys([*wanted, *([None] if table.is_quarantine else [])], ASKED_FOR) for table in tables
     }
     written: dict[str, Written] = {table.name: {} for table in tables}
+    planner = Planner(moment, opened)
+
+    def open_tables() -> list[Target]:
+        targets = _open(moment, tables, engine, by)
+        if how == "recompute":
+            steps.update({table.name: planner.asked_for(table, steps[table.name]) for table in tables})
+        return targets
+
     with ThreadPoolExecutor(max_workers=1) as pool:
-        opening = pool.submit(_open, moment, tables, engine, by)  # while what is recomputed is read
+        opening = pool.submit(open_tables)  # while what is recomputed is read
         if how == "patch":
             wait_and_hear_signals([opening])
-            planner, new_rows = Planner(moment), NewRows(moment.silver, engine, wanted)
+            new_rows = NewRows(moment.silver, engine, wanted)
             patches = _side_by_side(
                 {
                     target.table.name: partial(target.patch, steps[target.table.name], planner, new_rows)
@@ -109,13 +122,14 @@ def refresh_at(
             )
             for name, (patched, others) in patches.items():
                 written[name], steps[name] = patched, others
-        rows_by_date = _recompute(moment.silver, engine, opening, steps, written)
+        _recompute(moment.silver, engine, opening, steps, written)
         opening.result()  # where nothing was recomputed, too
     refreshed = Refreshed(
         moment.silver.version,
-        {**moment.silver.file_dates.rows_told(wanted), **rows_by_date},
+        moment.silver.file_dates.rows_told(wanted),
         {name: {date: made for date, made in of.items() if date is not None} for name, of in written.items()},
         {name: {date: step for date, step in left.items() if step.how == "current"} for name, left in steps.items()},
+        {name: {date: step for date, step in left.items() if step.hold is not None} for name, left in steps.items()},
         time.perf_counter() - started,
         {name: gold for name, gold in moment.opened.items() if gold is not None},
     )
@@ -123,6 +137,10 @@ def refresh_at(
         done = {**{date: made.step for date, made in of_table.items()}, **refreshed.current[name]}
         for said, on in by_step(done).items():
             logger.info("%s, %s: %s", name, on, said)
+        for said, on in by_step(refreshed.held[name]).items():
+            logger.warning("%s, %s, is left as it is: %s", name, on, said)
+    if moment.holds.unseen:
+        logger.warning("The fuse cannot see %s: nothing tells Silver's rows by date", dates_text(moment.holds.unseen))
     logger.info("Refreshed %d dates of %d tables in %.1f s", len(wanted), len(tables), refreshed.seconds)
     return refreshed
 
@@ -156,14 +174,14 @@ def _recompute(
     targets: Future[list[Target]],
     steps: Mapping[str, Steps],
     written: Mapping[str, Written],
-) -> Mapping[dt.date | None, int | None]:
-    """Recompute the dates of each table that its steps say so of, add what was done to ``written``; return Silver's rows by date."""
-    todo = {
-        name: {date: step for date, step in dates.items() if step.how == "recomputed"} for name, dates in steps.items()
-    }
-    asked = set().union(*todo.values())
+) -> None:
+    """Recompute the dates of each table that its steps say so of, and add what was done to ``written``.
+
+    The steps are settled once the ``targets`` are there.
+    """
+    asked = {date for dates in steps.values() for date, step in dates.items() if step.how == "recomputed"}
     if not asked:
-        return {}
+        return
     wanted = sorted(date for date in asked if date is not None)
     rows_by_date = silver.file_dates.rows(wanted)
     most = engine.slice_bounds
@@ -179,7 +197,10 @@ def _recompute(
             opened, (rows, broken_dates) = targets.result(), upcoming.result()
             if number < len(slices):  # one ahead and no more, for rows that an engine has to copy
                 upcoming = pool.submit(read[number])
-            on = {name: {date: of[date] for date in dates if date in of} for name, of in todo.items()}
+            on = {
+                name: {date: of[date] for date in dates if date in of and of[date].how == "recomputed"}
+                for name, of in steps.items()
+            }
             done = _side_by_side(
                 {
                     target.table.name: partial(target.recompute, rows, broken_dates, on[target.table.name])
@@ -192,7 +213,6 @@ def _recompute(
             logger.info(
                 "Slice %d of %d, up to %s, is written", number, len(slices), max(filter(None, dates), default=None)
             )
-    return rows_by_date
 
 
 def _side_by_side(work: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog, ends_at
 from gold_assets.engines import Engine
 from gold_assets.engines.spark import SparkEngine
+from gold_assets.gold.decisions import end_of_decisions
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.moment import Moment
@@ -108,6 +109,13 @@ class Batches:
         self._on_refreshed = on_refreshed
         self._reached: SilverVersion | None = None
         """The version of Silver that the last batch brought Gold to."""
+        self._held: set[dt.date] = set()
+        """The dates that batches left as they were, sealed or held, until somebody decides."""
+        self._decisions = end_of_decisions(lake.decisions_at, None)
+
+    def has_new_decisions(self) -> bool:
+        """Whether somebody has decided since the last batch, which held dates."""
+        return bool(self._held) and end_of_decisions(self.lake.decisions_at, self._decisions) != self._decisions
 
     def do(self, number: int) -> Silver:
         """Bring Gold up to Silver's newest version, which is returned, as the batch of this number."""
@@ -118,10 +126,15 @@ class Batches:
             touched = {None, *Moment(self.lake, silver).dates}
         else:
             touched = {*changes.dates_after(before.silver_version)}
+        if self.has_new_decisions():
+            touched |= self._held
+        self._decisions = end_of_decisions(self.lake.decisions_at, self._decisions)
         if touched:
             dates = {date for date in touched if date is not None}
             by = f"batch {number} of the stream"
             refreshed = refresh_at(moment, self._engine, dates, self.lake.tables, how="patch", by=by)
+            held = {date for of in refreshed.held.values() for date in of if date is not None}
+            self._held = (self._held - dates) | held
             after = _made_from(refreshed, silver) if before is None else before.silver_version
             self._tell(Batch(number, moment, after, refreshed))
         self._reached = silver.as_told
@@ -154,7 +167,7 @@ def _poll(batches: Batches, interval: float | None) -> None:
     """A batch for each end of Silver's log that is new, until there is none or the stream is to stop."""
     number, end = 0, None
     while not batches.stop.is_set():
-        if end is None or not ends_at(batches.lake.silver, end):
+        if end is None or not ends_at(batches.lake.silver, end) or batches.has_new_decisions():
             silver = batches.do(number)
             number, end = number + 1, DeltaLog(silver.table).file_of(silver.version)
         elif interval is None:

@@ -15,7 +15,7 @@ from gold_assets.delta.log import DeltaLog
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import FILE_RETENTION, LOG_RETENTION, LOG_RETENTION_HOURS, RETENTION_HOURS
-from gold_assets.gold.publication import Publication, Publications
+from gold_assets.gold.publication import Publication
 
 _DEFAULT_HOURS = {FILE_RETENTION: RETENTION_HOURS, LOG_RETENTION: LOG_RETENTION_HOURS}
 _HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week": 168}
@@ -25,7 +25,7 @@ def needed_publications(lake: Lake) -> list[Publication]:
     """Of the lake's publications the newest, and the last week's others; the newest first."""
     if lake.published is None:
         return []
-    publications = Publications(lake.published, lake.places, lake.project.env_prefix)
+    publications = lake.publications()
     recent = publications.since(dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=RETENTION_HOURS))
     newest = publications.newest()
     return [newest, *(each for each in recent if each != newest)] if newest else []

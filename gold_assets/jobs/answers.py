@@ -54,6 +54,8 @@ def _metadata(planned: LakePlan) -> dict[str, Any]:
         "dates_to_patch": planned.dates("patched"),
         "dates_to_recompute": planned.dates("recomputed"),
         "dates_current": planned.dates("current"),
+        "dates_held": planned.dates("held"),
+        "dates_sealed": planned.dates("sealed"),
         **({} if planned.rows is None else {"rows_to_read": planned.rows}),
         **({"plan": table_of(records)} if records else {}),
     }

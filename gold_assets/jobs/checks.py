@@ -11,7 +11,7 @@ from gold_assets.config import Settings
 from gold_assets.jobs.making import nightly
 from gold_assets.resources import asset_key, named
 
-_BY_METADATA = {"schema", "dates_in_window", "gold_follows", "yesterday_is_there"}
+_BY_METADATA = {"schema", "dates_in_window", "gold_follows", "nothing_is_held", "yesterday_is_there"}
 _BY_ROWS = {RECONCILES, "undated_rows_reconcile", "sound_rows", "share"}
 
 

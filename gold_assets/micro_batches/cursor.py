@@ -1,5 +1,6 @@
 """What the micro-batch sensor remembers from tick to tick."""
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,8 +8,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from gold_assets.delta.dates import dates_text
 from gold_assets.delta.log import CommitFile
 from gold_assets.partitions import Range
+
+_DATES_TOLD = 3
+"""So many runs of dates are named."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class Cursor:
         window: the partition window when dates were last asked for. A date that enters it is asked for.
         outside: which dates of Silver the window leaves out, for people.
         asked: what is asked for.
+        held: the dates on which Gold keeps what it has until a person decides.
+        decisions: the commit at which the log of decisions ended.
+        safeguards: by which dates were held when they were last looked at.
     """
 
     table_id: str | None = None
@@ -53,6 +61,16 @@ class Cursor:
     window: Range | None = None
     outside: str = ""
     asked: tuple[Asked, ...] = ()
+    held: tuple[dt.date, ...] = ()
+    decisions: CommitFile | None = None
+    safeguards: str = ""
+
+    @property
+    def notes(self) -> str:
+        """What is told with everything else, for people."""
+        if not self.held:
+            return self.outside
+        return f"{self.outside} Gold keeps what it has on {dates_text(self.held, _DATES_TOLD)}: gold held tells why."
 
     def dumps(self) -> str:
         return _JSON.dump_json(self).decode()

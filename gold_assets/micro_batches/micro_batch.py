@@ -19,6 +19,8 @@ from gold_assets.assets.silver import new_data_versions
 from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import CommitFile, DeltaLog
+from gold_assets.gold.decisions import end_of_decisions
+from gold_assets.gold.held import held_dates
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import dates_behind
 from gold_assets.gold.moment import Moment
@@ -119,6 +121,7 @@ class _Look:
         self._end = DeltaLog(silver.table).file_of(silver.version)
         self._held = {date for date in silver.file_dates.dates() if date is not None}
         self._gold = {table.name: end_of(lake, table, before.gold.get(table.name)) for table in lake.tables}
+        self._decisions = end_of_decisions(lake.decisions_at, before.decisions)
         # At first every date is asked for: the newest commits tell what versions of their data are observed.
         self._since = before.followed if before.followed >= 0 else max(silver.version - _COMMITS, -1)
         self._new = SilverChanges(silver, min(self._since + _COMMITS, silver.version))
@@ -133,7 +136,7 @@ class _Look:
         waiting, again = self._asked_before(now)
         touched = self._touched()
         asked = {**again, **self._ranges_of(self._newly_asked(touched, waiting, again))}
-        after = self._remembered((*no_more_than(waiting, MOST_ASKED), *asked))
+        after = self._remembered((*no_more_than(waiting, MOST_ASKED), *asked), self._still_held(touched))
         if not asked:
             return _skip(after, self._at_rest(after, failures if waiting else []))
         self._context.log.info(
@@ -141,7 +144,7 @@ class _Look:
             _versions_of(asked),
             ", ".join(range_text(each.dates) for each in asked),
             ", ".join(map(str, sorted({each.attempt for each in asked}))),
-            after.outside,
+            after.notes,
         )
         return dg.SensorResult(
             run_requests=[
@@ -171,6 +174,8 @@ class _Look:
     def _touched(self) -> set[dt.date | None]:
         """The dates that Gold is to get now, whatever the window; None stands for rows without a date."""
         before, touched = self._before, self._new.dates_after(self._since)
+        if (before.decisions, before.safeguards) != (self._decisions, str(self._lake.safeguards)):
+            touched |= set(before.held)  # somebody may have let them through
         why = self._new.every_date_after(self._since)
         if before.followed < 0:
             touched |= self._known | ({None} if why or self._since >= 0 else set())
@@ -184,6 +189,18 @@ class _Look:
             self._context.log.info(f"{', '.join(put_back)} was put back to an older state, or made anew.")
             touched |= dates_behind(self._moment, {*self._known, None})
         return touched
+
+    def _still_held(self, touched: set[dt.date | None]) -> tuple[dt.date, ...]:
+        """The dates of the window on which Gold keeps what it has, until a person decides."""
+        before = self._before
+        suspects = {
+            *before.held,
+            *(self._known if before.followed < 0 or self._new.every_date_after(self._since) else touched),
+        }
+        today = dt.datetime.now(dt.timezone.utc).date()
+        if not any(self._lake.safeguards.may_hold(date, today) for date in suspects):
+            return ()  # and no table is opened
+        return tuple(held.date for held in held_dates(self._moment, self._in_window(suspects)))
 
     def _has_already(self, dates: set[dt.date | None]) -> set[dt.date | None]:
         """Of the dates those that Gold holds as Silver has them, and that Dagster was told of for each table."""
@@ -211,7 +228,7 @@ class _Look:
         ranges = [Asked(versions, each, attempt) for each in bridged(dates, MOST_RUNS)]
         return {each: {date for date in dates if within(date, each.dates)} for each in ranges}
 
-    def _remembered(self, asked: tuple[Asked, ...]) -> Cursor:
+    def _remembered(self, asked: tuple[Asked, ...], held: tuple[dt.date, ...]) -> Cursor:
         silver, to = self._silver, self._new.to
         # As the log was before its commits were read, where that is known: it may be put back meanwhile.
         if to == silver.version:
@@ -220,7 +237,8 @@ class _Look:
             log = DeltaLog(silver.table)
             commit, end = log.fingerprint(to), log.file_of(to)
         outside = _outside(self._held, self._window)
-        return Cursor(silver.table_id, to, commit, end, self._gold, self._window, outside, asked)
+        of_holds = held, self._decisions, str(self._lake.safeguards)
+        return Cursor(silver.table_id, to, commit, end, self._gold, self._window, outside, asked, *of_holds)
 
     def _at_rest(self, after: Cursor, failures: Sequence[str]) -> str:
         if after.followed < self._silver.version:
@@ -262,7 +280,7 @@ def _due(cursor: Cursor, now: float) -> list[Asked]:
 
 
 def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
-    return dg.SensorResult(skip_reason=reason + cursor.outside, cursor=cursor.dumps())
+    return dg.SensorResult(skip_reason=reason + cursor.notes, cursor=cursor.dumps())
 
 
 def _at_rest(cursor: Cursor, failures: Sequence[str], *, since: int | None = None) -> str:

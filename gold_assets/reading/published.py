@@ -147,7 +147,7 @@ def publications_of(lake: "Lake | str | None", project: "Project | None" = None)
         return Publications(lake)
     if lake.published is None:
         raise UserError("The lake has no place for publications: give it one, Lake(…, published=…).")
-    return Publications(lake.published, lake.places, lake.project.env_prefix)
+    return lake.publications()
 
 
 def moment_of(given: dt.datetime | str) -> dt.datetime:

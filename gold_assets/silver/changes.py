@@ -13,6 +13,7 @@ from typing import Any
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from gold_assets.delta.commit_info import CommitInfo
 from gold_assets.delta.file_dates import UnknownDate
 from gold_assets.delta.log import DeltaLog, FileChange, Partitions, file_change, side_by_side
 from gold_assets.delta.types import CHAR_TYPE, physical_name
@@ -120,12 +121,12 @@ class SilverChanges:
         files = self.files_after(date, version)
         return min([*self.everywhere_after(version), *(file.version for file in files[-1:])], default=None)
 
-    def committed(self, version: int) -> dt.datetime | None:
-        """When the commit was made, by its writer's clock, in UTC; None where the log does not say."""
+    def told_of(self, version: int) -> CommitInfo:
+        """When the commit was made, by its writer's clock, and by whom, as far as the log says."""
+        info: Mapping[str, Any] = {}
         with suppress(FileNotFoundError):
-            if milliseconds := self._log.info(version).get("timestamp"):
-                return dt.datetime.fromtimestamp(milliseconds / 1000, dt.timezone.utc)
-        return None
+            info = self._log.info(version)
+        return CommitInfo.of(version, info)
 
     def _known_files(self, date: dt.date | None, version: int) -> Sequence[FileChange]:
         files = self._files.get(date, [])
