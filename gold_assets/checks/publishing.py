@@ -121,7 +121,7 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
         failures=failures,
         held_since=((last.held_since if last else None) or now) if failures else None,
         dates_behind=promise.dates_behind,
-        dates_kept=sorted(holdings.kept),
+        dates_kept=tuple(sorted(holdings.kept)),
     )
 
 

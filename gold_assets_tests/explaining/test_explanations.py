@@ -13,10 +13,10 @@ import pytest
 from deltalake import DeltaTable
 
 from gold_assets.commands.gold import gold
+from gold_assets.delta.commit_info import CommitInfo
 from gold_assets.engines import Engine
 from gold_assets.explaining import history, rows
 from gold_assets.explaining.explanation import Explanation, explain
-from gold_assets.delta.commit_info import CommitInfo
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests import silver_changes
