@@ -1,6 +1,5 @@
 """What the assets run on: the lake's tables, and the engine that computes them."""
 
-import datetime as dt
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, TypeAdapter
 from pyspark.sql import SparkSession
 from sqlalchemy.exc import IntegrityError
 
@@ -68,6 +67,9 @@ def is_of(project: Project, run: dg.DagsterRun, instance: dg.DagsterInstance) ->
     return any(named(project, _LAKEHOUSE) in op.required_resource_keys for op in ops)
 
 
+_SAFEGUARDS = TypeAdapter(Safeguards)
+
+
 class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Silver's place, the places of the tables made from it, and the engine, which starts on first use."""
 
@@ -75,11 +77,7 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     places: dict[str, str]
     silver_columns: dict[str, str] = Field(default_factory=dict)
     published: str
-    sealed_before: str | None = None
-    seal_after_days: int | None = None
-    fuse_lost_share: float = Safeguards.lost_share
-    fuse_gained_share: float = Safeguards.gained_share
-    fuse_least_rows: int = Safeguards.least_rows
+    safeguards: dict[str, Any] = Field(default_factory=dict)
     engine: str
     checkpoint: str | None = None
     spark_master: str | None = None
@@ -105,11 +103,7 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             places=dict(settings.lake.places),
             silver_columns=dict(settings.lake.silver_columns),
             published=settings.published_path,
-            sealed_before=None if settings.sealed_before is None else str(settings.sealed_before),
-            seal_after_days=settings.seal_after_days,
-            fuse_lost_share=settings.fuse_lost_share,
-            fuse_gained_share=settings.fuse_gained_share,
-            fuse_least_rows=settings.fuse_least_rows,
+            safeguards=as_config(settings.safeguards),
             checkpoint=settings.checkpoint_path,
             engine=settings.engine,
             spark_master=settings.spark_master,
@@ -125,13 +119,7 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         Where they are named as in Spark's catalog, Spark is started once in a process to find them.
         """
         places = {name: self._located(place) for name, place in self.places.items()}
-        safeguards = Safeguards(
-            None if self.sealed_before is None else dt.date.fromisoformat(self.sealed_before),
-            self.seal_after_days,
-            self.fuse_lost_share,
-            self.fuse_gained_share,
-            self.fuse_least_rows,
-        )
+        safeguards = _SAFEGUARDS.validate_python(self.safeguards)
         return Lake(project, self._located(self.silver), places, self.silver_columns, self.published, safeguards)
 
     def _located(self, place: str) -> str:
@@ -172,6 +160,13 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+
+def as_config(safeguards: Safeguards) -> dict[str, Any]:
+    """Safeguards as the configuration of a ``Lakehouse`` has them."""
+    return {
+        name: value for name, value in _SAFEGUARDS.dump_python(safeguards, mode="json").items() if value is not None
+    }
 
 
 def _declare_pool(instance: dg.DagsterInstance, name: str) -> None:

@@ -9,7 +9,7 @@ from gold_assets.assets.silver import silver_asset
 from gold_assets.config import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.partitions import daily_partitions as partitions_of
-from gold_assets.resources import Lakehouse
+from gold_assets.resources import Lakehouse, as_config
 
 SETTINGS = load_settings(transactions.project).model_copy(update={"examples": True})
 daily_partitions = partitions_of(SETTINGS)
@@ -30,6 +30,10 @@ def resources_on(lake: Lake) -> dict[str, Lakehouse]:
     """What the assets run on, on this lake."""
     return {
         "lakehouse": Lakehouse(
-            silver=lake.silver, places=dict(lake.places), published=str(lake.published), engine="sail"
+            silver=lake.silver,
+            places=dict(lake.places),
+            published=str(lake.published),
+            safeguards=as_config(lake.safeguards),
+            engine="sail",
         )
     }

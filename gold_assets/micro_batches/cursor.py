@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.log import CommitFile
+from gold_assets.gold.safeguards import Safeguards
 from gold_assets.partitions import Range
 
 _DATES_TOLD = 3
@@ -63,7 +64,7 @@ class Cursor:
     asked: tuple[Asked, ...] = ()
     held: tuple[dt.date, ...] = ()
     decisions: CommitFile | None = None
-    safeguards: str = ""
+    safeguards: Safeguards | None = None
 
     @property
     def notes(self) -> str:

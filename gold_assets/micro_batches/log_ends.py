@@ -13,7 +13,7 @@ def nothing_is_new(lake: Lake, cursor: Cursor) -> bool:
     """Whether the logs end where the cursor says. Reads none of them, and opens no table."""
     if cursor.silver is None or cursor.gold.keys() != {table.name for table in lake.tables}:
         return False
-    if cursor.safeguards != str(lake.safeguards):
+    if cursor.safeguards != lake.safeguards:
         return False
     ends = {lake.silver: cursor.silver, **{lake.places[name]: end for name, end in cursor.gold.items()}}
     if lake.decisions_at is not None:

@@ -174,7 +174,7 @@ class _Look:
     def _touched(self) -> set[dt.date | None]:
         """The dates that Gold is to get now, whatever the window; None stands for rows without a date."""
         before, touched = self._before, self._new.dates_after(self._since)
-        if (before.decisions, before.safeguards) != (self._decisions, str(self._lake.safeguards)):
+        if (before.decisions, before.safeguards) != (self._decisions, self._lake.safeguards):
             touched |= set(before.held)  # somebody may have let them through
         why = self._new.every_date_after(self._since)
         if before.followed < 0:
@@ -237,7 +237,7 @@ class _Look:
             log = DeltaLog(silver.table)
             commit, end = log.fingerprint(to), log.file_of(to)
         outside = _outside(self._held, self._window)
-        of_holds = held, self._decisions, str(self._lake.safeguards)
+        of_holds = held, self._decisions, self._lake.safeguards
         return Cursor(silver.table_id, to, commit, end, self._gold, self._window, outside, asked, *of_holds)
 
     def _at_rest(self, after: Cursor, failures: Sequence[str]) -> str:

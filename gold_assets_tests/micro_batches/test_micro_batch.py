@@ -1,5 +1,6 @@
 """The sensor as a state machine: real Silver, a real instance, real run records."""
 
+import dataclasses
 import datetime as dt
 import json
 import shutil
@@ -18,6 +19,7 @@ from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
+from gold_assets.gold.safeguards import Safeguards
 from gold_assets.micro_batches.asked_runs import ATTEMPT_TAG, MOST_RUNS, TABLE_TAG, VERSIONS_TAG, bridged, no_more_than
 from gold_assets.micro_batches.cursor import Asked
 from gold_assets.partitions import touched_dates
@@ -784,6 +786,9 @@ def test_the_cursor_is_json_that_a_person_can_read(idle: Daemon) -> None:
         "window": ["2024-01-01", "2024-01-31"],
         "outside": "",
         "asked": [{"versions": [1, 1], "dates": [TUE, TUE], "attempt": 1, "again_at": None, "run_id": None}],
+        "held": [],
+        "decisions": None,
+        "safeguards": dataclasses.asdict(Safeguards()),
     }
 
 

@@ -1,5 +1,6 @@
 """What the sensor asks for, run by Dagster on the project's own definitions: Gold follows, and the UI's view of it."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterator
 
@@ -9,7 +10,10 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from deltalake import DeltaTable
 
+from gold_assets.gold.held import decide
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.safeguards import Safeguards
+from gold_assets.micro_batches.cursor import Cursor
 from gold_assets.transactions.definitions import defs
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import resources_on
@@ -110,6 +114,32 @@ def test_a_changed_date_is_out_of_sync_until_its_run_is_through_and_no_other_is(
     assert project.stale(MONDAY, TUESDAY, WEDNESDAY) == {(table.name, str(TUESDAY)) for table in TABLES}
     project.run(request)
     assert project.stale(MONDAY, TUESDAY, WEDNESDAY) == set()
+
+
+def test_a_held_date_is_told_until_it_is_decided_and_then_asked_for(project: Project) -> None:
+    write_silver(project.lake, [row(event_date=TUESDAY, user_id=f"user {n}") for n in range(100)])
+    follow(project)
+    DeltaTable(project.lake.silver).delete("event_date = '2024-01-02'")
+    assert follow(project) == 1, "its run leaves it as it is, and is not asked for again"
+    assert Cursor.loads(project.cursor).held == (TUESDAY,)
+    assert "Gold keeps what it has on 2024-01-02" in Cursor.loads(project.cursor).notes
+    decide(project.lake, "approve", [TUESDAY], by="ann", reason="the shop has closed")
+    [request] = project.tick()
+    project.run(request)
+    assert follow(project) == 0
+    assert Cursor.loads(project.cursor).held == ()
+    assert_gold_is_true(project.lake)
+
+
+def test_a_held_date_is_asked_for_once_the_safeguards_let_it_pass(project: Project) -> None:
+    write_silver(project.lake, [row(event_date=TUESDAY, user_id=f"user {n}") for n in range(100)])
+    follow(project)
+    DeltaTable(project.lake.silver).delete("event_date = '2024-01-02'")
+    follow(project)
+    project.lake = dataclasses.replace(project.lake, safeguards=Safeguards(least_rows=1_000))
+    project.resources = resources_on(project.lake)
+    assert follow(project) == 1
+    assert_gold_is_true(project.lake)
 
 
 def test_an_observation_and_the_sensor_speak_of_the_same_data_versions(project: Project) -> None:
