@@ -20,7 +20,7 @@ export GOLD_PARTITIONS_START
 export GOLD_EXAMPLES
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-live example ui test set-up test-fast test-sail test-spark test-end-to-end chaos lint screenshots clean needs
+.PHONY: help demo demo-live example ui docs test set-up test-fast test-sail test-spark test-end-to-end chaos lint screenshots clean needs
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,11 +77,14 @@ lint: .venv/.test ## check style, types and which package imports which
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
+docs: .venv/.docs ## build the site of the documentation into site/; a link that leads nowhere fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 screenshots: .venv/.test ## make the pictures of docs/ afresh, in a real browser
 	$(BIN)/python -W ignore -m gold_assets_tests.end_to_end.screenshots
 
 clean: ## remove the virtual environment, the demo's data and the instance's state
-	rm -rf .venv "$(GOLD_LAKE_ROOT)" build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv "$(GOLD_LAKE_ROOT)" build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find dagster_home -mindepth 1 ! -name dagster.yaml -delete
 
 # Says what is missing for a full run. Under CI=true that is a failure, elsewhere those tests are left out.
@@ -104,6 +107,10 @@ needs:
 .venv/.test: setup.cfg constraints.txt | .venv/bin/python
 	$(INSTALL) --editable '.[test]'
 	@touch $@ .venv/.demo
+
+.venv/.docs: setup.cfg constraints.txt | .venv/bin/python
+	$(INSTALL) --editable '.[docs]'
+	@touch $@
 
 # The S3 server that the tests start, built once where Go is, and not optimized, which takes longer than it saves.
 .venv/.s3: | .venv/bin/python

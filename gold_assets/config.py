@@ -49,6 +49,10 @@ _OF_ALL_PROJECTS = (
 """Where a project's own prefix says nothing of one of these, GOLD_ does."""
 
 
+_SILVER_IS = (
+    "Silver, a Delta table: a path or a URI; on Spark also its name in the catalog, such as `main.sales.transactions`."
+)
+
 _STORE_OPTIONS: dict[str, tuple[str, str]] = {}
 """By name, which setting gave this process a store's option, and the value."""
 
@@ -60,9 +64,13 @@ class ReadingSettings(BaseSettings):
     prefix: ClassVar[str] = _PREFIX
     project: ClassVar["Project"]
 
-    lake_root: str = "data"
-    published_path: str = "{lake_root}/published"
-    storage_options: SecretStr | None = None
+    lake_root: str = Field(default="data", description="Where everything has its default place; a path or a URI.")
+    published_path: str = Field(default="{lake_root}/published", description="The table of publications.")
+    storage_options: SecretStr | None = Field(
+        default=None,
+        description="A JSON object of an object store's `AWS_…`, `AZURE_…` or `GOOGLE_…` variables, which win over those in the "
+        "environment.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -107,40 +115,92 @@ class ReadingSettings(BaseSettings):
 
 
 class Settings(ReadingSettings):
-    """The project's settings. A field ``x`` is read from the environment variable ``GOLD_X``.
+    """The project's settings. A field ``x`` is read from the environment variable ``GOLD_X``; the site's page of settings is its descriptions.
 
     Paths may be local or URIs (``s3://…``); a local one is made absolute. On Spark a table's may be its name in the catalog, such as
     ``main.sales.transactions``, where nothing is at a path of that name. Dates are UTC. ``load_settings`` adds a field for the path of
     each table.
-
-    Attributes:
-        examples: whether Dagster's records may hold rows of Silver and Gold. They stay there past every deletion in
-            Silver, so without it records, messages and logs hold dates, counts, totals and names of columns. Who asks a
-            command sees rows in any case.
     """
 
-    source_path: str = "{lake_root}/silver"
-    checkpoint_path: str = "{lake_root}/checkpoints/write_to_gold"
-    partitions_start: dt.date = dt.date(2017, 1, 1)
-    partitions_end: dt.date | None = None
-    quarantined_share: float = Field(default=0.01, ge=0, le=1)
-    fresh_by_hour: int = Field(default=6, ge=0, le=23)
-    engine: Literal["sail", "spark"] = "sail"
-    spark_master: str | None = None
-    spark_remote: SecretStr | None = None
-    spark_conf: str | None = None
-    spark_jars: str | None = None
-    silver_columns: Json[dict[str, str]] | None = None
-    publish_within_minutes: int = Field(default=60, ge=1)
-    examples: bool = False
-    sealed_before: dt.date | None = None
-    seal_after_days: int | None = Field(default=None, ge=1)
-    fuse_lost_share: float = Field(default=Safeguards.lost_share, gt=0, le=1)
-    fuse_gained_share: float = Field(default=Safeguards.gained_share, gt=0)
-    fuse_least_rows: int = Field(default=Safeguards.least_rows, ge=1)
-    alert_urls: SecretStr = SecretStr("")
-    alert_lag_minutes: int = Field(default=60, ge=1)
-    ui_url: str = "http://localhost:3000"
+    source_path: str = Field(default="{lake_root}/silver", description=_SILVER_IS)
+    silver_columns: Json[dict[str, str]] | None = Field(
+        default=None,
+        description="A JSON object from our name of a column to Silver's, for those that have another there.",
+    )
+    checkpoint_path: str = Field(
+        default="{lake_root}/checkpoints/write_to_gold", description="On Spark, the checkpoint of `gold stream`."
+    )
+    partitions_start: dt.date = Field(
+        default=dt.date(2017, 1, 1), description="The first date that is a partition, UTC."
+    )
+    partitions_end: dt.date | None = Field(
+        default=None, description="The last one; without it the window is open and includes today."
+    )
+    publish_within_minutes: int = Field(
+        default=60,
+        ge=1,
+        description="The check `is_current` warns when a change of Silver is older than this and not yet published.",
+    )
+    examples: bool = Field(
+        default=False,
+        description="`on` lets Dagster's records hold rows of Silver and Gold: example rows, the keys of failed checks, the job `explain`. "
+        "They stay there past every deletion in Silver. Without it records, messages and logs hold dates, counts, totals and names of "
+        "columns. Who asks a command sees rows in any case. `make demo` sets it for its own Silver.",
+    )
+    sealed_before: dt.date | None = Field(
+        default=None,
+        description="Dates before this one are sealed: Gold keeps what it has of them until a person decides.",
+    )
+    seal_after_days: int | None = Field(
+        default=None, ge=1, description="Dates that lie more than so many days back are sealed."
+    )
+    fuse_lost_share: float = Field(
+        default=Safeguards.lost_share,
+        gt=0,
+        le=1,
+        description="A date before yesterday that would lose at least this share of Silver's rows is held until a person decides; `1` holds "
+        "those that would lose all.",
+    )
+    fuse_gained_share: float = Field(
+        default=Safeguards.gained_share,
+        gt=0,
+        description="One that would gain at least this share of them is held, too; `1` holds those that would double.",
+    )
+    fuse_least_rows: int = Field(
+        default=Safeguards.least_rows,
+        ge=1,
+        description="A date that Gold was made of with fewer rows of Silver is never held.",
+    )
+    quarantined_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="The check `share` warns of a date of which more than this is quarantined.",
+    )
+    fresh_by_hour: int = Field(default=6, ge=0, le=23, description="The hour, UTC, by which yesterday is due.")
+    alert_urls: SecretStr = Field(
+        default=SecretStr(""),
+        description="Who is told what goes wrong: [URLs of apprise](https://appriseit.com/services/), which knows Slack, Teams, mail and a "
+        "hundred more, with blanks or commas between them: `slack://…`, `mailtos://user:password@host:587?to=a@example.com`; a password "
+        "percent-encoded.",
+    )
+    alert_lag_minutes: int = Field(
+        default=60, ge=1, description="For so long Gold may lack what Silver has before somebody is told."
+    )
+    ui_url: str = Field(default="http://localhost:3000", description="Where messages link to.")
+    engine: Literal["sail", "spark"] = Field(default="sail", description="`sail`, embedded, or `spark`.")
+    spark_master: str | None = Field(
+        default=None, description="`spark://…`, `yarn`, `k8s://…`; by default `local[*]`, a Spark on this machine."
+    )
+    spark_remote: SecretStr | None = Field(
+        default=None, description="A running Spark Connect server, `sc://…`, in place of a master."
+    )
+    spark_conf: str | None = Field(
+        default=None, description="A file of further Spark settings, as `spark-defaults.conf` has them."
+    )
+    spark_jars: str | None = Field(
+        default=None, description="A folder with the Delta JARs, for machines without a registry."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
@@ -307,9 +367,14 @@ def load_settings(project: "Project") -> Settings:
             f"slack://token_a/token_b/token_c/#alerts, and unset {gone[0]}."
         )
     paths: dict[str, Any] = {
-        _field(project, table): (str, f"{{lake_root}}/{table.default_path}") for table in project.tables
+        _field(project, table): (
+            str,
+            Field(default=f"{{lake_root}}/{table.default_path}", description=f"The table `{table.name}`."),
+        )
+        for table in project.tables
     }
-    paths["source_path"] = (str, f"{{lake_root}}/silver/{project.source.name}")
+    silver = Field(default=f"{{lake_root}}/silver/{project.source.name}", description=_SILVER_IS)
+    paths["source_path"] = (str, silver)
     settings = _loaded(Settings, project, paths)
     urls, remote = settings.alert_addresses(), settings.spark_remote
     storage.hide(*urls)
@@ -320,7 +385,8 @@ def load_settings(project: "Project") -> Settings:
 
 def _loaded(base: type[_Kind], project: "Project | None", fields: Mapping[str, Any] = MappingProxyType({})) -> _Kind:
     if project and project.env_prefix != _PREFIX:
-        fields = {**fields, "lake_root": (str, f"data/{project.name}")}
+        root = Field(default=f"data/{project.name}", description=base.model_fields["lake_root"].description)
+        fields = {**fields, "lake_root": (str, root)}
     kind = create_model(base.__name__, __base__=base, **fields)
     if project:
         kind.prefix, kind.project = project.env_prefix, project

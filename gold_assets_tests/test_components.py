@@ -4,6 +4,7 @@ import configparser
 import datetime as dt
 import re
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -71,7 +72,11 @@ def test_a_scaffolded_project_loads_as_it_is(defs: Path) -> None:
     assert keys >= {"silver_page_views", "page_views_by_page", "quarantined_page_views"}
 
 
-def test_the_guides_yaml_is_a_project() -> None:
-    [text] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "own_tables.md").read_text(), re.DOTALL)
-    component = GoldProject.from_attributes_dict(attributes=yaml.safe_load(text)["attributes"])
-    assert [table.key for table in component.project.tables if table.key] == [("page", "event_date")]
+def test_the_guides_yaml_is_a_project_and_its_module_takes_it_from_there(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "own_tables.md").read_text()
+    [text] = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "defs" / "web").mkdir(parents=True)
+    (tmp_path / "defs" / "web" / "defs.yaml").write_text(text)
+    names: dict[str, Any] = {"__file__": str(tmp_path / "project.py")}
+    exec(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)[-1], names)
+    assert [table.key for table in names["project"].tables if table.key] == [("page", "event_date")]

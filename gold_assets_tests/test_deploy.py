@@ -13,6 +13,8 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
+from gold_assets import transactions
+from gold_assets.config import load_settings
 from gold_assets_tests.instance.postgres_server import on_postgres
 
 REPOSITORY = Path(__file__).parents[1]
@@ -76,10 +78,16 @@ def test_the_parts_meet_at_the_same_places() -> None:
     assert [part.replace(ON_THE_SERVER, HERE) for part in in_the_image] == code_server
 
 
-def test_every_setting_in_the_example_is_one_that_there_is() -> None:
-    named = set(re.findall(r"^#?(GOLD_\w+)=", (DEPLOY / "gold-assets.env").read_text(), re.MULTILINE))
-    assert named <= set(re.findall(r"`(GOLD_\w+)`", (REPOSITORY / "README.md").read_text()))
-    assert len(named) > 3
+def test_the_examples_name_the_settings_that_there_are() -> None:
+    kind = load_settings(transactions.project).__class__
+    there = {kind.setting(name) for name in kind.model_fields}
+    on_the_server, here = (
+        set(re.findall(r"^#?(GOLD_\w+)=", file.read_text(), re.MULTILINE))
+        for file in (DEPLOY / "gold-assets.env", REPOSITORY / ".env.example")
+    )
+    assert len(on_the_server) > 3
+    assert on_the_server <= there
+    assert here == there, "the file .env.example is to have a line of each setting"
 
 
 @pytest.mark.parametrize("file", [REPOSITORY / ".env.example", DEPLOY / "gold-assets.env"], ids=lambda file: file.name)

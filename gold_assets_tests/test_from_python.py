@@ -1,4 +1,4 @@
-"""The README's way in from Python does what it says."""
+"""The way in from Python does what its page says."""
 
 import datetime as dt
 import re
@@ -17,11 +17,11 @@ from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = pytest.mark.sail
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 
 
-def test_the_readmes_example_makes_gold_from_silver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    example, reading = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def test_the_pages_example_makes_gold_from_silver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example, reading = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     [date] = re.findall(r"dt\.date\((\d+), (\d+), (\d+)\)", example)
     asked = dt.date(*map(int, date))

@@ -28,6 +28,76 @@ from gold_assets.resources import asset_key
 
 _ROWS_SHOWN = 5
 
+KEYS: Mapping[str, Mapping[str, str]] = {
+    "A table": {
+        "dagster/column_schema": "Its columns with types and descriptions.",
+        "dagster/uri": "Where it lies.",
+        "dagster/code_references": "The functions that make it, which *Source code* opens.",
+        "partition_expr": "The column by which other assets are given their partitions of it.",
+        "key": "Its key.",
+        "zorder_by": "What OPTIMIZE clusters it by.",
+    },
+    "A materialization of a date": {
+        "dagster/partition_row_count": "The date's rows.",
+        "how": "What was done, recomputed or patched, and why.",
+        "seconds": "How long writing the date took, in seconds.",
+        "silver_version": "The version of Silver that the date was made from.",
+        "table_version": "The version of the table that holds it.",
+        "quarantined_share": "Of the quarantine: which part of the date's rows of Silver is there.",
+        "restated": "What the run changed of a date before yesterday, which people have read.",
+        "example_rows": "With `GOLD_EXAMPLES=on`, of the run's last date: a few rows.",
+        "dagster/column_schema": "Of the run's last date: the columns as they are.",
+        "dagster/column_lineage": "Of the run's last date: from which columns of Silver each is made.",
+    },
+    "A publication": {
+        "published_at": "When it was.",
+        "tables": "The tables and their versions.",
+        "dates_verified": "How many dates were compared with Silver for it.",
+        "silver_version": "The version of Silver whose rows every date holds; or why there is none.",
+        "silver_versions_behind": "How many versions of Silver have come since that readers lack.",
+        "minutes_behind_silver": "For how long readers have lacked what Silver has.",
+        "gold_versions_behind": "How many versions of the tables have come since.",
+        "dates_held": "The dates of which Gold keeps what it has, until a person decides.",
+        "published_by_run": "The run that published.",
+    },
+    "An attempt to publish that was held back": {
+        "held_since": "Since when.",
+        "dates_verified": "How many dates were compared with Silver.",
+        "failures": "Which dates failed which checks, and what was found.",
+    },
+    "A check": {
+        "rows": "Examples of what is wrong. Without `GOLD_EXAMPLES=on` they hold no value of a row: dates, counts, names of columns and rules.",
+        "dates_checked": "Of `no_failed_dates`: how many dates have been checked.",
+        "dates_failed": "Of `no_failed_dates`: how many of them failed when they were last checked.",
+        "dates": "Of `no_failed_dates`: those dates, and which checks they failed.",
+    },
+    "Maintenance of a table": {
+        "files_before": "How many files the table had.",
+        "files_after": "How many it has.",
+        "bytes_before": "Their size before.",
+        "bytes_after": "Their size after.",
+        "ordered": "The dates that were compacted and clustered.",
+        "dates_ordered": "How many these are.",
+        "dates_skipped": "How many other dates have files: in order already, today's or later, or not asked for.",
+        "files_deleted": "How many files VACUUM deleted.",
+        "bytes_freed": "Their size.",
+        "held_back": "What was kept since a publication needs it.",
+        "not_ordered": "Why nothing could be clustered, where the engine cannot do it to this table.",
+        "retention_hours": "How far back VACUUM kept the files of older versions.",
+        "seconds": "How long it took, in seconds.",
+    },
+    "A dry run of maintenance": {
+        "would_order": "The dates that would be clustered.",
+        "would_order_dates": "How many these are.",
+        "would_delete_files": "How many files VACUUM would delete.",
+        "would_delete": "The first of these.",
+        "would_free_bytes": "Their size.",
+    },
+}
+"""What stands beside the tables, their dates, publications, checks and maintenance in Dagster, by key. A date also has its table's
+``numbers``, a check the numbers that it counts.
+"""
+
 _TYPE_IN_SQL = {"long": "bigint", "key": Column("", "key", "").accepted}
 """Names that people, and the UI's icons, know by another."""
 

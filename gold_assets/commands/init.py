@@ -73,7 +73,7 @@ _PYPROJECT = """[tool.gold_assets]
 project = "{name}.project:project"
 """
 
-_ENV = """# dagster, gold and Python read a file .env in the folder that they are started in. More settings: README.md of gold_assets.
+_ENV = """# dagster, gold and Python read a file .env in the folder that they are started in. More settings: .env.example and the page of settings of gold_assets.
 GOLD_SOURCE_PATH='{uri}'
 # Where Gold goes, and from which date on.
 GOLD_LAKE_ROOT='./data'

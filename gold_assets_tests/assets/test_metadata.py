@@ -11,8 +11,10 @@ import pyarrow as pa
 import pytest
 
 from gold_assets import transactions
+from gold_assets.assets.metadata import KEYS, declared_metadata
 from gold_assets.gold.lake import Lake
 from gold_assets.transactions import transformations
+from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.project import gold_tables, resources_on, silver_transactions
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, with_type, write_silver
 
@@ -79,6 +81,13 @@ def test_each_date_tells_its_own_numbers(materialized: Materialized) -> None:
     assert of(RISK, "amount") == [None, None, 7.0]
     assert of(RISK, "users") == [None, None, 2]
     assert of(QUARANTINE, "quarantined_share") == [0.25, 0.0, 0.0]
+
+
+def test_every_key_is_described(materialized: Materialized) -> None:
+    numbers = {name for table in TABLES for name in table.numbers}
+    told = {name for metadata in materialized.values() for name in metadata}
+    assert told - numbers <= KEYS["A materialization of a date"].keys()
+    assert declared_metadata(TABLES[0], "").keys() == KEYS["A table"].keys()
 
 
 def test_example_rows_are_of_the_newest_date_that_has_some_in_the_order_of_the_key(materialized: Materialized) -> None:

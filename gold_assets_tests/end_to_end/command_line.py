@@ -11,6 +11,9 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+MATERIALIZES = ("dagster", "asset", "materialize", "-m", "gold_assets.transactions.definitions")
+SELECT = ("--select", "group:gold or group:quarantine")
+"""The command that pages give to materialize dates of all tables, but for the dates."""
 
 
 def environment(lake_root: Path, **settings: str) -> dict[str, str]:

@@ -7,13 +7,11 @@ import pytest
 
 from gold_assets.gold.lake import Lake
 from gold_assets_tests.conftest import lake_in
-from gold_assets_tests.end_to_end.command_line import environment, run
+from gold_assets_tests.end_to_end.command_line import MATERIALIZES, SELECT, environment, run
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import assert_gold_is_true
 
 pytestmark = pytest.mark.end_to_end
-
-_SELECT = ("--select", "group:gold or group:quarantine")
 
 
 @pytest.fixture
@@ -36,9 +34,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def materialize(env: dict[str, str], *dates: str) -> tuple[int, str]:
-    done = run(
-        "dagster", "asset", "materialize", "-m", "gold_assets.transactions.definitions", *_SELECT, *dates, env=env
-    )
+    done = run(*MATERIALIZES, *SELECT, *dates, env=env)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from gold_assets.assets.metadata import KEYS
 from gold_assets.code_location import definitions
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
@@ -48,6 +49,8 @@ def maintain(lake: Lake, instance: dg.DagsterInstance, **config: Any) -> dg.Exec
 def observed(instance: dg.DagsterInstance, table: str) -> dict[str, Any]:
     [record] = instance.fetch_observations(dg.AssetKey(table), limit=1).records
     assert record.asset_observation is not None
+    described = {name for what in ("Maintenance of a table", "A dry run of maintenance") for name in KEYS[what]}
+    assert record.asset_observation.metadata.keys() <= described
     return {name: value.value for name, value in record.asset_observation.metadata.items()}
 
 
