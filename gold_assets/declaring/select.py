@@ -16,7 +16,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from gold_assets.declaring.averages import averaged_sql
+from gold_assets.declaring.averages import averaged_sql, in_dialect
 from gold_assets.declaring.column import Column, digits_of
 from gold_assets.declaring.reference import Reference, Types, one_line
 from gold_assets.delta.dates import EVENT_DATE
@@ -325,9 +325,7 @@ class Select(Reference):
             f"SELECT {_named(values)} FROM rows_by_key" + (f" WHERE {self.having}" if self.having else ""), dialect
         )
         inmost = _translated(f"SELECT {_named(inner)} FROM `{rows}`{where}", dialect)
-        by_key = sqlglot.transpile(by_key, read="duckdb", write=dialect)[0].replace(
-            "FROM rows_to_group", f"FROM ({inmost})"
-        )
+        by_key = in_dialect(by_key, dialect).replace("FROM rows_to_group", f"FROM ({inmost})")
         return outer.replace("FROM rows_by_key", f"FROM ({by_key}) AS rows_by_key")
 
     # Expressions
