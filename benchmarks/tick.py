@@ -57,7 +57,12 @@ def _ticks(instance: dg.DagsterInstance, silver: str, dates: int, times: int) ->
     table = DeltaTable(silver)
     window = (_FIRST, _FIRST + dt.timedelta(days=dates - 1))
     cursor = Cursor(table_id=str(table.metadata().id), followed=table.version(), window=window).dumps()
-    lake = Lake(transactions.project, silver, {table.name: f"{silver}_gold/{table.name}" for table in TABLES})
+    lake = Lake(
+        transactions.project,
+        silver,
+        {table.name: f"{silver}_gold/{table.name}" for table in TABLES},
+        published=f"{silver}_published",
+    )
     seconds = []
     for _ in range(times + 1):
         started = time.perf_counter()

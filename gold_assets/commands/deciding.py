@@ -1,13 +1,12 @@
 """What ``gold approve`` and ``gold keep`` have in common."""
 
 import datetime as dt
-import getpass
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from gold_assets.commands.options import DATE, Answer, dates_from_to, lake_of
+from gold_assets.commands.options import BY, DATE, Answer, dates_from_to, lake_of
 from gold_assets.config import Settings
 from gold_assets.gold.decisions import Verdict
 from gold_assets.gold.held import decide
@@ -16,9 +15,7 @@ _OPTIONS = (
     click.option("--from", "first", type=DATE, metavar="DATE", required=True, help="First date."),
     click.option("--to", "last", type=DATE, metavar="DATE", required=True, help="Last date, included."),
     click.option("--reason", required=True, metavar="TEXT", help="Why, as it stays on record."),
-    click.option(
-        "--by", default=getpass.getuser, metavar="NAME", help="Who decides; by default the user of this process."
-    ),
+    BY,
 )
 
 

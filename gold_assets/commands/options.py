@@ -2,6 +2,7 @@
 
 import datetime as dt
 import functools
+import getpass
 import json
 import shutil
 import sys
@@ -44,6 +45,9 @@ at_moment = click.option(
     "--at",
     metavar="MOMENT",
     help="What readers went by then, such as 2026-01-31T08:00:00Z; by default the newest publication.",
+)
+BY = click.option(
+    "--by", default=getpass.getuser, metavar="NAME", help="Who says so; by default the user of this process."
 )
 
 

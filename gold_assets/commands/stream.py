@@ -17,8 +17,9 @@ from gold_assets.assets.metadata import refreshed_numbers
 from gold_assets.assets.published import events_of
 from gold_assets.assets.silver import new_data_versions
 from gold_assets.checks.publishing import publish
-from gold_assets.commands.options import sub_command
+from gold_assets.commands.options import BY, sub_command
 from gold_assets.config import Settings
+from gold_assets.delta.dates import asked_in_text
 from gold_assets.delta.errors import UserError
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
@@ -39,7 +40,16 @@ logger = logging.getLogger(__name__)
     help="Look for new commits of Silver this often, for good, such as '200 milliseconds'; by default drain Silver and end.",
 )
 @click.option("--optimize", is_flag=True, help="At the end, OPTIMIZE ZORDER BY the refreshed dates before today.")
-def command(settings: Settings, interval: str | None, optimize: bool) -> None:
+@click.option(
+    "--unseal",
+    metavar="DATES",
+    help="Follow these dates though they are sealed or held, such as '2025-01-01 to 2025-01-31, 2025-03-01'; needs --reason.",
+)
+@click.option("--reason", metavar="TEXT", help="Why they are unsealed, as their commits will tell.")
+@BY
+def command(
+    settings: Settings, interval: str | None, optimize: bool, unseal: str | None, reason: str | None, by: str
+) -> None:
     """Keep Gold true to Silver as it changes, and publish each batch that passes its checks.
 
     On Sail it looks at Silver's log, on Spark it is a Structured Streaming query with a checkpoint.
@@ -53,6 +63,9 @@ def command(settings: Settings, interval: str | None, optimize: bool) -> None:
     logging.getLogger("py4j").setLevel(logging.WARNING)
     # What its JVM's end interrupts py4j tells by the root logger, with a traceback.
     logging.getLogger().addFilter(lambda record: "py4j" not in record.pathname)
+    if unseal and not reason:
+        raise UserError("--unseal is given without --reason, expected why the dates are unsealed: give it.")
+    opened = asked_in_text("--unseal", unseal) if unseal else set()
     lakehouse = Lakehouse.from_settings(settings)
     engine, lake = lakehouse.started_engine(), lakehouse.lake(settings.project)
     follow_silver = functools.partial(
@@ -64,6 +77,8 @@ def command(settings: Settings, interval: str | None, optimize: bool) -> None:
         interval=interval,
         on_refreshed=functools.partial(_after_batch, settings, lake, _instance()),
         stop=_stop_at_signals(),
+        opened=opened,
+        opened_by=f"opened by {by}: {reason}" if opened else "",
     )
     try:
         # Started in the main thread, pyspark takes SIGINT for itself, and then cancels the batch in hand.

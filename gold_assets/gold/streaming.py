@@ -8,7 +8,7 @@ import datetime as dt
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gold_assets.delta.dates import dates_text
@@ -60,6 +60,8 @@ def follow(
     interval: str | None = None,
     on_refreshed: Callable[[Batch], None] | None = None,
     stop: threading.Event | None = None,
+    opened: Collection[dt.date] = (),
+    opened_by: str = "",
 ) -> set[dt.date]:
     """Keep the lake's tables true to Silver by a stream of micro-batches, and return the dates that were written.
 
@@ -70,11 +72,13 @@ def follow(
         interval: how often to look for new commits, such as ``200 milliseconds``, for good; by default drain Silver and end.
         on_refreshed: called after each batch, on Spark before the checkpoint counts it as done.
         stop: once set, the stream ends after the batch in hand.
+        opened: the dates that a person opens, which are followed though they are sealed or held.
+        opened_by: who opens them, and why, as their commits will tell.
 
     Raises ``UserError`` where Silver, a table's place or the checkpoint is not what it must be, or a write fails.
     """
     seconds = None if interval is None else _seconds(interval)
-    batches = Batches(lake, engine, on_refreshed or (lambda batch: None), stop or threading.Event())
+    batches = Batches(lake, engine, on_refreshed or (lambda batch: None), stop or threading.Event(), opened, opened_by)
     if isinstance(engine, SparkEngine):
         from gold_assets.gold.structured_streaming import run
 
@@ -99,7 +103,13 @@ class Batches:
     """The batches of a stream, one at a time."""
 
     def __init__(
-        self, lake: Lake, engine: Engine, on_refreshed: Callable[[Batch], None], stop: threading.Event
+        self,
+        lake: Lake,
+        engine: Engine,
+        on_refreshed: Callable[[Batch], None],
+        stop: threading.Event,
+        opened: Collection[dt.date] = (),
+        opened_by: str = "",
     ) -> None:
         self.lake = lake
         self.stop = stop
@@ -107,6 +117,7 @@ class Batches:
         """Those that were written."""
         self._engine = engine
         self._on_refreshed = on_refreshed
+        self._opened, self._opened_by = opened, opened_by
         self._reached: SilverVersion | None = None
         """The version of Silver that the last batch brought Gold to."""
         self._held: set[dt.date] = set()
@@ -131,8 +142,10 @@ class Batches:
         self._decisions = end_of_decisions(self.lake.decisions_at, self._decisions)
         if touched:
             dates = {date for date in touched if date is not None}
-            by = f"batch {number} of the stream"
-            refreshed = refresh_at(moment, self._engine, dates, self.lake.tables, how="patch", by=by)
+            by = "; ".join(filter(None, [f"batch {number} of the stream", self._opened_by]))
+            refreshed = refresh_at(
+                moment, self._engine, dates, self.lake.tables, how="patch", by=by, opened=self._opened
+            )
             held = {date for of in refreshed.held.values() for date in of if date is not None}
             self._held = (self._held - dates) | held
             after = _made_from(refreshed, silver) if before is None else before.silver_version

@@ -265,6 +265,15 @@ def test_a_stream_follows_what_is_approved_without_a_new_commit_of_silver(gold: 
     assert (rows_of(gold, TUESDAY), batches.has_new_decisions()) == (0, False)
 
 
+def test_a_stream_follows_sealed_dates_that_a_person_opens(gold: Lake, engine: Engine) -> None:
+    sealed = dataclasses.replace(gold, safeguards=Safeguards(sealed_before=WEDNESDAY))
+    write_silver(sealed, [row(event_date=date, user_id="late") for date in DATES])
+    Batches(sealed, engine, lambda batch: None, threading.Event(), [MONDAY], "opened by ann: an audit").do(0)
+    assert [rows_of(sealed, date) for date in DATES] == [101, 100, 101]
+    made = GoldLog(DeltaTable(sealed.places[SPEND])).made_from([MONDAY])[MONDAY]
+    assert made.by == "batch 0 of the stream; opened by ann: an audit"
+
+
 def test_a_date_is_held_by_what_an_earlier_release_wrote_too(gold: Lake, engine: Engine) -> None:
     for table in TABLES:
         for commit in Path(gold.places[table.name], "_delta_log").glob("*.json"):
