@@ -1,7 +1,7 @@
 """``gold diff``: what changed in the tables between two of their versions. Needs no Dagster instance and no engine."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
@@ -26,7 +26,7 @@ from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.plural import plural
-from gold_assets.explaining.differences import Difference, Number, TableDifferences, differences, signed
+from gold_assets.explaining.differences import TableDifferences, differences, short, signed
 from gold_assets.gold.lake import Lake
 from gold_assets.reading import answers
 from gold_assets.reading.answers import table_of, write_csv
@@ -58,7 +58,7 @@ def command(settings: Settings, before: str, after: str, names: tuple[str, ...],
     old, new = versions_of(lake, tables, before), versions_of(lake, tables, after)
     found = [differences(lake, table, old.tables[table.name], new.tables[table.name]) for table in tables]
     if csv_file:
-        lines = (line for table in found for line in _values(table, table.largest()))
+        lines = ((table.table.name, *value) for table in found for value in table.values())
         with opened(csv_file, "--csv") as stream:
             write_csv(answers.Answer(_COLUMNS, lines), stream)
     text = None if is_stdout(csv_file) else lambda: _text(old, new, found, terminal_width())
@@ -128,56 +128,20 @@ def _text(old: Versions, new: Versions, found: Sequence[TableDifferences], width
             continue
         lines.append(f"  on {dates_text(table.dates, 5)}")
         totals = [
-            (name, _short(total.before), _short(total.after), signed(total.change))
+            (name, short(total.before), short(total.after), signed(total.change))
             for name, total in table.totals.items()
         ]
         lines.append(indent(table_of(("of these dates", "before", "after", "change"), totals, width - 2), "  "))
-        values = [
-            (*values, "" if moved is None else signed(moved))
-            for _, *values, moved in _values(table, table.largest(_ROWS_SHOWN))
-        ]
+        values = [(*values, "" if moved is None else signed(moved)) for *values, moved in table.values(_ROWS_SHOWN)]
         lines += ["", indent(table_of(_COLUMNS[1:], values, width - 2), "  ")]
         if table.count > _ROWS_SHOWN:
             lines.append(f"  and {plural(table.count - _ROWS_SHOWN, 'change')} more; --csv and --json have all")
     return "\n".join(lines)
 
 
-def _values(table: TableDifferences, changes: Iterator[Difference]) -> Iterator[Sequence[Any]]:
-    """A line for each value that changed."""
-    for change in changes:
-        key = " ".join(f"{name}={value}" for name, value in change.key.items())
-        for name, value in change.after.items():
-            before = change.before[name]
-            if before != value:
-                moved = None if before is None or value is None else value - before
-                yield table.table.name, change.date, key, name, before, value, moved
-
-
 def _as_json(old: Versions, new: Versions, found: Sequence[TableDifferences]) -> dict[str, Any]:
     return {
         "from": old.words,
         "to": new.words,
-        "tables": [
-            {
-                "table": table.table.name,
-                "from_version": table.before and table.before.version(),
-                "to_version": table.after and table.after.version(),
-                "dates": {str(date): count for date, count in table.dates.items()},
-                "changed": table.count,
-                "totals": {
-                    name: {"before": total.before, "after": total.after, "change": total.change}
-                    for name, total in table.totals.items()
-                },
-                "changes": [
-                    {"date": change.date, "key": change.key, "before": change.before, "after": change.after}
-                    for change in table.largest()
-                ],
-            }
-            for table in found
-        ],
+        "tables": [table.as_json() for table in found],
     }
-
-
-def _short(number: Number) -> Number | str:
-    """A sum of doubles without the digits that the order of its terms decides."""
-    return f"{number:.12g}" if isinstance(number, float) else number

@@ -1,11 +1,26 @@
-"""``gold``, the one command. A sub-command is the ``command`` of the module of its name, which is loaded when it is called."""
+"""``gold``, the one command. A sub-command is the ``command`` of the module of its name, which is loaded when it is called; ``try`` of ``try_``."""
 
 import importlib
+import keyword
 import sys
 
 import click
 
-SUB_COMMANDS = ("approve", "checks", "diff", "explain", "held", "init", "keep", "plan", "published", "sql", "stream")
+SUB_COMMANDS = (
+    "approve",
+    "checks",
+    "contract",
+    "diff",
+    "explain",
+    "held",
+    "init",
+    "keep",
+    "plan",
+    "published",
+    "sql",
+    "stream",
+    "try",
+)
 
 
 class _LoadedWhenCalled(click.Group):
@@ -15,8 +30,9 @@ class _LoadedWhenCalled(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in SUB_COMMANDS:
             return None
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         try:
-            command: click.Command = importlib.import_module(f"gold_assets.commands.{cmd_name}").command
+            command: click.Command = importlib.import_module(f"gold_assets.commands.{module}").command
         except ModuleNotFoundError as error:
             return _without_extra(cmd_name, error)
         return command

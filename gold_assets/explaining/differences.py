@@ -1,6 +1,7 @@
 """What changed in a table between two of its versions: which keys of which dates, or which rows, and by how much."""
 
 import datetime as dt
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
+from deltalake.schema import PrimitiveType
 
 from gold_assets.checks.pairs import as_of_row, asked, keys, of_row, on_key, types
 from gold_assets.declaring.averages import same_average_sql
@@ -31,14 +33,15 @@ from gold_assets.silver.pin import Silver
 Number = int | float | Decimal
 Dates = Collection[dt.date | None]
 
-_SIZE = "size of change"
+SIZE = "size of change"
 """Of a difference, by how much the table's measure changed."""
 
 _ROUNDED = "is rounded"
 """Of a difference, that nothing but averages or sums of doubles differ."""
 
+_DOUBLES = (PrimitiveType("double"), PrimitiveType("float"))
 _WHEN = {"old": "before", "new": "after"}
-_NOTHING = pa.table({EVENT_DATE: pa.array([], pa.date32()), _SIZE: pa.array([], pa.int64())})
+_NOTHING = pa.table({EVENT_DATE: pa.array([], pa.date32()), SIZE: pa.array([], pa.int64())})
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ class Total:
 
     @property
     def change(self) -> Number:
+        """Of sums of doubles 0 where they differ in no more than the digits that the order of their terms decides."""
         change: Number = self.after - self.before
-        return change
+        return 0.0 if short(self.before) == short(self.after) and isinstance(change, float) else change
 
 
 @dataclass(frozen=True)
@@ -108,17 +112,69 @@ class TableDifferences:
 
     def largest(self, most: int | None = None) -> Iterator[Difference]:
         """The keys or rows that changed, those that changed most by the table's measure first."""
-        order = pc.sort_indices(self.rows, [(_SIZE, "descending"), (EVENT_DATE, "ascending")]).slice(0, most)
+        order = pc.sort_indices(self.rows, [(SIZE, "descending"), (EVENT_DATE, "ascending")]).slice(0, most)
         rows = rows_of_arrow(self.rows) if most is None else None
         for number in order.to_pylist():
             [row] = [rows[number]] if rows is not None else rows_of_arrow(self.rows.slice(number, 1))
-            yield _difference(row)
+            yield difference_of(row)
+
+    def values(self, most: int | None = None) -> Iterator[tuple[dt.date | None, str, str, Any, Any, Any]]:
+        """The values that changed of ``largest``: date, key, column, before, after, and by how much where it had one on either side."""
+        for change in self.largest(most):
+            key = " ".join(f"{name}={value}" for name, value in change.key.items())
+            for name, value in change.after.items():
+                before = change.before[name]
+                if before != value:
+                    yield change.date, key, name, before, value, _moved(before, value)
+
+    @cached_property
+    def totals_by_date(self) -> Mapping[dt.date | None, Mapping[str, Total]]:
+        """``totals`` of each of the dates that changed."""
+        if not self.dates:
+            return {}
+        old, new = ({row.pop(EVENT_DATE): row for row in rows} for rows in _summed(self, by_date=True))
+        nothing = dict.fromkeys(next(iter((*new.values(), *old.values()))), 0)
+        return {
+            date: {name: Total(old.get(date, nothing)[name], new.get(date, nothing)[name]) for name in nothing}
+            for date in self.dates
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, with the values as they are."""
+        return {
+            "table": self.table.name,
+            "from_version": self.before and self.before.version(),
+            "to_version": self.after and self.after.version(),
+            "dates": {str(date): count for date, count in self.dates.items()},
+            "changed": self.count,
+            "totals": totals_as_json(self.totals),
+            "changes": [
+                {"date": change.date, "key": change.key, "before": change.before, "after": change.after}
+                for change in self.largest()
+            ],
+        }
+
+
+def totals_as_json(totals: Mapping[str, Total]) -> dict[str, dict[str, Any]]:
+    """Sums by column, before and after."""
+    return {
+        name: {"before": total.before, "after": total.after, "change": total.change} for name, total in totals.items()
+    }
 
 
 def differences(
-    lake: Lake, table: Table, before: DeltaTable | None, after: DeltaTable | None, dates: Dates | None = None
+    lake: Lake,
+    table: Table,
+    before: DeltaTable | None,
+    after: DeltaTable | None,
+    dates: Dates | None = None,
+    *,
+    in_common: bool = False,
 ) -> TableDifferences:
-    """Compare two versions of a table, on some dates or by default on all.
+    """Compare two versions of a table, or two tables that were made as one declares them, on some dates or by default on all.
+
+    Args:
+        in_common: compare rows by the columns that both sides have. A row without a key is else another one where it has one more.
 
     Two averages, or sums of doubles, are the same where the checks would say so of one that Silver makes and one that the table
     has: to the mean size of the values in the Silver that the date was made from. Where that is not known, or cannot be read
@@ -129,10 +185,11 @@ def differences(
         suspects &= set(dates)
     if not suspects:
         return TableDifferences(table, before, after, _NOTHING)
-    rows = _differing(table, before, after, suspects)
+    rows = _differing(table, before, after, suspects, in_common=in_common)
     found = TableDifferences(table, before, after, rows)
     if before is not None and after is not None and _ROUNDED in rows.column_names:
-        moment = Moment(lake, opened={table.name: max(before, after, key=DeltaTable.version)})
+        newest = max(before, after, key=DeltaTable.version) if _is_same_table(before, after) else after
+        moment = Moment(lake, opened={table.name: newest})
         parts, start = [rows.slice(0, 0)], 0
         for date, count in found.dates.items():
             part = rows.slice(start, count)
@@ -144,6 +201,21 @@ def differences(
             parts.append(part)
         found = TableDifferences(table, before, after, pa.concat_tables(parts, promote_options="default"))
     return replace(found, totals=_totals(found)) if found.count else found
+
+
+def _moved(before: Any, after: Any) -> Number | None:
+    """By how much, where both are numbers."""
+    if not all(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in (before, after)):
+        return None
+    moved: Number = (
+        float(after) - float(before) if isinstance(before, float) is not isinstance(after, float) else after - before
+    )
+    return moved
+
+
+def short(number: Any) -> Any:
+    """A sum of doubles without the digits that the order of its terms decides."""
+    return f"{number:.12g}" if isinstance(number, float) else number
 
 
 def signed(number: Number) -> str:
@@ -159,11 +231,15 @@ def signed(number: Number) -> str:
 def _changed_dates(before: DeltaTable | None, after: DeltaTable | None) -> set[dt.date | None]:
     """The dates whose rows may differ: by the log in between, or where that does not tell, all that either has."""
     opened = [table for table in (before, after) if table is not None]
-    if len(opened) == 2 and opened[0].metadata().id == opened[1].metadata().id:
+    if before is not None and after is not None and _is_same_table(before, after):
         first, last = sorted(opened, key=DeltaTable.version)
         if (changed := GoldLog(last).changes_after(first.version())) is not None:
             return set(changed)
     return set().union(*(FileDates(table).dates() for table in opened))
+
+
+def _is_same_table(before: DeltaTable, after: DeltaTable) -> bool:
+    return before.metadata().id == after.metadata().id
 
 
 def _views(before: DeltaTable | None, after: DeltaTable | None, dates: Dates) -> dict[str, View]:
@@ -177,13 +253,22 @@ def _views(before: DeltaTable | None, after: DeltaTable | None, dates: Dates) ->
 
 
 def _differing(
-    table: Table, before: DeltaTable | None, after: DeltaTable | None, dates: Dates, silver: Silver | None = None
+    table: Table,
+    before: DeltaTable | None,
+    after: DeltaTable | None,
+    dates: Dates,
+    silver: Silver | None = None,
+    *,
+    in_common: bool = False,
 ) -> pa.Table:
     """A row for each key or row that differs, by date; averages by what ``silver`` tells of them, where it is given."""
     views = _views(before, after, dates)
     sides = {name: types(view.table) for name, view in views.items()}
     if not isinstance(table.select, Select) or not table.key:
-        return asked(table, _differing_rows(table, sides), views)
+        names = list(dict.fromkeys([*sides["new"], *sides["old"]]))
+        if in_common:
+            names = [name for name in names if all(name in has for has in sides.values())]
+        return asked(table, _differing_rows(table, sides, names), views)
     columns = [name for name in sides["old"] if name in sides["new"] and name not in table.key]
     both = f"{_side('old')} FULL JOIN {_side('new')} ON {on_key(table, 'old', 'new')}"
     if silver is not None:
@@ -201,7 +286,9 @@ def _differing_keys(table: Table, select: Select, columns: Collection[str], both
     """``silver`` is the alias in ``both`` of what Silver says, where it is there."""
     exact, rounded = ["old.is_there IS DISTINCT FROM new.is_there"], []
     selected = [f"coalesce(old.{name}, new.{name}) AS {name}" for name in map(DATAFUSION.name, keys(table))]
-    if "count" not in select.aggregates.values():  # all values of a key that is there may be NULL
+    if not any(
+        select.aggregates.get(name) == "count" for name in columns
+    ):  # all values of a key that is there may be NULL
         selected += [f'coalesce({side}.is_there, 0) AS "{when} rows"' for side, when in _WHEN.items()]
     for name in columns:
         old, new = (f"{side}.{DATAFUSION.name(name)}" for side in _WHEN)
@@ -211,28 +298,28 @@ def _differing_keys(table: Table, select: Select, columns: Collection[str], both
         else:
             exact.append(f"{old} IS DISTINCT FROM {new}")
     measure = DATAFUSION.name(table.measure)
-    change = f"coalesce(new.{measure}, 0) - coalesce(old.{measure}, 0)" if table.measure else "1"
-    selected += [f'abs({change}) AS "{_SIZE}"', f'NOT ({" OR ".join(exact)}) AS "{_ROUNDED}"']
+    change = f"coalesce(new.{measure}, 0) - coalesce(old.{measure}, 0)" if table.measure in columns else "1"
+    selected += [f'abs({change}) AS "{SIZE}"', f'NOT ({" OR ".join(exact)}) AS "{_ROUNDED}"']
     where = " OR ".join([*exact, *rounded])
     return f"SELECT {', '.join(selected)} FROM {both} WHERE {where} ORDER BY {EVENT_DATE}"
 
 
-def _differing_rows(table: Table, sides: Mapping[str, Mapping[str, Any]]) -> str:
-    names = list(dict.fromkeys([*sides["new"], *sides["old"]]))
+def _differing_rows(table: Table, sides: Mapping[str, Mapping[str, Any]], names: Collection[str]) -> str:
     of_both = ", ".join(map(of_row, names))
     selected = {
         side: ", ".join(as_of_row(name) if name in has else f"NULL AS {of_row(name)}" for name in names)
         for side, has in sides.items()
     }
     rows = {side: f"CAST(sum({side}) AS BIGINT)" for side in ("o", "n")}
-    measure = of_row(table.measure) if table.measure else "1"
+    measure = of_row(table.measure) if table.measure in names else "1"
     return f"""SELECT {of_both}, {rows["o"]} AS "before rows", {rows["n"]} AS "after rows",
-            abs(({rows["n"]} - {rows["o"]}) * {measure}) AS "{_SIZE}"
+            abs(({rows["n"]} - {rows["o"]}) * {measure}) AS "{SIZE}"
         FROM (SELECT {selected["old"]}, 1 AS o, 0 AS n FROM old UNION ALL SELECT {selected["new"]}, 0 AS o, 1 AS n FROM new)
         GROUP BY {of_both} HAVING sum(n) <> sum(o) ORDER BY {EVENT_DATE}"""
 
 
-def _difference(row: dict[str, Any]) -> Difference:
+def difference_of(row: Mapping[str, Any]) -> Difference:
+    """A row of ``TableDifferences.rows``."""
     sides: dict[str, dict[str, Any]] = {"before": {}, "after": {}, "column": {}}
     for name, value in row.items():
         side, _, column = name.partition(" ")
@@ -245,11 +332,28 @@ def _difference(row: dict[str, Any]) -> Difference:
 
 def _totals(found: TableDifferences) -> dict[str, Total]:
     """What can be added up, of all rows of the dates that changed."""
-    table, views = found.table, _views(found.before, found.after, found.dates)
-    columns = [name for name in types(views["new"].table) if name in table.totals]
-    if not table.key:
-        columns = [table.measure] if table.measure else []
-    sums = [f"coalesce(sum({DATAFUSION.name(name)}), 0) AS {DATAFUSION.name(name)}" for name in columns]
-    select = f"SELECT {', '.join(['count(*) AS rows', *sums])} FROM rows"
-    [old], [new] = (query(select, rows=view) for view in views.values())
+    [old], [new] = _summed(found)
     return {name: Total(old[name], new[name]) for name in new}
+
+
+def _summed(found: TableDifferences, *, by_date: bool = False) -> list[list[dict[str, Any]]]:
+    """Of either side the number of rows, and the sum of the columns that both have and that can be added up."""
+    table, views = found.table, _views(found.before, found.after, found.dates)
+    old, new = (types(view.table) for view in views.values())
+    summed = table.totals if table.key else [table.measure]
+    columns = [name for name in new if name in summed and name in old]
+    # Engines add doubles in any order, and their sum is to be the same whenever it is told.
+    doubles = [name for name in columns if any(side[name] in _DOUBLES for side in (old, new))]
+    aggregates = {name: "array_agg({0})" if name in doubles else "coalesce(sum({0}), 0)" for name in columns}
+    selected = [f"{sql.format(DATAFUSION.name(name))} AS {DATAFUSION.name(name)}" for name, sql in aggregates.items()]
+    select = f"SELECT {', '.join([EVENT_DATE] * by_date + ['count(*) AS rows', *selected])} FROM rows"
+    sides = [query(select + f" GROUP BY {EVENT_DATE}" * by_date, rows=view) for view in views.values()]
+    return [[{**row, **{name: _exact_sum(row[name]) for name in doubles}} for row in rows] for rows in sides]
+
+
+def _exact_sum(values: Collection[float | None] | None) -> float:
+    known = [float(value) for value in values or () if value is not None]
+    try:
+        return math.fsum(known)
+    except (OverflowError, ValueError):  # of infinities, or beyond the largest double
+        return sum(known)
