@@ -89,7 +89,7 @@ class Inspection:
         if self.patches:
             told = silver.file_dates.rows_told(self.dates)
             rows = {date: known for date in self.dates if (known := told.get(date, 0)) is not None}
-        for basis, dates in self._by_basis(table, [date for date in self.dates if date not in rows]):
+        for basis, dates in by_basis(self.moment, table, [date for date in self.dates if date not in rows]):
             if basis.verified:
                 made = self.moment.made_from(table, dates)
                 rows |= {date: made[date].silver_rows or 0 for date in dates}
@@ -108,7 +108,7 @@ class Inspection:
             for patch in self._patches.of(table, dates):
                 with suppress(Unreadable):  # then the dates are compared as a whole
                     reconciled |= self._patched(table, patch)
-        for basis, together in self._by_basis(table, [date for date in dates if date not in reconciled]):
+        for basis, together in by_basis(self.moment, table, [date for date in dates if date not in reconciled]):
             for part in self._slices(together):
                 reconciled |= self._as_verified(basis, part) if basis.verified else self._as_a_whole(table, basis, part)
         self._reconciled[table.name] |= reconciled
@@ -181,17 +181,8 @@ class Inspection:
             for date, counted in counts.items()
         }
 
-    def _by_basis(
-        self, table: Table, dates: Collection[dt.date | None]
-    ) -> Iterator[tuple[Basis, list[dt.date | None]]]:
-        """The dates by what they are compared with."""
-        return _grouped(dates, lambda date: self.moment.basis(table, date))
-
     def _slices(self, dates: Sequence[dt.date | None]) -> list[list[dt.date | None]]:
-        dated = [date for date in dates if date is not None]
-        cut: list[list[dt.date | None]]
-        cut = [[*part] for part in slices_of(dated, self._rows_by_date, _ROWS_AT_ONCE, _DATES_AT_ONCE)]
-        return [*cut, [None]] if None in dates else cut
+        return in_slices(dates, self._rows_by_date)
 
     @cached_property
     def _rows_by_date(self) -> Mapping[dt.date | None, int | None]:
@@ -205,6 +196,27 @@ def _grouped(
     for date in dates:
         by_basis[basis_of(date)].append(date)
     yield from by_basis.items()
+
+
+def by_basis(
+    moment: Moment, table: Table, dates: Collection[dt.date | None]
+) -> Iterator[tuple[Basis, list[dt.date | None]]]:
+    """The dates by what they are compared with."""
+    together: dict[Basis, list[dt.date | None]] = defaultdict(list)
+    for date in dates:
+        together[moment.basis(table, date)].append(date)
+    yield from together.items()
+
+
+def in_slices(
+    dates: Sequence[dt.date | None], rows_by_date: Mapping[dt.date | None, int | None]
+) -> list[list[dt.date | None]]:
+    """The dates, cut to what of Silver is compared at once."""
+    dated = [date for date in dates if date is not None]
+    cut: list[list[dt.date | None]] = [
+        [*part] for part in slices_of(dated, rows_by_date, _ROWS_AT_ONCE, _DATES_AT_ONCE)
+    ]
+    return [*cut, [None]] if None in dates else cut
 
 
 OfTable = Callable[[Table, Inspection, Check], Iterator[Finding]]

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.schema import PrimitiveType
 
+from gold_assets.checks.inspection import by_basis, in_slices
 from gold_assets.checks.pairs import as_of_row, asked, keys, of_row, on_key, types
 from gold_assets.declaring.averages import same_average_sql
 from gold_assets.declaring.select import Select
@@ -189,17 +190,7 @@ def differences(
     found = TableDifferences(table, before, after, rows)
     if before is not None and after is not None and _ROUNDED in rows.column_names:
         newest = max(before, after, key=DeltaTable.version) if _is_same_table(before, after) else after
-        moment = Moment(lake, opened={table.name: newest})
-        parts, start = [rows.slice(0, 0)], 0
-        for date, count in found.dates.items():
-            part = rows.slice(start, count)
-            start += count
-            if pc.any(part[_ROUNDED]).as_py():
-                with suppress(UserError):  # Silver cannot be read
-                    if not (basis := moment.basis(table, date)).doubt:
-                        part = _differing(table, before, after, [date], moment.silver_of(basis))
-            parts.append(part)
-        found = TableDifferences(table, before, after, pa.concat_tables(parts, promote_options="default"))
+        found = replace(found, rows=_by_silver(found, Moment(lake, opened={table.name: newest})))
     return replace(found, totals=_totals(found)) if found.count else found
 
 
@@ -276,6 +267,21 @@ def _differing(
         both += f" LEFT JOIN ({table.select.duckdb}) AS s ON {on_key(table, 'old', 's')}"
     sql = _differing_keys(table, table.select, columns, both, "s" if silver else "")
     return asked(table, sql, views, silver, dates)
+
+
+def _by_silver(found: TableDifferences, moment: Moment) -> pa.Table:
+    """The rows of ``found``, but for those averages that are the same to what the Silver says that they were made from."""
+    rows, known, parts = found.rows, set[dt.date | None](), []
+    suspects = rows.filter(rows[_ROUNDED])[EVENT_DATE].unique().to_pylist()
+    with suppress(UserError):  # Silver cannot be read
+        rows_by_date = moment.silver.file_dates.rows([date for date in suspects if date is not None])
+        for basis, together in by_basis(moment, found.table, suspects):
+            for part in in_slices(together, rows_by_date) if not basis.doubt else ():
+                with suppress(UserError):
+                    parts.append(_differing(found.table, found.before, found.after, part, moment.silver_of(basis)))
+                    known.update(part)
+    left = pc.invert(pc.is_in(rows[EVENT_DATE], pa.array(list(known), pa.date32())))
+    return pa.concat_tables([rows.filter(left), *parts], promote_options="default").sort_by(EVENT_DATE)
 
 
 def _side(name: str) -> str:
