@@ -18,6 +18,7 @@ from gold_assets.jobs.checks import compare_patched_dates, daily_metadata_checks
 from gold_assets.jobs.deciding import deciding_jobs
 from gold_assets.jobs.maintenance import maintenance_schedule
 from gold_assets.micro_batches.micro_batch import sensor_of
+from gold_assets.micro_batches.roll_out import roll_out_sensor
 from gold_assets.resources import Lakehouse, named
 
 
@@ -53,7 +54,11 @@ def definitions(project: Project, settings: Settings | None = None) -> dg.Defini
             compare_patched_dates(settings),
             maintenance_schedule(settings),
         ],
-        sensors=[sensor_of(gold, settings), *([alert_sensor(settings)] if settings.alert_addresses() else [])],
+        sensors=[
+            sensor_of(gold, settings),
+            *([roll_out_sensor(gold, settings)] if settings.roll_out else []),
+            *([alert_sensor(settings)] if settings.alert_addresses() else []),
+        ],
         resources=Lakehouse.by_key(settings),
         # One short step a run: a process of its own for it would cost more than it does.
         executor=dg.in_process_executor,

@@ -178,6 +178,16 @@ class Settings(ReadingSettings):
         description="The check `share` warns of a date of which more than this is quarantined.",
     )
     fresh_by_hour: int = Field(default=6, ge=0, le=23, description="The hour, UTC, by which yesterday is due.")
+    roll_out: bool = Field(
+        default=True,
+        description="After a change of a table's declaration, `off` leaves the dates that earlier versions made until somebody "
+        "materializes them; by default a sensor makes them anew, the newest first.",
+    )
+    publish_while_rolling_out: bool = Field(
+        default=False,
+        description="`on` publishes dates of a new version of a table as they are made; by default readers keep the publication of the "
+        "earlier one until all dates are made by the new one.",
+    )
     alert_urls: SecretStr = Field(
         default=SecretStr(""),
         description="Who is told what goes wrong: [URLs of apprise](https://appriseit.com/services/), which knows Slack, Teams, mail and a "
@@ -277,6 +287,7 @@ class Settings(ReadingSettings):
             last_date=self.partitions_end,
             quarantined_share=self.quarantined_share,
             fresh_by_hour=self.fresh_by_hour,
+            publish_while_rolling_out=self.publish_while_rolling_out,
         )
 
 

@@ -27,6 +27,7 @@ class Limits:
         first_date, last_date: the window of partitions; without a last date it runs up to today.
         quarantined_share: the share of a date's rows above which a warning is raised.
         fresh_by_hour: the hour of the day, UTC, by which yesterday must be there.
+        publish_while_rolling_out: whether a table of which several versions made dates may be published.
         now: the moment of the check, UTC.
     """
 
@@ -34,6 +35,7 @@ class Limits:
     last_date: dt.date | None = None
     quarantined_share: float = 0.01
     fresh_by_hour: int = 6
+    publish_while_rolling_out: bool = False
     now: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.timezone.utc))
 
     @property

@@ -22,6 +22,9 @@ from gold_assets.silver.pin import Silver
 
 T = TypeVar("T")
 
+AS_VERIFIED = "as it was verified last"
+"""What was compared of a date that is kept as it is, or made by an earlier version of its table."""
+
 _ROWS_AT_ONCE, _DATES_AT_ONCE = 4_000_000, 92
 """How much of Silver is compared at once: what a query holds in memory, however many dates are asked for."""
 
@@ -114,21 +117,23 @@ class Inspection:
         self._reconciled[table.name] |= reconciled
         return reconciled
 
-    def soundness(self, table: Table) -> Mapping[dt.date | None, Mapping[str, int]]:
+    def soundness(self, table: Table, dates: Sequence[dt.date]) -> Mapping[dt.date | None, Mapping[str, int]]:
         """Gold's rows by date and what is wrong with them; what a comparison came by is not read again."""
         known = {
             date: found.comparison.soundness
             for date, found in self._reconciled[table.name].items()
             if not found.basis.verified
         }
-        if all(date in known for date in self.dates):
-            return {date: known[date] for date in self.dates if known[date]}
-        return self.by_slices(partial(second_opinion.soundness, table, self.moment.log(table).table))
+        if all(date in known for date in dates):
+            return {date: known[date] for date in dates if known[date]}
+        return self.by_slices(partial(second_opinion.soundness, table, self.moment.log(table).table), dates)
 
-    def by_slices(self, ask: Callable[[Dates], Mapping[dt.date | None, T]]) -> dict[dt.date | None, T]:
-        """What ``ask`` answers for all the dates, asked slice by slice."""
+    def by_slices(
+        self, ask: Callable[[Dates], Mapping[dt.date | None, T]], dates: Sequence[dt.date] | None = None
+    ) -> dict[dt.date | None, T]:
+        """What ``ask`` answers for the dates, by default all, asked slice by slice."""
         answers: dict[dt.date | None, T] = {}
-        for part in self._slices(self.dates):
+        for part in self._slices(self.dates if dates is None else dates):
             answers |= ask(part)
         return answers
 
@@ -233,6 +238,34 @@ def where_there(evaluate: OfTable) -> OfTable:
         return (not_there(table, inspection, check, date) for date in (inspection.dates if check.by_date else [None]))
 
     return evaluated
+
+
+def where_it_has_its_columns(evaluate: OfTable) -> OfTable:
+    """``where_there``; a table that lacks a column of its declaration, until it is made by that, is as it was verified last, or is not right."""
+
+    @wraps(evaluate)
+    def evaluated(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
+        there = {field.name for field in inspection.moment.log(table).table.schema().fields}
+        lacking = [column.name for column in table.columns if column.name not in there]
+        if not lacking:
+            yield from evaluate(table, inspection, check)
+            return
+        lacks = f"{table.name} has no column {', '.join(lacking)} yet"
+        for date in inspection.dates if check.by_date else [None]:
+            basis = inspection.moment.basis(table, date)
+            yield (
+                verified_last(check, date, basis)
+                if basis.verified
+                else Finding(check, date, False, f"{lacks}: materialize it.")
+            )
+
+    return where_there(evaluated)
+
+
+def verified_last(check: Check, date: dt.date | None, basis: Basis) -> Finding:
+    """What there is to say of a date that is as it was when it was verified last."""
+    summary = f"As it was when it was verified last, by {basis.verified}: {basis.doubt}."
+    return Finding(check, date, True, summary, {"compared": AS_VERIFIED})
 
 
 def not_there(table: Table, inspection: Inspection, check: Check, date: dt.date | None) -> Finding:

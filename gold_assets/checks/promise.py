@@ -148,7 +148,8 @@ class Holdings:
         silver = self._moment.silver
         found: Made = {}
         for date in self._doubtful[table.name] & set(verified):
-            if self._moment.basis(table, date).version == silver.version:
+            basis = self._moment.basis(table, date)
+            if basis.version == silver.version and not basis.verified:
                 source = self._sources[table.name].get(date)
                 found[date] = MadeFrom(
                     **vars(silver.as_told),

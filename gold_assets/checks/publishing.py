@@ -15,6 +15,9 @@ from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.publication import Failure, Publication, PublishedTable
 
+OF_ONE_VERSION = "of_one_version"
+"""What holds a publication back while a table's new version is rolled out."""
+
 _REASONS_KEPT = 50
 _LETTERS_KEPT = 300
 
@@ -89,7 +92,7 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
         table.name: last.tables[table.name].changes(moment.log(table)) if last and table.name in last.tables else None
         for table in lake.tables
     }
-    failed_before = {failure.date for failure in last.failures} if last else set()
+    failed_before = {each.date for each in last.failures if OF_ONE_VERSION not in each.check} if last else set()
     failed_now = {finding.date for finding in _failed(checked.findings) if finding.check.table in tables}
     dates = _changed(moment, changes) | failed_before | failed_now
     holdings = Holdings(moment, limits, changes, dates, last)
@@ -105,6 +108,8 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
         Failure(finding.date, f"{finding.check.table}:{finding.check.name}", _shortened(finding.summary, n))
         for n, finding in enumerate(deciding)
     ]
+    code_versions, mixed = _code_versions(moment, limits, last)
+    failures += mixed
     now = dt.datetime.now(dt.timezone.utc)
     promise = holdings.promise(dates, untrue)
     if not failures:
@@ -122,7 +127,31 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
         held_since=((last.held_since if last else None) or now) if failures else None,
         dates_behind=promise.dates_behind,
         dates_kept=tuple(sorted(holdings.kept)),
+        code_versions=code_versions,
     )
+
+
+def _code_versions(moment: Moment, limits: Limits, last: Publication | None) -> tuple[dict[str, str], list[Failure]]:
+    """By table, the version of it that made all its dates in the window; and those of which several versions made some.
+
+    Readers get one definition of a table at a time: the one before, until all dates are made by the new one.
+    """
+    versions: dict[str, str] = {}
+    mixed = []
+    for table in moment.lake.tables:
+        if last is not None and last.code_versions.get(table.name) == table.code_version:
+            versions[table.name] = table.code_version  # and nothing else has made dates since
+            continue
+        made = moment.made_by(table, [date for date in moment.dates if date is not None and date in limits])
+        if len(made) <= 1:
+            versions[table.name] = next(iter(made), table.code_version)
+            continue
+        if limits.publish_while_rolling_out:
+            continue
+        done, of_all = len(made.get(table.code_version, ())), sum(map(len, made.values()))
+        found = f"{done} of {of_all} dates are made by version {table.code_version} of the table, the others by earlier ones"
+        mixed.append(Failure(None, f"{table.name}:{OF_ONE_VERSION}", found))
+    return versions, mixed
 
 
 def _failed(findings: Iterable[Finding]) -> list[Finding]:
@@ -203,6 +232,9 @@ def _summary(made: Publication, current: Publication | None) -> str:
         if current is None
         else f"the publication of {current.at:%Y-%m-%d %H:%M:%S} UTC stands"
     )
+    if all(OF_ONE_VERSION in failure.check for failure in made.failures):
+        found = "; ".join(f"{failure.check.partition(':')[0]}: {failure.found}" for failure in made.failures)
+        return f"Not published before all dates are made anew: {found}; {stands}."
     dates = dates_text({failure.date for failure in made.failures}, 5)
     return (
         f"Not published, since {made.held_since:%Y-%m-%d %H:%M:%S} UTC: of {verified} looked at, {dates} failed "

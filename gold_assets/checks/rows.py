@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from gold_assets.checks import second_opinion
 from gold_assets.checks.findings import EXPLAINED_BY, ROWS_SHOWN, Check, Finding, explaining_command
-from gold_assets.checks.inspection import Inspection, Reconciled, where_there
+from gold_assets.checks.inspection import Inspection, Reconciled, verified_last, where_it_has_its_columns
 from gold_assets.checks.pairs import gold_view
 from gold_assets.checks.second_opinion import Number
 from gold_assets.declaring.table import Table
@@ -14,16 +14,15 @@ from gold_assets.delta.plural import plural
 
 COMPARED_IN_FULL = "in full"
 COMPARED_PATCH = "the newest patch"
-AS_VERIFIED = "as it was verified last"
 
 
-@where_there
+@where_it_has_its_columns
 def reconciles(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     reconciled = inspection.reconcile(table, inspection.dates)
     yield from (_reconciliation(table, inspection, check, date, reconciled[date]) for date in inspection.dates)
 
 
-@where_there
+@where_it_has_its_columns
 def undated_rows_reconcile(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     yield _reconciliation(table, inspection, check, None, inspection.reconcile(table, [None])[None])
 
@@ -32,9 +31,7 @@ def _reconciliation(
     table: Table, inspection: Inspection, check: Check, date: dt.date | None, found: Reconciled
 ) -> Finding:
     if found.basis.verified:
-        numbers_then: dict[str, Number | str] = {"table_version": inspection.moment.log(table).table.version()}
-        summary = f"As it was when it was verified last, by {found.basis.verified}: {found.basis.doubt}."
-        return Finding(check, date, True, summary, {"compared": AS_VERIFIED, **numbers_then})
+        return verified_last(check, date, found.basis)
     compared, silver, rows = found.comparison, found.silver, "new_silver" if found.patch else "silver"
     numbers: dict[str, Number | str] = {
         "compared": COMPARED_PATCH if found.patch else COMPARED_IN_FULL,
@@ -72,10 +69,16 @@ def _reconciliation(
     return Finding(check, date, not compared.differing, summary, numbers, examples, columns_without_values=())
 
 
-@where_there
+@where_it_has_its_columns
 def sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
-    counted = inspection.soundness(table)
+    moment = inspection.moment
+    older = {date: moment.basis(table, date) for date in inspection.dates if moment.older_version(table, date)}
+    verified = {date: basis for date, basis in older.items() if basis.verified}
+    counted = inspection.soundness(table, [date for date in inspection.dates if date not in verified])
     for date in inspection.dates:
+        if date in verified:
+            yield verified_last(check, date, verified[date])
+            continue
         numbers = counted.get(date, {"rows": 0})
         wrong = {name: count for name, count in numbers.items() if name != "rows" and count}
         faults = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in wrong.items())
@@ -83,7 +86,7 @@ def sound_rows(table: Table, inspection: Inspection, check: Check) -> Iterator[F
         yield Finding(check, date, not wrong, f"{faults}, in {rows}." if wrong else f"Sound: {rows}.", numbers)
 
 
-@where_there
+@where_it_has_its_columns
 def share(table: Table, inspection: Inspection, check: Check) -> Iterator[Finding]:
     gold, limit = inspection.moment.log(table).table, inspection.limits.quarantined_share
     quarantined = inspection.by_slices(lambda part: second_opinion.row_counts(gold_view(gold, part)))

@@ -252,13 +252,30 @@ class Moment:
         is_current = standing.kind == "known" and standing.version == self.silver.version
         return None if is_current else self.holds.on(standing.made, date)
 
+    def older_version(self, table: Table, date: dt.date | None) -> str:
+        """By which other version of the table the date was made; empty where by the one that is declared."""
+        made = self.made_from(table, [date]).get(date)
+        return "" if made is None or made.code_version == table.code_version else made.code_version or "unknown"
+
+    def made_by(self, table: Table, dates: Collection[dt.date]) -> dict[str, set[dt.date]]:
+        """By version of the table, those of the dates that it made and that nothing holds."""
+        found: dict[str, set[dt.date]] = defaultdict(set)
+        for date, made in self.made_from(table, dates).items():
+            if date is not None and self.holds.on(made, date) is None:
+                found[made.code_version].add(date)
+        return found
+
     def basis(self, table: Table, date: dt.date | None) -> Basis:
         """What to compare the date with: Silver's newest version where that has the same rows of it, else the version it was made from.
 
         Where that is not known or cannot be read any more, the newest: a date passes only if it is true to one of them;
-        or it is kept, and then what it was verified by counts.
+        or it is kept, or was made by an earlier version of the table, and then what it was verified by counts.
         """
         standing, newest = self.standing(table, date), self.silver.version
+        if (older := self.older_version(table, date)) and (verified := self._verified(table, date)):
+            return Basis(
+                newest, f"it was made by version {older} of the table, which is {table.code_version} now", verified
+            )
         of_another = standing.kind == "kept" and standing.version == newest
         if not of_another and self.silver_at(standing.version) is not None:
             return Basis(standing.version, standing.doubt)

@@ -20,6 +20,7 @@ from gold_assets.delta.opening import opened
 from gold_assets.delta.query import datafusion
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.delta.types import can_become, plain, type_name
+from gold_assets.gold.gold_log import GoldLog
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def open_or_create(
 ) -> dict[str, DeltaTable]:
     """The Delta tables by name, each with a column for every one that it keeps of Silver.
 
-    Creates a table with its schema where nothing is there, adds the columns and fields that Silver has gained, and
+    Creates a table with its schema where nothing is there, adds the columns and fields that Silver or the declaration has gained, and
     widens those whose types it has widened; what it has changed otherwise stays in Silver, as ``left_in_silver`` says.
     Raises ``UserError`` where a place holds something else, or a column of another type, before it changes any of them;
     ``accept`` may refuse what is there until then.
@@ -146,7 +147,7 @@ def keep_log(name: str, delta_table: DeltaTable) -> None:
 
 
 def _evolved(table: Table, delta_table: DeltaTable, fields: list[Field]) -> DeltaTable:
-    """The table with the columns that Silver has gained, and with Silver's types where these hold every value that is there."""
+    """The table with the columns that Silver or the declaration has gained, and with their types where these hold every value that is there."""
     keep_log(table.name, delta_table)
     if changed := [field.name for of in _differing(delta_table, fields) for field in of]:
         try:
@@ -154,9 +155,11 @@ def _evolved(table: Table, delta_table: DeltaTable, fields: list[Field]) -> Delt
         except UserError:
             raise
         except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-            what = f"{table.name} at {delta_table.table_uri} cannot take the columns {', '.join(changed)} as Silver has them now"
+            what = (
+                f"{table.name} at {delta_table.table_uri} cannot take the columns {', '.join(changed)} as they are now"
+            )
             raise failed(what, error, "mend that", ", then run again") from error
-        logger.info("%s has the columns %s as Silver has them now", table.name, ", ".join(changed))
+        logger.info("%s has the columns %s as Silver or its declaration has them now", table.name, ", ".join(changed))
     for name, why in left_in_silver(table, delta_table, fields).items():
         logger.warning(
             "%s: Silver's column %s is NULL in what is made from now on, for %s: set %s to another path to have it",
@@ -251,7 +254,9 @@ def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields:
     own = [column.name for column in table.columns]
     missing = [name for name in own if name not in found]
     surplus = [] if table.keeps_source_columns else [name for name in found if name not in own]
-    if missing or surplus:
+    # A table that refreshes of ours made gets what the declaration has gained, but for a key, by which it would be another.
+    can_gain = not set(table.key) & set(missing)
+    if surplus or (missing and not (can_gain and GoldLog(delta_table).newest_made() is not None)):
         raise UserError(
             f"The Delta table at {uri} has the columns {', '.join(found)}, "
             f"{table.name} expects {', '.join(own)}: {move}."

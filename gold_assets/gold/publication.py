@@ -12,7 +12,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -48,6 +48,7 @@ SCHEMA = pa.schema(
         ("fingerprints", pa.list_(pa.string())),
         ("dates_behind", pa.list_(pa.date32())),
         ("dates_kept", pa.list_(pa.date32())),
+        ("code_versions", pa.list_(pa.string())),
     ]
 )
 """The columns of the table. A row with ``held_since`` is no publication, but an attempt that ``failures`` held back.
@@ -55,7 +56,7 @@ SCHEMA = pa.schema(
 ``number`` orders the rows. ``published_uri`` is the place that the table itself had, beside which ``tables`` were.
 """
 
-GAINED = ("number", "published_uri", "fingerprints", "dates_behind", "dates_kept")
+GAINED = ("number", "published_uri", "fingerprints", "dates_behind", "dates_kept", "code_versions")
 """The columns that a table of an earlier version lacks until it gets its next row, and its rows for good."""
 
 _AS_THEY_ARE = ("silver_uri", "silver_table_id", "silver_version", "dates_verified", "run_id", "held_since")
@@ -153,6 +154,8 @@ class Publication:
             true.
         dates_kept: those of which the tables keep what they have, because they are sealed or held, and may lack rows of
             ``silver_version``.
+        code_versions: by table, the one version of it that made all dates that nothing holds; a table is not there where they are
+            of several.
     """
 
     at: dt.datetime
@@ -167,6 +170,7 @@ class Publication:
     held_since: dt.datetime | None = None
     dates_behind: Sequence[dt.date] = ()
     dates_kept: Sequence[dt.date] = ()
+    code_versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exceptions(self) -> str:
@@ -190,6 +194,7 @@ class Publication:
             "fingerprints": [table.fingerprint for table in self.tables.values()],
             "dates_behind": list(self.dates_behind),
             "dates_kept": list(self.dates_kept),
+            "code_versions": [self.code_versions.get(name) for name in self.tables],
         }
 
     @classmethod
@@ -214,6 +219,11 @@ class Publication:
             failures=[Failure(each["event_date"], each["check"], each["found"]) for each in record["failures"]],
             dates_behind=tuple(record.get("dates_behind") or ()),
             dates_kept=tuple(record.get("dates_kept") or ()),
+            code_versions={
+                table["name"]: version
+                for table, version in zip(record["tables"], record.get("code_versions") or [], strict=False)
+                if version is not None
+            },
         )
 
 
