@@ -15,12 +15,12 @@ QUARANTINE = "quarantined_txns"
 PUBLISHED = "published_gold"
 OF_EVERY_TABLE = {"schema", "reconciles", "yesterday_is_there", "no_failed_dates"}
 CHECKS = {
-    SILVER: {"schema", "dates_in_window", "no_duplicate_rows", "gold_follows"},
+    SILVER: {"schema", "dates_in_window", "no_duplicate_rows", "gold_follows", "nothing_is_held"},
     **dict.fromkeys(GOLD, OF_EVERY_TABLE | {"sound_rows", "one_silver_version"}),
     QUARANTINE: OF_EVERY_TABLE | {"undated_rows_reconcile", "share"},
     PUBLISHED: {"is_current"},
 }
-BY_DATE = {"reconciles", "sound_rows", "one_silver_version", "share", "no_duplicate_rows"}
+BY_DATE = {"reconciles", "sound_rows", "one_silver_version", "share", "no_duplicate_rows", "nothing_is_held"}
 BLOCKING = {"schema", "reconciles"}
 
 
@@ -71,13 +71,15 @@ def test_the_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> 
         "compare_patched_dates",
         "maintenance",
         "plan",
+        "approve",
+        "keep",
     }
     assert {schedule.name: schedule.cron_schedule for schedule in repository.schedule_defs} == {
         "daily_metadata_checks": "0 6 * * *",
         "daily_comparison_of_patched_dates": "0 4 * * *",
         "maintenance_schedule": "0 3 * * *",
     }
-    assert {sensor.name for sensor in repository.sensor_defs} == {"micro_batch_sensor"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"micro_batch_sensor", "roll_out_sensor"}
 
 
 def test_the_tables_are_due_every_day_by_the_set_hour(repository: dg.RepositoryDefinition) -> None:

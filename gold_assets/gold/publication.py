@@ -175,9 +175,9 @@ class Publication:
     @property
     def exceptions(self) -> str:
         """The dates that may lack rows of ``silver_version``, and why, for people; empty where none does."""
-        behind = f", but for {dates_text(self.dates_behind, 5)}, outside the window" if self.dates_behind else ""
-        kept = f", but for {dates_text(self.dates_kept, 5)}, sealed or held" if self.dates_kept else ""
-        return behind + kept
+        of_kinds = {"outside the window": self.dates_behind, "sealed or held": self.dates_kept}
+        told = " and ".join(f"{dates_text(dates, 5)} {kind}" for kind, dates in of_kinds.items() if dates)
+        return told and f", but for {told}"
 
     @property
     def versions(self) -> dict[str, int]:

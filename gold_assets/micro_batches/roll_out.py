@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
+from deltalake import DeltaTable
 from pydantic import TypeAdapter, ValidationError
 
 from gold_assets.assets.published import published_key
@@ -103,6 +104,8 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
     if progress.again_at > now:
         said = f"{plural(progress.failed, 'run')} in a row did not succeed; the next follows in {progress.again_at - now:.0f} s."
         return _skip(progress, said)
+    if not DeltaTable.is_deltatable(lake.silver):
+        return _skip(progress, f"There is no Silver table at {lake.silver} yet.")
     moment = Moment(lake)
     behind, of_all = _behind(moment, window)
     if not behind:

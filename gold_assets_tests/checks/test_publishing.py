@@ -389,7 +389,7 @@ def test_a_publication_names_the_dates_outside_the_window_that_lack_the_version_
     must_publish(outcome)
     assert outcome.publication is not None
     assert (outcome.publication.silver_version, outcome.publication.dates_behind) == (newest, (MONDAY,))
-    assert f"as of Silver's version {newest}, but for dates outside the window: {MONDAY}: " in outcome.summary
+    assert f"as of Silver's version {newest}, but for {MONDAY} outside the window: " in outcome.summary
     newest = append(lake, WEDNESDAY)
     refresh(lake, engine, [WEDNESDAY])
     for published in (lake.published, f"{lake.published}_anew"):  # going on from there, and from the beginning
