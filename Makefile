@@ -8,7 +8,8 @@ BIN := .venv/bin
 # to keep no compiled file, each process would compile all it imports again, which takes 3 of the 5 s until
 # the definitions are loaded.
 unexport PYTHONDONTWRITEBYTECODE
-INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
+CONSTRAINTS ?= constraints.txt
+INSTALL := $(BIN)/pip install --quiet --no-compile --constraint $(CONSTRAINTS)
 # On two cores: while one worker waits for a daemon, a JVM or a server, the others work. In the order of the files: by default
 # those of few tests come last, among which are the longest.
 PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder

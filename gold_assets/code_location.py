@@ -33,9 +33,23 @@ def _without_beta_warnings() -> Iterator[None]:
 
 @_without_beta_warnings()
 def definitions(project: Project, settings: Settings | None = None) -> dg.Definitions:
-    """The project's assets, checks, jobs, schedules and sensors, on the lake of the settings, by default those of this process.
+    """The project's assets, checks, jobs, schedules and sensors: what the module has that Dagster is told to load.
 
-    Example: ``defs = definitions(project)``, in the module that Dagster is told to load. Raises ``UserError`` for a setting that makes no sense.
+    Args:
+        project: what they are of.
+        settings: where the lake is, its window and its limits; by default the settings of this process.
+
+    Returns:
+        Definitions, which ``dg.Definitions.merge`` puts beside others.
+
+    Raises:
+        UserError: a setting makes no sense.
+
+    Example:
+        >>> from gold_assets import transactions
+        >>> defs = definitions(transactions.project)
+        >>> sorted(key.to_user_string() for key in defs.resolve_all_asset_keys())[:2]
+        ['high_risk_txns', 'product_usage_metrics']
     """
     settings = load_settings(project) if settings is None else settings
     silver, gold = silver_asset(settings), gold_assets(settings)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 class ColumnModel(dg.Model):
+    """A ``Column`` of the source."""
+
     name: str
     type: str
     description: str = ""
@@ -23,6 +25,8 @@ class ColumnModel(dg.Model):
 
 
 class RuleModel(dg.Model):
+    """A ``Rule`` of the source."""
+
     name: str
     description: str = ""
     condition: str = ""
@@ -30,6 +34,8 @@ class RuleModel(dg.Model):
 
 
 class SourceModel(dg.Model):
+    """The ``Source``."""
+
     name: str
     date: str
     columns: Sequence[ColumnModel] = ()
@@ -37,6 +43,8 @@ class SourceModel(dg.Model):
 
 
 class TableModel(dg.Model):
+    """A ``Table``, by its SELECT."""
+
     name: str
     sql: str
     key: Sequence[str] = ()
@@ -44,6 +52,8 @@ class TableModel(dg.Model):
 
 
 class Params(BaseModel):
+    """What ``dg scaffold defs`` asks for."""
+
     silver: str = Field(description="The Delta table that Gold is to be made from, a path or a URI.")
 
 
@@ -52,9 +62,11 @@ class GoldProjectScaffolder(dg.Scaffolder[Params]):
 
     @classmethod
     def get_scaffold_params(cls) -> type[Params]:
+        """What ``dg scaffold defs`` asks for."""
         return Params
 
     def scaffold(self, request: dg.ScaffoldRequest[Params]) -> None:
+        """Write defs.yaml, and say what of the table is not declared there."""
         from gold_assets.config import load_reading_settings, read_env_file
         from gold_assets.declaring.draft import draft_of, plain_name
         from gold_assets.delta.errors import UserError
@@ -79,7 +91,28 @@ class GoldProjectScaffolder(dg.Scaffolder[Params]):
 
 @dg.scaffold_with(GoldProjectScaffolder)
 class GoldProject(dg.Component, dg.Resolvable, dg.Model):
-    """Gold tables, each one SELECT, kept exactly true to a Delta table: assets, checks, sensor, schedules and publication."""
+    """Gold tables, each one SELECT, kept exactly true to a Delta table: assets, checks, sensor, schedules and publication.
+
+    Attributes:
+        name: the project's name.
+        source: the source, its columns and rules.
+        tables: the tables, each with its name and SELECT.
+        env_prefix: what its settings begin with.
+
+    Raises:
+        UserError: parts of the declaration contradict each other.
+
+    Example:
+        >>> declared = {
+        ...     "name": "web",
+        ...     "source": {"name": "page_views", "date": "viewed_at", "columns": [{"name": "page", "type": "string"}]},
+        ...     "tables": [
+        ...         {"name": "views", "sql": "SELECT page, event_date, count(*) AS views FROM page_views GROUP BY page, event_date"}
+        ...     ],
+        ... }
+        >>> GoldProject.from_attributes_dict(attributes=declared).project.tables[0].key
+        ('page', 'event_date')
+    """
 
     name: str
     source: SourceModel
@@ -100,6 +133,7 @@ class GoldProject(dg.Component, dg.Resolvable, dg.Model):
         return Project(self.name, source, [Table(**dict(table)) for table in self.tables], self.env_prefix)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """What Dagster loads of it."""
         from gold_assets.code_location import definitions
 
         return definitions(self.project)

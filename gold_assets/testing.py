@@ -43,7 +43,25 @@ _sail = functools.cache(SailEngine)
 
 @contextmanager
 def project_lake(project: Project) -> Iterator["Case"]:
-    """A case of the project: a source that is empty, and no tables yet."""
+    """A case of the project: a source that is empty, and no tables yet.
+
+    Args:
+        project: what is tested.
+
+    Yields:
+        The case, whose folder is gone at the end.
+
+    Raises:
+        AssertionError: at the end, tables that followed commit by commit do not hold what they hold computed anew.
+
+    Example:
+        >>> from gold_assets import Source, Table
+        >>> views = Source("page_views", [Column("page", "string")], date="day")
+        >>> by_page = Table("views_by_page", sql="SELECT page, event_date, count(*) AS views FROM page_views GROUP BY page, event_date")
+        >>> with project_lake(Project("web", views, [by_page])) as case:
+        ...     case.append([{"page": "/", "day": dt.date(2024, 1, 1)}, {"page": "/", "day": dt.date(2024, 1, 1)}])
+        ...     case.expect("views_by_page", [{"page": "/", "views": 2}])
+    """
     with tempfile.TemporaryDirectory() as root:
         case = Case(project, root)
         yield case
@@ -51,9 +69,16 @@ def project_lake(project: Project) -> Iterator["Case"]:
 
 
 class Case:
-    """A source to commit to, and the tables made from it, which follow each commit. Rows are dicts by the source's columns."""
+    """A source to commit to, and the tables made from it, which follow each commit. Rows are dicts by the source's columns.
+
+    ``project_lake`` makes one.
+
+    Attributes:
+        lake: where its source and its tables are.
+    """
 
     def __init__(self, project: Project, root: str) -> None:
+        """A case of the project in a folder."""
         self.lake = project.lake(f"{root}/lake")
         self._anew = dataclasses.replace(project.lake(f"{root}/anew"), silver=self.lake.silver)
         dates_first = sorted(project.source.columns, key=lambda column: column.name != EVENT_DATE)
@@ -62,7 +87,14 @@ class Case:
         self._agreed = True
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Add rows to the source; what a row does not name is NULL. The first rows tell of what type keys and dates are."""
+        """Add rows to the source. The first tell of what type keys and dates are.
+
+        Args:
+            rows: by the columns of the Delta table; what a row does not name is NULL.
+
+        Raises:
+            AssertionError: a row has a column that the source has not.
+        """
         if unknown := {name for row in rows for name in row} - self._columns.keys():
             raise AssertionError(f"The source has no column {min(unknown)}, but {', '.join(self._columns)}.")
         if self._schema is None:
@@ -72,24 +104,52 @@ class Case:
         self._follow(len(rows), "")
 
     def change(self, which: str, **values: str) -> None:
-        """Set columns of the rows that meet a condition, to expressions: ``case.change("page = '/'", seconds="seconds + 1")``."""
+        """Set columns of the rows that meet a condition: ``case.change("page = '/'", seconds="seconds + 1")``.
+
+        Args:
+            which: the condition, in DataFusion's SQL.
+            values: by column, an expression.
+
+        Raises:
+            AssertionError: no row meets it.
+        """
         self._follow(DeltaTable(self.lake.silver).update(values, predicate=which)["num_updated_rows"], which)
 
     def delete(self, which: str) -> None:
-        """Delete the rows that meet a condition in DataFusion's SQL."""
+        """Delete the rows that meet a condition.
+
+        Args:
+            which: the condition, in DataFusion's SQL.
+
+        Raises:
+            AssertionError: no row meets it.
+        """
         self._follow(DeltaTable(self.lake.silver).delete(which)["num_deleted_rows"], which)
 
     def move(self, which: str, to: dt.date) -> None:
-        """Set the date of the rows that meet a condition; where it is told by a timestamp, to midnight UTC."""
+        """Set the date of the rows that meet a condition.
+
+        Args:
+            which: the condition, in DataFusion's SQL.
+            to: the date; where a timestamp tells it, its midnight UTC.
+
+        Raises:
+            AssertionError: no row meets it.
+        """
         name = self.lake.project.source.by_name[EVENT_DATE].source or EVENT_DATE
         is_date = self._schema is not None and pa.types.is_date(self._schema.field(name).type)
         arrow = "Date32" if is_date else 'Timestamp(Microsecond, Some("UTC"))'
         self.change(which, **{name: f"arrow_cast('{to}', '{arrow}')"})
 
     def expect(self, table: str, rows: Sequence[Row]) -> None:
-        """That the table holds these rows and no other, in any order, in the columns that the first of them names.
+        """Assert that the table holds these rows and no other, in any order.
 
-        Raises ``AssertionError`` where it does not, or where a table is not what it would be computed anew.
+        Args:
+            table: its name.
+            rows: in the columns that the first of them names.
+
+        Raises:
+            AssertionError: it does not, or a table is not what it would be computed anew.
         """
         self.assert_agreement()
         assert table in self.lake.places, f"There is no table {table}, but {', '.join(self.lake.places)}."
@@ -97,7 +157,11 @@ class Case:
         _assert_same(f"{table} does not hold the rows expected", rows, found)
 
     def assert_agreement(self) -> None:
-        """That each table holds the rows that it holds computed anew, and that the checks, which compute it otherwise, agree."""
+        """Assert that each table holds the rows that it holds computed anew, and that the checks, which compute it otherwise, agree.
+
+        Raises:
+            AssertionError: one does not, or they do not.
+        """
         if self._agreed:
             return
         refresh(self._anew, _sail(), dates := self._dates())

@@ -102,3 +102,20 @@ def test_a_shell_reads_the_settings_as_python_does_with_every_example_in_force(f
     assert sourced.stderr == ""
     environment = dict(line.split("=", 1) for line in sourced.stdout.split("\0") if line)
     assert {name: environment.get(name) for name in read} == read
+
+
+@pytest.mark.parametrize(
+    "workflow", sorted((REPOSITORY / ".github" / "workflows").iterdir()), ids=lambda file: file.stem
+)
+def test_an_action_is_the_commit_that_was_looked_at(workflow: Path) -> None:
+    used = re.findall(r"uses: (\S+)(.*)", workflow.read_text())
+    assert used
+    assert [action for action, said in used if not re.fullmatch(r"\S+@[0-9a-f]{40}", action) or "# v" not in said] == []
+
+
+def test_the_changelog_tells_of_the_version_that_a_tag_would_release() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg")
+    notes = [REPOSITORY / ".ci" / "release-notes", setup["metadata"]["version"]]
+    assert "kept true" in subprocess.run(notes, capture_output=True, text=True, check=True).stdout
+    assert subprocess.run([notes[0], "0.0.9"], capture_output=True).returncode == 1

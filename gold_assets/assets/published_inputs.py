@@ -23,12 +23,19 @@ class PublishedIOManager(DeltaLakePyarrowIOManager):
     asset without partitions it has all dates of the window. The inputs of a run are of one publication. Where nothing is
     published, or VACUUM took the table's files, the step fails with one sentence.
 
-    Example::
+    Attributes:
+        root_uri: where the publications are: ``GOLD_PUBLISHED_PATH``.
 
-        @dg.asset(ins={"user_spend_summary": dg.AssetIn(input_manager_key="published")}, partitions_def=…)
-        def big_spenders(user_spend_summary: pa.Table) -> None: ...
-
-        dg.Definitions([big_spenders], resources={"published": PublishedIOManager(root_uri="/lake/published")})
+    Example:
+        >>> import pyarrow as pa
+        >>> @dg.asset(ins={"user_spend_summary": dg.AssetIn(input_manager_key="published")})
+        ... def spenders(user_spend_summary: pa.Table) -> None:
+        ...     print(user_spend_summary.num_rows, "rows")
+        >>> summary = dg.AssetSpec("user_spend_summary", metadata={"partition_expr": "event_date"})
+        >>> published_tables = PublishedIOManager(root_uri="data/published")
+        >>> with dg.DagsterInstance.ephemeral() as instance:
+        ...     done = dg.materialize([summary, spenders], instance=instance, resources={"published": published_tables})
+        2 rows
     """
 
     root_uri: str = Field(description="Where the publications are: GOLD_PUBLISHED_PATH.")
@@ -37,9 +44,11 @@ class PublishedIOManager(DeltaLakePyarrowIOManager):
 
     @staticmethod
     def type_handlers() -> list[Any]:
+        """What reads a table; dagster-deltalake asks for it."""
         return [_AsPublished()]
 
     def create_io_manager(self, context: dg.InitResourceContext) -> Any:
+        """What Dagster asks for inputs."""
         return _ReadOnly(super().create_io_manager(context))
 
 

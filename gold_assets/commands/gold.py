@@ -58,6 +58,7 @@ def _without_extra(name: str, error: ModuleNotFoundError) -> click.Command:
     metavar="MODULE:NAME",
     help="Work for this project, such as shop.project:project; by default that of [tool.gold_assets] project in pyproject.toml, or the transactions.",
 )
+@click.version_option(package_name="gold-assets", prog_name="gold")
 @click.pass_context
 def gold(context: click.Context, project: str | None) -> None:
     """Look after the Gold tables from the shell.

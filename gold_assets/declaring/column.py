@@ -35,13 +35,18 @@ _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the source or of a table: ``Column("amount", "decimal(18,4)", "Money spent.")``.
+    """A column of the source or of a table.
 
     Attributes:
+        name: what it is called here.
         type: of the source, what it is read as; of a table, its type by Delta's name, or ``key`` for the type of the source's.
         description: what it means to a reader.
         source: of the source, its name in the Delta table, where that is another.
         nullable: of the source, whether NULL is one of its values; by default as its type has it.
+
+    Example:
+        >>> Column("amount", "decimal(18,4)", "Money spent.").accepted
+        'decimal, double, float or integer'
     """
 
     name: str

@@ -28,9 +28,15 @@ class Project:
             project: with ``WEB_`` they are ``WEB_SOURCE_PATH``, ``WEB_PARTITIONS_START`` … and what they do not say lies below
             ``data/`` and the project's name. Engine, store, alerts and UI are as ``GOLD_`` has them, unless ``WEB_`` has them too.
 
-    Example: ``Project("sales", orders, (REVENUE_BY_DAY, BAD_ORDERS))``.
+    Raises:
+        UserError: a table is made from another source, two tables have the same name, setting or path, or the name or prefix
+            cannot be one.
 
-    Raises ``UserError`` where a table is made from another source, two tables have the same name, setting or path, or the name or prefix cannot be one.
+    Example:
+        >>> views = Source("page_views", [Column("page", "string")], date="viewed_at")
+        >>> by_page = Table("views_by_page", sql="SELECT page, event_date, count(*) AS views FROM page_views GROUP BY page, event_date")
+        >>> [table.name for table in Project("web", views, [by_page]).tables]
+        ['views_by_page', 'quarantined_page_views']
     """
 
     name: str
@@ -64,10 +70,22 @@ class Project:
             )
 
     def lake(self, root: str | None = None) -> "Lake":
-        """The project's lake with all its places below ``root``, a path or a URI; by default that of the settings, as ``gold`` reads them.
+        """The project's lake, with all its places below one root.
 
-        Example: ``project.lake("data/web")``, with the places ``data/web/silver/page_views``, ``data/web/gold/views_by_page``,
-        ``data/web/quarantine/page_views`` and ``data/web/published``.
+        Args:
+            root: a path or a URI; by default the places are those of the settings, as ``gold`` reads them.
+
+        Returns:
+            The lake; nothing is looked at or made yet.
+
+        Raises:
+            UserError: a setting makes no sense, or the root cannot be addressed.
+
+        Example:
+            >>> from gold_assets import transactions
+            >>> lake = transactions.project.lake("data")
+            >>> lake.silver, lake.places["user_spend_summary"], lake.published
+            ('data/silver/transactions', 'data/gold/user_spend_summary', 'data/published')
         """
         from gold_assets.gold.lake import Lake
 

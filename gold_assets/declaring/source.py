@@ -27,12 +27,19 @@ class Rule:
     """What every row of the source must be. Give it a condition, or the column that it reads.
 
     Attributes:
+        name: what quarantined rows name it by.
         description: what a row is that breaks it.
         condition: in SQL that means the same on Spark, Sail and DataFusion; where it is NULL the rule is broken.
         reads: the column whose value must be one of what it is read as.
 
-    Examples: ``Rule("amount_is_not_money", "amount is NULL or does not fit", reads="amount")``,
-    ``Rule("level_is_unknown", "level is neither low nor high", "level IN ('low', 'high')")``.
+    Raises:
+        UserError: it has both or neither.
+
+    Example:
+        >>> Rule("amount_is_not_money", "amount is NULL or does not fit", reads="amount").reads
+        'amount'
+        >>> Rule("level_is_unknown", "level is neither low nor high", "level IN ('low', 'high')").condition
+        "level IN ('low', 'high')"
     """
 
     name: str
@@ -55,13 +62,18 @@ class Source:
         name: what it is called, in the SQL of the tables' references too; as an asset it is ``silver_`` and the name.
         columns: the columns that it must have, ``event_date`` among them, by which the tables are partitioned.
         rules: what every row must be to count as valid.
+        description: what a row is, for an analyst.
         date: the column of the Delta table that dates a row, a date or a timestamp whose date in UTC counts. It stands for a
             declared ``event_date`` and its rule.
 
-    Example: ``Source("page_views", [Column("page", "string")], date="viewed_at")``.
+    Raises:
+        UserError: a name is there twice, a key or the date is nullable, a rule is on a column that is none, or none reads a
+            column whose values may be none of what it is read as.
 
-    Raises ``UserError`` where a name is there twice, a key or the date is nullable, a rule is on a column that is none, or none
-    reads a column whose values may be none of what it is read as.
+    Example:
+        >>> views = Source("page_views", [Column("page", "string")], date="viewed_at")
+        >>> [column.name for column in views.columns], [rule.name for rule in views.rules]
+        (['page', 'event_date'], ['event_date_is_missing'])
     """
 
     name: str
@@ -109,6 +121,7 @@ class Source:
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, Column]:
+        """The columns, by name."""
         return {column.name: column for column in self.columns}
 
     def read(self, rows: DataFrame) -> DataFrame:

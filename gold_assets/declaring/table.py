@@ -25,6 +25,7 @@ class Table:
 
     Attributes:
         name: the table's and the asset's name.
+        source: what it is made from; its project gives it.
         version: raise it when the transformation changes what it computes.
         description: what a row means, for an analyst.
         reference: the same once more as one SELECT in Spark's SQL over the source's valid rows, by which the table is
@@ -46,10 +47,15 @@ class Table:
         default_path: the table's path below the lake's root, by default ``gold/`` and the name.
         stands_for: the digest of the declaration that ``version`` alone is stamped for. Of any other it is stamped too.
 
-    Example: ``Table("views_by_page", sql="SELECT page, event_date, count(*) AS views FROM page_views GROUP BY page, event_date")``,
-    to which its project gives the source.
+    Raises:
+        UserError: parts of it contradict each other or the source.
 
-    Raises ``UserError`` where parts of it contradict each other or the source.
+    Example:
+        >>> from gold_assets import Column
+        >>> views = Source("page_views", [Column("page", "string")], date="viewed_at")
+        >>> table = Table("views_by_page", views, sql="SELECT page, event_date, count(*) AS views FROM page_views GROUP BY page, event_date")
+        >>> table.key, [(column.name, column.type) for column in table.columns]
+        (('page', 'event_date'), [('page', 'string'), ('event_date', 'date'), ('views', 'long')])
     """
 
     name: str

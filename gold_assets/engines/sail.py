@@ -110,9 +110,17 @@ def _reads_exactly(table: DeltaTable, on: RowsOn | None) -> bool:
 
 
 class SailEngine:
-    """The embedded engine, started on first use on a loopback port. Needs nothing but pip."""
+    """The embedded engine, started on first use on a loopback port. Needs nothing but pip.
+
+    Example:
+        >>> engine = SailEngine()
+        >>> engine.session.sql("SELECT 1 AS one").collect()
+        [Row(one=1)]
+        >>> engine.close()
+    """
 
     def __init__(self) -> None:
+        """An engine that has not started yet."""
         self.slice_bounds = SliceBounds()
         self.few_rows = 250_000
         """So many are copied once: Sail would read the table's whole log again for every table that is made from them."""
@@ -123,6 +131,7 @@ class SailEngine:
 
     @property
     def session(self) -> SparkSession:
+        """A session of Spark Connect with it, in UTC."""
         with self._starting:
             if self._session is None:
                 self._server, self._session = _start_alone()
@@ -131,6 +140,7 @@ class SailEngine:
     def read(
         self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
     ) -> DataFrame:
+        """As ``Engine.read``."""
         if files is not None:
             return self._copy(of_files(table, files), on)
         place = self._readable(table.table_uri)
@@ -191,9 +201,11 @@ class SailEngine:
         return copied
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+        """As ``Engine.replace``."""
         self._write(table, rows, user_metadata, mode="overwrite", predicate=predicate)
 
     def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+        """As ``Engine.append``."""
         self._write(table, rows, user_metadata, mode="append")
 
     def _write(self, table: DeltaTable, rows: DataFrame, user_metadata: str, **how: Any) -> None:
@@ -221,6 +233,7 @@ class SailEngine:
     def optimize(
         self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
     ) -> None:
+        """As ``Engine.optimize``."""
         if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
             raise CannotOrder("its columns are mapped, and delta-rs rewrites no such files: GOLD_ENGINE=spark does")
         z_order = partial(table.optimize.z_order, list(zorder_by))
@@ -235,6 +248,7 @@ class SailEngine:
             )
 
     def close(self) -> None:
+        """Stop it, and delete its scratch files. Used again, it starts anew."""
         with self._starting:
             if self._session is not None:
                 self._session.stop()

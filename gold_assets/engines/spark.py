@@ -106,7 +106,14 @@ class SparkEngine:
         places: where the lake's tables are; an object store among them needs Hadoop's connector to it.
         open: makes the session from its settings.
 
-    Raises ``UserError`` on first use, within a minute, where Java, the JARs, the master or the server are missing.
+    Raises:
+        UserError: on first use, within a minute, where Java, the JARs, the master or the server are missing.
+
+    Example:
+        >>> engine = SparkEngine(remote="sc://host:15002")
+        >>> engine.conf()["spark.remote"]
+        'sc://host:15002'
+        >>> engine.close()
     """
 
     def __init__(
@@ -118,6 +125,7 @@ class SparkEngine:
         places: Collection[str] = (),
         open: Open = open_session,
     ) -> None:
+        """An engine that has not started yet."""
         # Spark sorts by date and spills: what is large for one process is not for it, and each commit costs seconds.
         self.slice_bounds = SliceBounds(rows=100_000_000, dates=1_000)
         self._master = master or "local[*]"
@@ -132,6 +140,7 @@ class SparkEngine:
 
     @property
     def session(self) -> SparkSession:
+        """The session, in UTC, with Delta."""
         with self._starting:
             if self._session is None:
                 self._session = self._connect(self.remote) if self.remote else self._start()
@@ -159,6 +168,7 @@ class SparkEngine:
         return {**made, **_SESSION}
 
     def location_of(self, name: str) -> str:
+        """Where the table of this name in the session's catalog lies. Raises ``UserError`` where there is none."""
         quoted = ".".join(map(SPARK.name, name.split(".")))
         try:
             [detail] = self.session.sql(f"DESCRIBE DETAIL {quoted}").collect()
@@ -177,6 +187,7 @@ class SparkEngine:
     def read(
         self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
     ) -> DataFrame:
+        """As ``Engine.read``."""
         version, path = table.version(), spark_path(table.table_uri)
         rows = self.session.read.format("delta").option("versionAsOf", version).load(path)
         if files is not None:
@@ -187,12 +198,14 @@ class SparkEngine:
         return rows if on is None else rows.filter(on.sql(SPARK))
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+        """As ``Engine.replace``."""
         replacing = rows.repartition(EVENT_DATE).write.format("delta").mode("overwrite")  # one file for each date
         options = {"replaceWhere": predicate, "userMetadata": user_metadata}
         with _failures_told():
             replacing.options(**options).save(spark_path(table.table_uri))
 
     def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+        """As ``Engine.append``."""
         # Appended rows would not conflict with rows that another appends.
         before = self.read(table).filter(predicate)
         self.replace(table, before.unionByName(rows), predicate, user_metadata)
@@ -200,6 +213,7 @@ class SparkEngine:
     def optimize(
         self, table: DeltaTable, dates: Collection[dt.date], zorder_by: Sequence[str], user_metadata: str
     ) -> None:
+        """As ``Engine.optimize``."""
         columns = ", ".join(map(SPARK.name, zorder_by))
         path = spark_path(table.table_uri).replace("`", "``")
         optimize = f"OPTIMIZE delta.`{path}` WHERE {predicate(dates)}" + (f" ZORDER BY ({columns})" if columns else "")
@@ -207,6 +221,7 @@ class SparkEngine:
             self.session.sql(optimize).collect()
 
     def close(self) -> None:
+        """End the session. Used again, it starts anew."""
         with self._starting:
             if self._session is not None:
                 with suppress(Py4JError, OSError):  # its JVM has ended

@@ -33,7 +33,14 @@ class Lake:
         published: the place of the table of publications, where there are any.
         safeguards: when Gold does not follow Silver by itself.
 
-    Raises ``UserError`` for a path that delta-rs would not find again, and for places of which one lies within another.
+    Raises:
+        UserError: a path is one that delta-rs would not find again, a table has no place, or one place lies within another.
+
+    Example:
+        >>> from gold_assets import transactions
+        >>> places = {table.name: f"data/{table.name}" for table in transactions.project.tables}
+        >>> Lake(transactions.project, "data/silver", places, published="data/published").silver
+        'data/silver'
     """
 
     project: Project

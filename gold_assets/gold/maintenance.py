@@ -44,13 +44,17 @@ class Maintained:
     """What was done to one table, or would be where ``dry_run``.
 
     Attributes:
-        files_before, files_after, bytes_before, bytes_after: of the table's newest version.
+        files_before: how many files the table's newest version had.
+        files_after: how many it has.
+        bytes_before: their size before.
+        bytes_after: their size after.
         ordered: the dates that were compacted and clustered.
         not_ordered: why none could be, where the engine cannot do it to this table; else empty.
         skipped: the other dates that have files: in order already, today's or later, or not asked for.
         deleted: the files that VACUUM deleted, by their paths below the table.
         bytes_freed: their size.
         retention_hours: how far back VACUUM kept the files of older versions.
+        dry_run: whether nothing was changed.
         held_back: which older files or commits were kept as well, since a publication needs them; empty where none
             were.
         seconds: how long all of that took.
@@ -82,6 +86,7 @@ class MaintenanceFailed(UserError):
     """The maintenance of some tables failed; ``maintained`` holds what was done to the others, by name."""
 
     def __init__(self, message: str, maintained: Mapping[str, Maintained]) -> None:
+        """That some failed, and what was done to the others."""
         super().__init__(message)
         self.maintained = maintained
 
@@ -112,7 +117,12 @@ def maintain(
 ) -> dict[str, Maintained]:
     """Maintain the tables one after the other, and return what was done by table name; tables not made yet are left out.
 
+    A table whose log has grown gets a checkpoint, and of the log is removed what has expired and no publication needs. A table
+    that fails does not stop the others.
+
     Args:
+        lake: where the tables are.
+        engine: what orders them, ``SailEngine`` or ``SparkEngine``.
         tables: by default all of the lake's.
         dates: look at these dates only, by default at all. Of them, those are ordered whose files changed since they
             were last ordered and that lie before ``today`` (UTC).
@@ -121,11 +131,24 @@ def maintain(
             last week. The table's own retention property is raised to ``retention_hours`` where it is shorter, and
             counts where it is longer.
         retention_hours: below 168 only with ``allow_short_retention``, since readers and time travel lose their files.
+        allow_short_retention: let ``retention_hours`` be below 168.
         dry_run: change nothing; the result says what would be ordered and deleted.
+        today: dates from this one on are left as they are; by default today's, UTC.
 
-    A table whose log has grown gets a checkpoint, and of the log is removed what has expired and no publication needs.
-    Raises ``UserError`` before anything is done where the retention is too short. A table that fails does not stop the
-    others: at the end ``MaintenanceFailed`` names each.
+    Returns:
+        What was done, or would be, by table name.
+
+    Raises:
+        UserError: the retention is too short, and nothing is done.
+        MaintenanceFailed: at the end, where some tables failed; it names each.
+
+    Example:
+        >>> from gold_assets import SailEngine, transactions
+        >>> engine = SailEngine()
+        >>> done = maintain(transactions.project.lake("data"), engine, dry_run=True)
+        >>> done["user_spend_summary"].deleted
+        ()
+        >>> engine.close()
     """
     if retention_hours < 0 or (retention_hours < RETENTION_HOURS and not allow_short_retention):
         raise UserError(

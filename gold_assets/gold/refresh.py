@@ -33,11 +33,13 @@ class Refreshed:
     """What a refresh did.
 
     Attributes:
+        silver_version: the version of Silver that it went by.
         dates: per table name and date, what was written; dates that ended empty are there.
         current: per table name, the dates that were left as they are, because they held Silver's rows; and why.
         held: per table name, those that were left as they are because they are sealed or held; and why.
         tables: by name, at the version that they were left at.
         silver_rows: Silver's rows of these dates, as ``FileDates.rows_told`` tells them.
+        seconds: how long it took.
     """
 
     silver_version: int
@@ -62,7 +64,14 @@ def refresh(
 ) -> Refreshed:
     """Make each table's ``dates`` equal to its transformation of Silver's rows at one pinned version.
 
+    What is recomputed is replaced in one commit of a table, or in several where there is more than a slice of data, each with whole
+    dates: a reader sees a date before or after. The tables are written side by side. Rows of Silver without a date belong to no
+    date: whenever the quarantine is refreshed they are.
+
     Args:
+        lake: where Silver and the tables are.
+        engine: what computes, ``SailEngine`` or ``SparkEngine``.
+        dates: the dates to bring up.
         silver_version: by default Silver's newest.
         tables: by default all of the lake's.
         how: ``recompute`` computes every row, whatever is there. ``patch`` goes by the logs of Silver and the tables: a date
@@ -71,13 +80,21 @@ def refresh(
         by: who asks for it, such as ``run 88b020ab``, as the commits will tell.
         opened: the dates that a person opens: the others are left as they are where the lake's safeguards seal or hold them.
 
-    What is recomputed is replaced in one commit of a table, or in several where there is more than a slice of data, each with whole
-    dates: a reader sees a date before or after. The tables are written side by side. Rows of Silver without a date belong to no
-    date: whenever the quarantine is refreshed they are.
+    Returns:
+        What was written of each table and date, and what was left as it is, and why.
 
-    Raises ``UserError`` before anything is written where Silver or a table's place is not what it must be, or where a
-    table was made from another Silver in another place; and where a write fails: what was committed by then is whole,
-    and the same refresh again completes it.
+    Raises:
+        UserError: Silver or a table's place is not what it must be, or a table was made from another Silver in another
+            place, and nothing is written; or a write failed: what was committed by then is whole, and the same refresh again completes it.
+
+    Example:
+        >>> import datetime as dt
+        >>> from gold_assets import SailEngine, transactions
+        >>> engine, day = SailEngine(), dt.date(2026, 1, 1)
+        >>> refreshed = refresh(transactions.project.lake("data"), engine, [day])
+        >>> refreshed.dates["user_spend_summary"][day].rows
+        1
+        >>> engine.close()
     """
     moment = Moment(lake, lake.pin(silver_version), {})
     return refresh_at(moment, engine, dates, lake.tables if tables is None else tables, how=how, by=by, opened=opened)

@@ -34,8 +34,10 @@ class Published:
     Attributes:
         publication: when it was, the versions, and the Silver version that they are true to.
 
-    Each method that takes a name raises ``UserError`` where no such table is published, where its files are gone, or where it has been made
-    anew since.
+    Example:
+        >>> reader = published(lake="data/published")
+        >>> reader.names[0], reader.delta("user_spend_summary").version() == reader.publication.versions["user_spend_summary"]
+        ('user_spend_summary', True)
     """
 
     publication: Publication
@@ -47,7 +49,17 @@ class Published:
         return list(self.publication.tables)
 
     def delta(self, name: str) -> DeltaTable:
-        """The table, opened at the published version."""
+        """The table, opened at the published version.
+
+        Args:
+            name: one of ``names``.
+
+        Returns:
+            A table of delta-rs.
+
+        Raises:
+            UserError: no such table is published, its files are gone, or it has been made anew since.
+        """
         if name not in self.publication.tables:
             raise UserError(
                 f"There is no published table {name}, expected one of {', '.join(self.names)}: correct the name."
@@ -59,9 +71,22 @@ class Published:
         return self._opened[name]
 
     def arrow(self, name: str, first: dt.date | None = None, last: dt.date | None = None) -> pa.Table:
-        """The rows as an Arrow table in memory, of the dates from ``first`` to ``last``, both included, by default of all.
+        """The rows as an Arrow table in memory. The files of other dates are not opened.
 
-        The files of other dates are not opened. A range leaves out the rows without a date, which the quarantine may have.
+        Args:
+            name: one of ``names``.
+            first: the first date, by default of all. A range leaves out the rows without a date, which the quarantine may have.
+            last: the last date, included.
+
+        Returns:
+            An Arrow table.
+
+        Raises:
+            UserError: as ``delta`` does.
+
+        Example:
+            >>> published(lake="data/published").arrow("user_spend_summary", first=dt.date(2026, 11, 1)).num_rows
+            1
         """
         ends = [f"{EVENT_DATE} {sign} DATE '{as_date(date)}'" for sign, date in ((">=", first), ("<=", last)) if date]
         return rows_of(self.delta(name), " AND ".join(ends) or "true")
@@ -70,7 +95,18 @@ class Published:
         """A new connection to DuckDB, in memory, with a view of each table under its name. Its time zone is UTC.
 
         Rows are read when a query needs them, at the published versions; a filter on event_date opens the files of its dates alone.
-        Raises ``UserError`` where DuckDB is not installed.
+
+        Returns:
+            The connection, which whoever asks for it closes.
+
+        Raises:
+            UserError: DuckDB is not installed, or as ``delta`` does.
+
+        Example:
+            >>> connection = published(lake="data/published").duckdb()
+            >>> connection.sql("SELECT DISTINCT user_id FROM user_spend_summary").fetchall()
+            [(1609,)]
+            >>> connection.close()
         """
         try:
             import duckdb
@@ -85,7 +121,25 @@ class Published:
         return connection
 
     def spark(self, session: "SparkSession | Engine", name: str) -> "DataFrame":
-        """The rows as a DataFrame of a Spark session that knows Delta, or of an engine of ours, ``SailEngine`` or ``SparkEngine``."""
+        """The rows as a DataFrame.
+
+        Args:
+            session: a Spark session that knows Delta, or an engine of ours, ``SailEngine`` or ``SparkEngine``.
+            name: one of ``names``.
+
+        Returns:
+            A DataFrame of the published version.
+
+        Raises:
+            UserError: as ``delta`` does.
+
+        Example:
+            >>> from gold_assets import SailEngine
+            >>> engine = SailEngine()
+            >>> published(lake="data/published").spark(engine, "high_risk_txns").select("user_id").distinct().collect()
+            [Row(user_id=1609)]
+            >>> engine.close()
+        """
         from gold_assets.delta.places import spark_path
 
         table = self.delta(name)
@@ -119,7 +173,15 @@ def published(
             environment.
         project: whose settings these are; by default the one that ``gold`` would find.
 
-    Raises ``UserError`` where nothing is published, or nothing was by then.
+    Returns:
+        The tables as they were published, which stay so while others are written.
+
+    Raises:
+        UserError: nothing is published, or nothing was by then.
+
+    Example:
+        >>> published().publication.silver_version
+        42
     """
     moment = None if at is None else moment_of(at)
     publications = publications_of(lake, project)

@@ -24,13 +24,33 @@ def write_to_gold(
     on_refreshed: Callable[[Batch], None] | None = None,
     stop: threading.Event | None = None,
 ) -> set[dt.date]:
-    """``follow`` of Silver by the three Gold tables and the quarantine; on Spark by foreachBatch with a checkpoint.
+    """Keep the three Gold tables and the quarantine true to Silver by a stream of micro-batches; on Spark by foreachBatch with a checkpoint.
 
     Args:
         source_path: Silver. It may be appended to, updated, deleted from, optimized and vacuumed as its owner likes.
+        write_path_spend_summary: the table ``user_spend_summary``.
+        write_path_product_usage_metrics: the table ``product_usage_metrics``.
+        write_path_high_risk_txns: the table ``high_risk_txns``.
+        checkpoint_path: where Spark keeps how far its stream came. Sail needs none, and starts with every date.
         bad_records_path: the quarantine, which gets a batch's bad rows in the same batch.
+        engine: Sail, or Spark on this machine or on a cluster; Spark Connect cannot run the stream's batches here.
+        optimize: at the end, OPTIMIZE ZORDER BY the written dates that lie before today.
+        interval: how often to look for new commits, such as ``200 milliseconds``, for good; by default drain Silver and end.
+        on_refreshed: called after each batch, on Spark before the checkpoint counts it as done.
+        stop: once set, the stream ends after the batch in hand.
 
-    The rest is as ``follow`` has it.
+    Returns:
+        The dates that were written.
+
+    Raises:
+        UserError: Silver, a table's place or the checkpoint is not what it must be, or a write fails.
+
+    Example:
+        >>> from gold_assets import SailEngine
+        >>> engine = SailEngine()
+        >>> places = ("gold/user_spend_summary", "gold/product_usage_metrics", "gold/high_risk_txns", "checkpoint", "quarantine/transactions")
+        >>> written = write_to_gold("data/silver/transactions", *(f"data/{place}" for place in places), engine=engine)
+        >>> engine.close()
     """
     places = {
         "user_spend_summary": write_path_spend_summary,
