@@ -23,7 +23,8 @@ SPENT = [("ann", "5.0000"), ("bob", "1.0000")]
 
 def make(extra: str) -> str:
     """A lake of this engine's: Silver, and what is made from it, checked and published by the command."""
-    from gold_assets import SailEngine, SparkEngine, refresh, transactions
+    import gold_assets
+    from gold_assets import refresh, transactions
 
     root = f"{Path.cwd()}/lake-{extra}"
     lake = transactions.project.lake(root)
@@ -37,21 +38,13 @@ def make(extra: str) -> str:
     }
     write_deltalake(lake.silver, pa.table({**rows, "product_id": ["tea", "tea", "rye"]}), partition_by=["event_date"])
     write_deltalake(lake.silver, pa.table({**rows, "user_id": [None] * 3}).slice(0, 1), mode="append")
-    engine = SparkEngine() if extra == "spark" else SailEngine()
+    engine = gold_assets.SparkEngine() if extra == "spark" else gold_assets.SailEngine()
     refreshed = refresh(lake, engine, [DATE])
     engine.close()
     assert {name: dates[DATE].rows for name, dates in refreshed.dates.items()}["quarantined_txns"] == 1
-    command(
-        root,
-        "gold",
-        "checks",
-        "--publish",
-        "--from",
-        str(DATE),
-        "--to",
-        str(DATE),
-        GOLD_ENGINE="spark" if extra == "spark" else "sail",
-    )
+    which = {"GOLD_ENGINE": "spark" if extra == "spark" else "sail"}
+    command(root, "gold", "stream", **which)
+    command(root, "gold", "checks", "--publish", "--from", str(DATE), "--to", str(DATE), **which)
     return root
 
 

@@ -1,6 +1,5 @@
 """Settings from the environment, read in one place. Every one is optional and has a default under GOLD_LAKE_ROOT."""
 
-import datetime as dt
 import importlib
 import json
 import os
@@ -10,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from dotenv import load_dotenv
-from pydantic import Field, Json, SecretStr, ValidationError, create_model, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from gold_assets.delta import storage
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.places import absolute, refuse_overlaps
 from gold_assets.gold.safeguards import Safeguards
+from gold_assets.settings import PREFIX, Fields, ReadingFields
 
 if TYPE_CHECKING:
     # Imported where they are used: who only reads has no engine, with which they come.
@@ -33,7 +32,6 @@ _Kind = TypeVar("_Kind", bound="ReadingSettings")
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
 _BETWEEN_URLS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]+://)")
 """A comma within a URL, as in ``mailto://…?to=a,b``, is part of it."""
-_PREFIX = "GOLD_"
 _GONE = ("GOLD_ALERT_WEBHOOK", "GOLD_ALERT_MAIL", "GOLD_ALERT_SMTP")
 """Who sets one of them would wait for alerts that nobody sends."""
 _OF_ALL_PROJECTS = (
@@ -49,28 +47,15 @@ _OF_ALL_PROJECTS = (
 """Where a project's own prefix says nothing of one of these, GOLD_ does."""
 
 
-_SILVER_IS = (
-    "Silver, a Delta table: a path or a URI; on Spark also its name in the catalog, such as `main.sales.transactions`."
-)
-
 _STORE_OPTIONS: dict[str, tuple[str, str]] = {}
 """By name, which setting gave this process a store's option, and the value."""
 
 
-class ReadingSettings(BaseSettings):
+class ReadingSettings(ReadingFields):
     """What readers need: where the publications are, and what their store asks for. They need no project and no engine."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, env_ignore_empty=True)
-    prefix: ClassVar[str] = _PREFIX
+    prefix: ClassVar[str] = PREFIX
     project: ClassVar["Project"]
-
-    lake_root: str = Field(default="data", description="Where everything has its default place; a path or a URI.")
-    published_path: str = Field(default="{lake_root}/published", description="The table of publications.")
-    storage_options: SecretStr | None = Field(
-        default=None,
-        description="A JSON object of an object store's `AWS_…`, `AZURE_…` or `GOOGLE_…` variables, which win over those in the "
-        "environment.",
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -92,7 +77,7 @@ class ReadingSettings(BaseSettings):
     def setting(cls, field: str) -> str:
         """The environment variable that gives the field, for people: the project's own; GOLD_ where only that says what all projects share."""
         own = cls.prefix + field.upper()
-        return _PREFIX + field.upper() if field in _OF_ALL_PROJECTS and not os.environ.get(own) else own
+        return PREFIX + field.upper() if field in _OF_ALL_PROJECTS and not os.environ.get(own) else own
 
     def store_options(self) -> dict[str, str]:
         """``storage_options`` as a store's environment variables by name. Raises ``UserError``, which shows none of them."""
@@ -114,103 +99,13 @@ class ReadingSettings(BaseSettings):
         return options
 
 
-class Settings(ReadingSettings):
-    """The project's settings. A field ``x`` is read from the environment variable ``GOLD_X``; the site's page of settings is its descriptions.
+class Settings(ReadingSettings, Fields):
+    """The project's settings. A field ``x`` is read from the environment variable ``GOLD_X``; ``settings.py`` says what each is.
 
     Paths may be local or URIs (``s3://…``); a local one is made absolute. On Spark a table's may be its name in the catalog, such as
     ``main.sales.transactions``, where nothing is at a path of that name. Dates are UTC. ``load_settings`` adds a field for the path of
     each table.
     """
-
-    source_path: str = Field(default="{lake_root}/silver", description=_SILVER_IS)
-    silver_columns: Json[dict[str, str]] | None = Field(
-        default=None,
-        description="A JSON object from our name of a column to Silver's, for those that have another there.",
-    )
-    checkpoint_path: str = Field(
-        default="{lake_root}/checkpoints/write_to_gold", description="On Spark, the checkpoint of `gold stream`."
-    )
-    partitions_start: dt.date = Field(
-        default=dt.date(2017, 1, 1), description="The first date that is a partition, UTC."
-    )
-    partitions_end: dt.date | None = Field(
-        default=None, description="The last one; without it the window is open and includes today."
-    )
-    publish_within_minutes: int = Field(
-        default=60,
-        ge=1,
-        description="The check `is_current` warns when a change of Silver is older than this and not yet published.",
-    )
-    examples: bool = Field(
-        default=False,
-        description="`on` lets Dagster's records hold rows of Silver and Gold: example rows, the keys of failed checks, the job `explain`. "
-        "They stay there past every deletion in Silver. Without it records, messages and logs hold dates, counts, totals and names of "
-        "columns. Who asks a command sees rows in any case. `make demo` sets it for its own Silver.",
-    )
-    sealed_before: dt.date | None = Field(
-        default=None,
-        description="Dates before this one are sealed: Gold keeps what it has of them until a person decides.",
-    )
-    seal_after_days: int | None = Field(
-        default=None, ge=1, description="Dates that lie more than so many days back are sealed."
-    )
-    fuse_lost_share: float = Field(
-        default=Safeguards.lost_share,
-        gt=0,
-        le=1,
-        description="A date before yesterday that would lose at least this share of Silver's rows is held until a person decides; `1` holds "
-        "those that would lose all.",
-    )
-    fuse_gained_share: float = Field(
-        default=Safeguards.gained_share,
-        gt=0,
-        description="One that would gain at least this share of them is held, too; `1` holds those that would double.",
-    )
-    fuse_least_rows: int = Field(
-        default=Safeguards.least_rows,
-        ge=1,
-        description="A date that Gold was made of with fewer rows of Silver is never held.",
-    )
-    quarantined_share: float = Field(
-        default=0.01,
-        ge=0,
-        le=1,
-        description="The check `share` warns of a date of which more than this is quarantined.",
-    )
-    fresh_by_hour: int = Field(default=6, ge=0, le=23, description="The hour, UTC, by which yesterday is due.")
-    roll_out: bool = Field(
-        default=True,
-        description="After a change of a table's declaration, `off` leaves the dates that earlier versions made until somebody "
-        "materializes them; by default a sensor makes them anew, the newest first.",
-    )
-    publish_while_rolling_out: bool = Field(
-        default=False,
-        description="`on` publishes dates of a new version of a table as they are made; by default readers keep the publication of the "
-        "earlier one until all dates are made by the new one.",
-    )
-    alert_urls: SecretStr = Field(
-        default=SecretStr(""),
-        description="Who is told what goes wrong: [URLs of apprise](https://appriseit.com/services/), which knows Slack, Teams, mail and a "
-        "hundred more, with blanks or commas between them: `slack://…`, `mailtos://user:password@host:587?to=a@example.com`; a password "
-        "percent-encoded.",
-    )
-    alert_lag_minutes: int = Field(
-        default=60, ge=1, description="For so long Gold may lack what Silver has before somebody is told."
-    )
-    ui_url: str = Field(default="http://localhost:3000", description="Where messages link to.")
-    engine: Literal["sail", "spark"] = Field(default="sail", description="`sail`, embedded, or `spark`.")
-    spark_master: str | None = Field(
-        default=None, description="`spark://…`, `yarn`, `k8s://…`; by default `local[*]`, a Spark on this machine."
-    )
-    spark_remote: SecretStr | None = Field(
-        default=None, description="A running Spark Connect server, `sc://…`, in place of a master."
-    )
-    spark_conf: str | None = Field(
-        default=None, description="A file of further Spark settings, as `spark-defaults.conf` has them."
-    )
-    spark_jars: str | None = Field(
-        default=None, description="A folder with the Delta JARs, for machines without a registry."
-    )
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
@@ -384,7 +279,10 @@ def load_settings(project: "Project") -> Settings:
         )
         for table in project.tables
     }
-    silver = Field(default=f"{{lake_root}}/silver/{project.source.name}", description=_SILVER_IS)
+    silver = Field(
+        default=f"{{lake_root}}/silver/{project.source.name}",
+        description=Fields.model_fields["source_path"].description,
+    )
     paths["source_path"] = (str, silver)
     settings = _loaded(Settings, project, paths)
     urls, remote = settings.alert_addresses(), settings.spark_remote
@@ -395,7 +293,7 @@ def load_settings(project: "Project") -> Settings:
 
 
 def _loaded(base: type[_Kind], project: "Project | None", fields: Mapping[str, Any] = MappingProxyType({})) -> _Kind:
-    if project and project.env_prefix != _PREFIX:
+    if project and project.env_prefix != PREFIX:
         root = Field(default=f"data/{project.name}", description=base.model_fields["lake_root"].description)
         fields = {**fields, "lake_root": (str, root)}
     kind = create_model(base.__name__, __base__=base, **fields)
