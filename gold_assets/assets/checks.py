@@ -12,6 +12,7 @@ from gold_assets.assets.metadata import table_of
 from gold_assets.assets.outcomes import (
     ASKS_FOR_PATCHED_DATES,
     key_of,
+    latest_outcomes,
     no_failed_dates,
     no_failed_dates_spec,
     patched_dates,
@@ -19,6 +20,7 @@ from gold_assets.assets.outcomes import (
 from gold_assets.assets.published import events_of, is_current, is_current_spec
 from gold_assets.checks.catalogue import following_checks, gold_checks, run, silver_checks
 from gold_assets.checks.findings import Check, Finding
+from gold_assets.checks.freshness import NOTHING_IS_HELD
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.publishing import Checked, publish
 from gold_assets.config import Settings
@@ -45,6 +47,7 @@ def gold_asset_checks(settings: Settings) -> dg.AssetChecksDefinition:
     def evaluate_gold(context: dg.AssetCheckExecutionContext) -> Iterator[object]:
         """Check the run's dates of the tables, all dates where the run is not partitioned; then publish."""
         checked = yield from _evaluate(context, settings, checks)
+        yield from _held(context, settings, checked.inspection, checks)
         with one_sentence_failures():
             outcome = publish(checked.inspection.lake, settings.limits, checked, run_id=context.run.run_id)
             context.log.info(outcome.summary)
@@ -111,6 +114,19 @@ def _evaluate(
                 yield from _evaluations(context.instance, key, check, findings, examples=settings.examples)
                 yield dg.Output(None, dg.AssetCheckSpec(key.name, asset=key.asset_key).get_python_identifier())
     return Checked(inspection, found)
+
+
+def _held(
+    context: dg.AssetCheckExecutionContext, settings: Settings, inspection: Inspection, checks: Sequence[Check]
+) -> Iterator[object]:
+    """What is held on the run's dates, and what is no more, though nobody selected that check, which is one of Silver's."""
+    [check] = [check for check in checks if check.name == NOTHING_IS_HELD]
+    if (key := key_of(settings.project, check)) in context.selected_asset_check_keys:
+        return
+    failed_before = {date for date, passed in latest_outcomes(context.instance, key) if not passed}
+    with one_sentence_failures():
+        found = [each for each in run([check], inspection) if not each.passed or each.date in failed_before]
+        yield from _evaluations(context.instance, key, check, found, examples=settings.examples)
 
 
 def _dates(context: dg.AssetCheckExecutionContext, moment: Moment, settings: Settings) -> list[dt.date] | None:

@@ -31,7 +31,7 @@ def command(settings: Settings, first: dt.datetime | None, last: dt.datetime | N
 
 def _text(held: list[HeldDate]) -> str:
     if not held:
-        return "Nothing is held: Gold follows Silver on all dates."
+        return "Nothing is held."
     heads = ("date", "why", "rows before", "now", "Silver's version", "by", "since", "tables")
     return str(tabulate([_row(each) for each in held], heads, "plain", disable_numparse=True))
 
