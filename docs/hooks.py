@@ -47,9 +47,10 @@ def on_page_markdown(markdown: str, page: "Page", config: object, files: object)
 def settings() -> str:
     """A row of each setting of the transactions, whose names and defaults another project has with its own prefix."""
     kind = of_transactions().__class__
+    fields = kind.model_fields
     rows = [
-        (f"`{kind.setting(name)}`", _default(field.default), field.description)
-        for name, field in kind.model_fields.items()
+        (f"`{kind.setting(name)}`", _default(fields[name].default), fields[name].description)
+        for name in sorted(fields, key=lambda name: name != "lake_root")
     ]
     return _table(("setting", "default", "what it is"), rows)
 

@@ -45,7 +45,7 @@ def definitions(project: Project, settings: Settings | None = None) -> dg.Defini
     Raises:
         UserError: a setting makes no sense.
 
-    Example:
+    Examples:
         >>> from gold_assets import transactions
         >>> defs = definitions(transactions.project)
         >>> sorted(key.to_user_string() for key in defs.resolve_all_asset_keys())[:2]

@@ -102,7 +102,7 @@ class GoldProject(dg.Component, dg.Resolvable, dg.Model):
     Raises:
         UserError: parts of the declaration contradict each other.
 
-    Example:
+    Examples:
         >>> declared = {
         ...     "name": "web",
         ...     "source": {"name": "page_views", "date": "viewed_at", "columns": [{"name": "page", "type": "string"}]},

@@ -54,7 +54,7 @@ def project_lake(project: Project) -> Iterator["Case"]:
     Raises:
         AssertionError: at the end, tables that followed commit by commit do not hold what they hold computed anew.
 
-    Example:
+    Examples:
         >>> from gold_assets import Source, Table
         >>> views = Source("page_views", [Column("page", "string")], date="day")
         >>> by_page = Table("views_by_page", sql="SELECT page, event_date, count(*) AS views FROM page_views GROUP BY page, event_date")

@@ -26,7 +26,7 @@ class PublishedIOManager(DeltaLakePyarrowIOManager):
     Attributes:
         root_uri: where the publications are: ``GOLD_PUBLISHED_PATH``.
 
-    Example:
+    Examples:
         >>> import pyarrow as pa
         >>> @dg.asset(ins={"user_spend_summary": dg.AssetIn(input_manager_key="published")})
         ... def spenders(user_spend_summary: pa.Table) -> None:

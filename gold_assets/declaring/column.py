@@ -44,7 +44,7 @@ class Column:
         source: of the source, its name in the Delta table, where that is another.
         nullable: of the source, whether NULL is one of its values; by default as its type has it.
 
-    Example:
+    Examples:
         >>> Column("amount", "decimal(18,4)", "Money spent.").accepted
         'decimal, double, float or integer'
     """

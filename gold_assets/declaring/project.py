@@ -32,7 +32,7 @@ class Project:
         UserError: a table is made from another source, two tables have the same name, setting or path, or the name or prefix
             cannot be one.
 
-    Example:
+    Examples:
         >>> views = Source("page_views", [Column("page", "string")], date="viewed_at")
         >>> by_page = Table("views_by_page", sql="SELECT page, event_date, count(*) AS views FROM page_views GROUP BY page, event_date")
         >>> [table.name for table in Project("web", views, [by_page]).tables]
@@ -81,7 +81,7 @@ class Project:
         Raises:
             UserError: a setting makes no sense, or the root cannot be addressed.
 
-        Example:
+        Examples:
             >>> from gold_assets import transactions
             >>> lake = transactions.project.lake("data")
             >>> lake.silver, lake.places["user_spend_summary"], lake.published

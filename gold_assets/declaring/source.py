@@ -35,7 +35,7 @@ class Rule:
     Raises:
         UserError: it has both or neither.
 
-    Example:
+    Examples:
         >>> Rule("amount_is_not_money", "amount is NULL or does not fit", reads="amount").reads
         'amount'
         >>> Rule("level_is_unknown", "level is neither low nor high", "level IN ('low', 'high')").condition
@@ -70,7 +70,7 @@ class Source:
         UserError: a name is there twice, a key or the date is nullable, a rule is on a column that is none, or none reads a
             column whose values may be none of what it is read as.
 
-    Example:
+    Examples:
         >>> views = Source("page_views", [Column("page", "string")], date="viewed_at")
         >>> [column.name for column in views.columns], [rule.name for rule in views.rules]
         (['page', 'event_date'], ['event_date_is_missing'])

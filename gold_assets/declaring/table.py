@@ -50,7 +50,7 @@ class Table:
     Raises:
         UserError: parts of it contradict each other or the source.
 
-    Example:
+    Examples:
         >>> from gold_assets import Column
         >>> views = Source("page_views", [Column("page", "string")], date="viewed_at")
         >>> table = Table("views_by_page", views, sql="SELECT page, event_date, count(*) AS views FROM page_views GROUP BY page, event_date")

@@ -112,7 +112,7 @@ def _reads_exactly(table: DeltaTable, on: RowsOn | None) -> bool:
 class SailEngine:
     """The embedded engine, started on first use on a loopback port. Needs nothing but pip.
 
-    Example:
+    Examples:
         >>> engine = SailEngine()
         >>> engine.session.sql("SELECT 1 AS one").collect()
         [Row(one=1)]

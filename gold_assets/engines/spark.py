@@ -109,7 +109,7 @@ class SparkEngine:
     Raises:
         UserError: on first use, within a minute, where Java, the JARs, the master or the server are missing.
 
-    Example:
+    Examples:
         >>> engine = SparkEngine(remote="sc://host:15002")
         >>> engine.conf()["spark.remote"]
         'sc://host:15002'

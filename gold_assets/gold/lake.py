@@ -36,7 +36,7 @@ class Lake:
     Raises:
         UserError: a path is one that delta-rs would not find again, a table has no place, or one place lies within another.
 
-    Example:
+    Examples:
         >>> from gold_assets import transactions
         >>> places = {table.name: f"data/{table.name}" for table in transactions.project.tables}
         >>> Lake(transactions.project, "data/silver", places, published="data/published").silver

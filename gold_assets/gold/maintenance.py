@@ -142,7 +142,7 @@ def maintain(
         UserError: the retention is too short, and nothing is done.
         MaintenanceFailed: at the end, where some tables failed; it names each.
 
-    Example:
+    Examples:
         >>> from gold_assets import SailEngine, transactions
         >>> engine = SailEngine()
         >>> done = maintain(transactions.project.lake("data"), engine, dry_run=True)

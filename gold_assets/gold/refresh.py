@@ -87,7 +87,7 @@ def refresh(
         UserError: Silver or a table's place is not what it must be, or a table was made from another Silver in another
             place, and nothing is written; or a write failed: what was committed by then is whole, and the same refresh again completes it.
 
-    Example:
+    Examples:
         >>> import datetime as dt
         >>> from gold_assets import SailEngine, transactions
         >>> engine, day = SailEngine(), dt.date(2026, 1, 1)

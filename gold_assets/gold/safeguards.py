@@ -17,7 +17,7 @@ class Safeguards:
         gained_share: one that would gain at least this share of them is: 1 holds those that would double.
         least_rows: a date that Gold was made of with fewer rows of Silver is never held.
 
-    Example:
+    Examples:
         >>> safeguards = Safeguards(sealed_before=dt.date(2025, 1, 1))
         >>> safeguards.seals(dt.date(2024, 12, 31), today=dt.date(2026, 1, 31))
         'before 2025-01-01'

@@ -34,7 +34,7 @@ class Published:
     Attributes:
         publication: when it was, the versions, and the Silver version that they are true to.
 
-    Example:
+    Examples:
         >>> reader = published(lake="data/published")
         >>> reader.names[0], reader.delta("user_spend_summary").version() == reader.publication.versions["user_spend_summary"]
         ('user_spend_summary', True)
@@ -84,7 +84,7 @@ class Published:
         Raises:
             UserError: as ``delta`` does.
 
-        Example:
+        Examples:
             >>> published(lake="data/published").arrow("user_spend_summary", first=dt.date(2026, 11, 1)).num_rows
             1
         """
@@ -102,7 +102,7 @@ class Published:
         Raises:
             UserError: DuckDB is not installed, or as ``delta`` does.
 
-        Example:
+        Examples:
             >>> connection = published(lake="data/published").duckdb()
             >>> connection.sql("SELECT DISTINCT user_id FROM user_spend_summary").fetchall()
             [(1609,)]
@@ -133,7 +133,7 @@ class Published:
         Raises:
             UserError: as ``delta`` does.
 
-        Example:
+        Examples:
             >>> from gold_assets import SailEngine
             >>> engine = SailEngine()
             >>> published(lake="data/published").spark(engine, "high_risk_txns").select("user_id").distinct().collect()
@@ -179,7 +179,7 @@ def published(
     Raises:
         UserError: nothing is published, or nothing was by then.
 
-    Example:
+    Examples:
         >>> published().publication.silver_version
         42
     """

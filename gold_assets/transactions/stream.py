@@ -45,7 +45,7 @@ def write_to_gold(
     Raises:
         UserError: Silver, a table's place or the checkpoint is not what it must be, or a write fails.
 
-    Example:
+    Examples:
         >>> from gold_assets import SailEngine
         >>> engine = SailEngine()
         >>> places = ("gold/user_spend_summary", "gold/product_usage_metrics", "gold/high_risk_txns", "checkpoint", "quarantine/transactions")
