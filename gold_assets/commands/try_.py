@@ -51,7 +51,12 @@ CONTRACT = "contract.odcs.yaml"
     metavar="[FILE]",
     help=f"Make no table; compare the contract as it is declared with this file, by default {CONTRACT}.",
 )
-@click.option("--markdown", type=FILE, metavar="FILE", help="Write what changes as Markdown; - prints it instead.")
+@click.option(
+    "--markdown",
+    type=FILE,
+    metavar="FILE",
+    help="Write what changes as Markdown, rows only where GOLD_EXAMPLES is on; - prints it instead.",
+)
 @click.option(
     "--keep",
     metavar="DIR",
@@ -101,7 +106,11 @@ def command(
     )
     if markdown:
         with opened(markdown, "--markdown") as stream:
-            stream.write((f"{same_or_not(trial)}\n\n" if assert_same else "") + as_markdown(trial) + "\n")
+            stream.write(
+                (f"{same_or_not(trial)}\n\n" if assert_same else "")
+                + as_markdown(trial, examples=settings.examples)
+                + "\n"
+            )
     text = None if is_stdout(markdown) else lambda: _text(trial, assert_same=assert_same)
     return Answer(text, lambda: as_json(trial), int(trial.differs))
 

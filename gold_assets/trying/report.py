@@ -20,12 +20,13 @@ _DATES_SHOWN = 10
 
 @dataclass(frozen=True)
 class _Part:
-    """A sentence, of which table it begins to tell, and rows under names of columns."""
+    """A sentence, of which table it begins to tell, and rows under names of columns; whether these are rows of a table."""
 
     said: str
     table: str = ""
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = ()
+    are_examples: bool = False
 
 
 def as_text(trial: Trial, width: int) -> str:
@@ -41,10 +42,12 @@ def as_text(trial: Trial, width: int) -> str:
     return "\n".join([_summary(trial), *_remarks(trial), *lines, *_roll_out(trial)])
 
 
-def as_markdown(trial: Trial) -> str:
-    """For a pull request."""
+def as_markdown(trial: Trial, *, examples: bool) -> str:
+    """For a pull request, where rows stay past every deletion in Silver: they are there as ``examples`` if that is asked for."""
     lines = ["### gold try", "", escape(_summary(trial), quote=False), *(f"\n{said}" for said in _remarks(trial))]
     for part in _parts(trial):
+        if part.are_examples and not examples:
+            continue
         said = escape(part.said, quote=False)
         if part.table:
             lines += ["", f"**{part.table}**: {said}"]
@@ -53,7 +56,7 @@ def as_markdown(trial: Trial) -> str:
         if part.rows:
             cells = [[escape(shown(value), quote=False).replace("|", "\\|") for value in row] for row in part.rows]
             lines += ["", tabulate(cells, list(part.columns), "github", disable_numparse=True)]
-    return "\n".join([*lines, *(f"\n{said}" for said in _roll_out(trial))])
+    return "\n".join([*lines, *(f"\n{said}" for said in _roll_out(trial) if said)])
 
 
 def as_json(trial: Trial) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def _roll_out(trial: Trial) -> list[str]:
         return ["", "How long a roll-out takes cannot be told, for Silver's log does not count the rows of a date."]
     return [
         "",
-        f"To make {plural(len(trial.tables), 'table')} on all {trial.all_dates} dates of the window, from {trial.all_rows:,} rows, takes "
+        f"To make {plural(len(trial.tables), 'table')} on all dates of the window, {trial.all_dates}, from {trial.all_rows:,} rows, takes "
         f"about {_duration(seconds)} at this rate, without checks and publishing.",
     ]
 
@@ -187,11 +190,13 @@ def _changes(table: TableTrial) -> Iterator[_Part]:
         "Those that changed most:" if examples else "",
         columns=("column", EVENT_DATE, "key", "before", "after", "change"),
         rows=examples,
+        are_examples=True,
     )
     if table.moved:
         rows = [_moved_row(each, is_by_key=bool(table.table.key)) for each in table.moved]
         names = list(dict.fromkeys(name for row in rows for name in row))
-        yield _Part("Some of them:", columns=names, rows=[[row.get(name) for name in names] for row in rows])
+        told = [[row.get(name) for name in names] for row in rows]
+        yield _Part("Some of them:", columns=names, rows=told, are_examples=True)
     yield from _by_date(table)
 
 

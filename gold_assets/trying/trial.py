@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -173,7 +174,7 @@ class Trial:
         asked: how many dates of the window Silver or a table has, of which those tried are chosen.
         dates: those tried.
         tables: those tried; ``unchanged`` those left out because the code that made them is the code of now.
-        kept: the dates left out because they are sealed or held, and no roll-out would make them.
+        kept: the dates left out because Silver has changed them and Gold keeps them, sealed or held: no roll-out would make them.
         doubts: by why it is not sure from which rows of Silver a published date was made, the dates.
         seconds, rows: how long making them took, and of how many of Silver's rows; None where its log does not count them.
         all_rows: of Silver, in the window.
@@ -231,6 +232,8 @@ def try_out(
     moment = Moment(lake, opened=_opened(lake, reader))
     moment.silver = _pinned(moment, newest)
     asked = sorted(date for date in moment.dates.intersection(dates) if date is not None)
+    for table in lake.tables:
+        moment.made_from(table, asked)  # once for all dates, which are asked for one by one below
     changed = [table for table in lake.tables if _is_changed(moment, table, asked)] if tables is None else tables
     kept = {date for date in asked if any(moment.hold(table, date) for table in changed)}
     asked = [date for date in asked if date not in kept]
@@ -318,13 +321,17 @@ def _made(
             rows[name] |= {date: each.rows for date, each in written.items()}
     told = moment.silver.file_dates.rows_told(window)
     in_window = {date: told[date] for date in window if told.get(date) != 0}
+
+    def compared(table: Table) -> TableTrial:
+        count = sum(rows[table.name].values())
+        return _compared(lake, table, moment.gold(table), made[table.name], trial.dates, count)
+
+    with ThreadPoolExecutor() as pool:
+        trials = list(pool.map(compared, tables))
     return dataclasses.replace(
         trial,
         silver_versions=sorted({version for version, _ in alike}),
-        tables=[
-            _compared(lake, table, moment.gold(table), made[table.name], trial.dates, sum(rows[table.name].values()))
-            for table in tables
-        ],
+        tables=trials,
         doubts=doubts,
         seconds=seconds,
         rows=_sum(read.values()),
