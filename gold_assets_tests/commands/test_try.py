@@ -25,6 +25,7 @@ from gold_assets.explaining.differences import differences
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.refresh import refresh
+from gold_assets.gold.safeguards import Safeguards
 from gold_assets.reading.answers import plain
 from gold_assets.transactions.source import AMOUNT, RATIO, source
 from gold_assets.transactions.tables import HIGH_RISK_TXNS, PRODUCT_USAGE_METRICS, USER_SPEND_SUMMARY
@@ -255,6 +256,20 @@ def test_each_date_is_made_from_the_silver_that_readers_have_of_it(
     publish_in(lake)
     write_silver(lake, [row(user_id="dan", event_date=TUESDAY)])
     assert tried(capsys, "--assert-same", exit_code=0).startswith("Nothing differs: on 3 dates ")
+
+
+def test_a_date_that_silver_has_changed_and_gold_keeps_is_left_out(
+    lake: Lake, engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No roll-out would make it."""
+    monkeypatch.setenv("GOLD_SEALED_BEFORE", str(TUESDAY))
+    sealed = dataclasses.replace(lake, safeguards=Safeguards(sealed_before=TUESDAY))
+    DeltaTable(lake.silver).delete("event_date = DATE '2024-01-01'")
+    add(sealed, engine, "bob", TUESDAY)
+    publish_in(sealed)
+    told = tried(capsys, "--table", SPEND, exit_code=0)
+    assert "Made user_spend_summary on 2 dates, " in told
+    assert "Left out, for Gold keeps what it has of them: 2024-01-01." in told
 
 
 def test_without_a_publication_the_tables_are_compared_as_they_are(
