@@ -145,9 +145,9 @@ class Holdings:
 
     def _as_found(self, table: Table, verified: Collection[dt.date | None]) -> Made:
         """Of the doubtful dates of a table that are verified, what they are equal to: those that are compared with Silver's newest version."""
-        silver = self._moment.silver
-        found: Made = {}
-        for date in self._doubtful[table.name] & set(verified):
+        silver, dates = self._moment.silver, self._doubtful[table.name] & set(verified)
+        rows, found = silver.file_dates.rows_told(dates), Made()
+        for date in dates:
             basis = self._moment.basis(table, date)
             if basis.version == silver.version and not basis.verified:
                 source = self._sources[table.name].get(date)
@@ -159,6 +159,7 @@ class Holdings:
                     renamed=source.renamed if source else dict(silver.columns.renamed),
                     table_version=source.table_version if source else self._moment.log(table).table.version(),
                     overwritten_in=source.overwritten_in if source else None,
+                    silver_rows=rows[date],  # by which the fuse sees what becomes of it, once this Silver is gone
                 )
         return found
 

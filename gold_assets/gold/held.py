@@ -80,14 +80,16 @@ def held_date(moment: Moment, date: dt.date) -> HeldDate | None:
     return HeldDate(date, undecided[0], list(holds), version, told.by if told else "", told.at if told else None)
 
 
-def held_dates(moment: Moment, dates: Collection[dt.date]) -> list[HeldDate]:
-    """Those of the dates that are held, or sealed and changed, and of which nobody has decided, in order."""
+def held_dates(moment: Moment, dates: Collection[dt.date], *, and_kept: bool = False) -> list[HeldDate]:
+    """Those of the dates that are held, or sealed and changed, and of which nobody has decided, in order; ``and_kept``: or decided to keep."""
     found = [held for date in sorted(dates) if (held := held_date(moment, date)) is not None]
-    return [held for held in found if not held.is_decided]
+    return [held for held in found if not held.is_decided or (and_kept and moment.holds.kept(held.date))]
 
 
 def decide(lake: Lake, verdict: Verdict, dates: Collection[dt.date], by: str, reason: str) -> Decision:
     """Decide of those of the dates that are held, of Silver as it is now, and keep the decision for good.
+
+    Who approves may take back what somebody has kept.
 
     Args:
         verdict: ``approve``: Gold is to follow Silver there; ``keep``: it is to keep what it has, and the dates are sealed.
@@ -103,7 +105,7 @@ def decide(lake: Lake, verdict: Verdict, dates: Collection[dt.date], by: str, re
 
     def attempt() -> Decision:
         moment = Moment(lake)
-        held = held_dates(moment, dates)
+        held = held_dates(moment, dates, and_kept=verdict == "approve")
         if not held:
             raise UserError(
                 f"Nothing is held or sealed and changed on {dates_text(dates, 5) or 'no date'}, of which somebody could decide: see gold held."

@@ -52,8 +52,7 @@ class Holds:
         if made is None or date is None or not self.may_hold(date) or self.approval(date) is not None:
             return None
         before, now = self._rows_before(made, date), self._rows(self._moment.silver, date)
-        decision = self._decisions.get(date)
-        kept = decision if decision is not None and decision.verdict == "keep" else None
+        kept = self.kept(date)
         if sealed := str(kept or "") or self._safeguards.seals(date, self._today):
             is_decided = not self._has_changed(made, date) or (kept is not None and self._stands(kept, date))
             return Hold("sealed", sealed, before, now, is_decided)
@@ -68,6 +67,11 @@ class Holds:
         if date is None or not self.may_hold(date) or (decision := self._decisions.get(date)) is None:
             return None
         return decision if decision.verdict == "approve" and self._stands(decision, date) else None
+
+    def kept(self, date: dt.date) -> Decision | None:
+        """By which somebody has sealed the date; None where nobody has, or somebody has approved it since."""
+        decision = self._decisions.get(date)
+        return decision if decision is not None and decision.verdict == "keep" else None
 
     @cached_property
     def _decisions(self) -> dict[dt.date, Decision]:

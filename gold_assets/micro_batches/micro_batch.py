@@ -174,8 +174,7 @@ class _Look:
     def _touched(self) -> set[dt.date | None]:
         """The dates that Gold is to get now, whatever the window; None stands for rows without a date."""
         before, touched = self._before, self._new.dates_after(self._since)
-        if (before.decisions, before.safeguards) != (self._decisions, self._lake.safeguards):
-            touched |= set(before.held)  # somebody may have let them through
+        touched |= self._let_through()
         why = self._new.every_date_after(self._since)
         if before.followed < 0:
             touched |= self._known | ({None} if why or self._since >= 0 else set())
@@ -185,18 +184,25 @@ class _Look:
         if why:
             touched |= {*self._known, None}
             self._context.log.info(f"Every date is asked for, because {why}.")
-        elif put_back := [table.name for table in self._lake.tables if self._was_put_back(table.name)]:
-            self._context.log.info(f"{', '.join(put_back)} was put back to an older state, or made anew.")
+        elif self._put_back:
+            self._context.log.info(f"{', '.join(self._put_back)} was put back to an older state, or made anew.")
             touched |= dates_behind(self._moment, {*self._known, None})
         return touched
+
+    def _let_through(self) -> set[dt.date | None]:
+        """The dates to look at again, for somebody has decided, or set the safeguards otherwise; their checks are, too."""
+        before = self._before
+        if before.decisions != self._decisions:
+            decided = {date for decision in self._lake.decisions() for date in decision.dates}
+            # No tick need have seen them held: the fuse may have begun to look at a date after a run was asked for it.
+            return {*before.held, *dates_behind(self._moment, decided)}
+        return set(before.held) if before.safeguards != self._lake.safeguards else set()
 
     def _still_held(self, touched: set[dt.date | None]) -> tuple[dt.date, ...]:
         """The dates of the window on which Gold keeps what it has, until a person decides."""
         before = self._before
-        suspects = {
-            *before.held,
-            *(self._known if before.followed < 0 or self._new.every_date_after(self._since) else touched),
-        }
+        is_all_new = before.followed < 0 or self._put_back or self._new.every_date_after(self._since)
+        suspects = {*before.held, *(self._known if is_all_new else touched)}
         today = dt.datetime.now(dt.timezone.utc).date()
         if not any(self._lake.safeguards.may_hold(date, today) for date in suspects):
             return ()  # and no table is opened
@@ -252,6 +258,11 @@ class _Look:
 
     def _in_window(self, dates: Iterable[dt.date | None]) -> list[dt.date]:
         return sorted(date for date in dates if date is not None and within(date, self._window))
+
+    @cached_property
+    def _put_back(self) -> list[str]:
+        """The tables that were."""
+        return [table.name for table in self._lake.tables if self._was_put_back(table.name)]
 
     def _was_put_back(self, table: str) -> bool:
         """Whether the table holds less than when the sensor last looked, or than Dagster was told since."""

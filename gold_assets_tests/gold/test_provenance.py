@@ -73,7 +73,7 @@ def forget_silver_before(lake: Lake, version: int) -> None:
         if file.name not in kept and "_delta_log" not in file.parts:
             file.unlink()
     for number in range(version):
-        (Path(lake.silver) / "_delta_log" / f"{number:020}.json").unlink()
+        (Path(lake.silver) / "_delta_log" / f"{number:020}.json").unlink(missing_ok=True)
 
 
 def test_each_date_tells_the_silver_of_its_last_refresh(gold: Lake, engine: Engine) -> None:

@@ -297,3 +297,47 @@ def test_what_the_fuse_cannot_see_is_said(gold: Lake, engine: Engine, caplog: py
     follow(gold, engine)
     assert rows_of(gold, TUESDAY) == 1
     assert "The fuse cannot see 2024-01-02" in caplog.text
+
+
+def test_who_has_kept_a_date_may_take_it_back(gold: Lake, engine: Engine) -> None:
+    DeltaTable(gold.silver).delete("event_date = '2024-01-02'")
+    decide(gold, "keep", [TUESDAY], by="ann", reason="Silver keeps a day")
+    with pytest.raises(UserError, match="Nothing is held"):
+        decide(gold, "keep", [TUESDAY], by="bob", reason="once more")
+    decide(gold, "approve", [TUESDAY], by="ann", reason="I took it for another day")
+    follow(gold, engine)
+    assert_gold_is_true(gold)
+
+
+def test_a_date_held_in_one_table_and_not_in_another_holds_no_publication_back(gold: Lake, engine: Engine) -> None:
+    """The first table followed what was approved, then the run was killed, and Silver has changed since."""
+    DeltaTable(gold.silver).delete("event_date = '2024-01-02' AND user_id <> 'user 1'")
+    decide(gold, "approve", [TUESDAY], by="ann", reason="the shop has closed")
+    refresh(gold, engine, DATES, tables=[USER_SPEND_SUMMARY], how="patch")
+    write_silver(gold, [row(event_date=TUESDAY), row(event_date=MONDAY)])
+    follow(gold, engine)
+    [each] = held_dates(Moment(gold), DATES)
+    assert each.date == TUESDAY and SPEND not in each.tables
+    assert failures(gold) == HELD_ON_TUESDAY
+    outcome = publish(gold, LIMITS)
+    assert not outcome.is_held and outcome.publication is not None
+    assert (outcome.publication.silver_version, outcome.publication.dates_kept) == (2, (TUESDAY,))
+
+
+def test_the_fuse_sees_a_date_that_was_verified_once_nothing_told_what_it_was_made_from(
+    gold: Lake, engine: Engine
+) -> None:
+    """As those of an installation are whose Silver's log is cut every month."""
+    for _ in range(2):
+        write_silver(gold, [row(event_date=MONDAY)])
+        refresh(gold, engine, [MONDAY], how="patch")
+    forget_silver_before(gold, 2)
+    publish(gold, LIMITS)
+    made = GoldLog(DeltaTable(gold.places[SPEND])).made_from([TUESDAY])[TUESDAY]
+    assert (made.silver_version, made.silver_rows) == (2, 100)
+    DeltaTable(gold.silver).delete("event_date = '2024-01-02'")
+    write_silver(gold, [row(event_date=MONDAY)])
+    forget_silver_before(gold, 4)
+    follow(gold, engine)
+    assert held(gold) == [TUESDAY]
+    assert rows_of(gold, TUESDAY) == 100

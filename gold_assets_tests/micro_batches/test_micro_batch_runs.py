@@ -142,6 +142,26 @@ def test_a_held_date_is_asked_for_once_the_safeguards_let_it_pass(project: Proje
     assert_gold_is_true(project.lake)
 
 
+def test_a_date_that_is_held_since_gold_was_put_back_is_told_and_asked_for_once_it_is_approved(
+    project: Project,
+) -> None:
+    write_silver(project.lake, [row(event_date=TUESDAY, user_id=f"user {n:02}") for n in range(100)])
+    follow(project)
+    versions = {name: DeltaTable(place).version() for name, place in project.lake.places.items()}
+    for least in (60, 40):  # neither commit takes half
+        DeltaTable(project.lake.silver).delete(f"event_date = '2024-01-02' AND user_id >= 'user {least}'")
+        follow(project)
+    assert_gold_is_true(project.lake)
+    for name, place in project.lake.places.items():
+        DeltaTable(place).restore(versions[name])
+    follow(project)
+    assert Cursor.loads(project.cursor).held == (TUESDAY,)
+    project.cursor = dataclasses.replace(Cursor.loads(project.cursor), held=()).dumps()  # whatever a tick has missed
+    decide(project.lake, "approve", [TUESDAY], by="ann", reason="the shop has closed")
+    assert follow(project) == 1
+    assert_gold_is_true(project.lake)
+
+
 def test_an_observation_and_the_sensor_speak_of_the_same_data_versions(project: Project) -> None:
     follow(project)
     project.observe()
