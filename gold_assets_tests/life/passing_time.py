@@ -19,7 +19,7 @@ _TIMES = ("timestamp", "inCommitTimestamp", "modificationTime", "deletionTimesta
 """What Delta calls a moment in milliseconds, wherever in a log."""
 
 _TOLD = re.compile(rb'("(?:%s)"\s*:\s*)(\d{13})\b' % "|".join(_TIMES).encode())
-_MODIFIED = re.compile(rb'("modified": )(\d+)')
+_MODIFIED = re.compile(rb'("modified":\s*)(\d+)')
 _FINGERPRINT = re.compile(rb"\b[0-9a-f]{16}\b")
 
 Fingerprints = Mapping[str, str]
@@ -29,7 +29,7 @@ Fingerprints = Mapping[str, str]
 def let_time_pass(root: Path, by: dt.timedelta) -> Fingerprints:
     """Let every Delta table below ``root``, and every file there, become so much older.
 
-    Rows are as they were, but for those of publications, which tell when they were made. Whoever remembers fingerprints of commits, as the sensor's cursor
+    Rows are as they were, but for those of publications and decisions, which tell when they were made. Whoever remembers fingerprints of commits, as the sensor's cursor
     does, needs those that are returned.
     """
     tables = list(_tables(root))
@@ -40,6 +40,11 @@ def let_time_pass(root: Path, by: dt.timedelta) -> Fingerprints:
         shifted = _TOLD.sub(lambda found: found[1] + b"%d" % (int(found[2]) - _milliseconds(by)), commit.read_bytes())
         commit.write_bytes(_with_sizes(shifted, published[commit.parent.parent]))
     fingerprints = {old: _fingerprint(commit) for commit, old in before.items()}
+    for table in tables:
+        if decided := _decisions(table, fingerprints, by):
+            for commit in _commits(table):
+                commit.write_bytes(_with_sizes(commit.read_bytes(), decided))
+            published[table] = decided
     for commit in before:
         commit.write_bytes(_FINGERPRINT.sub(lambda found: _renamed(found[0], fingerprints), commit.read_bytes()))
     for table in tables:
@@ -84,10 +89,32 @@ def _nanoseconds(by: dt.timedelta) -> int:
 
 def _publications(table: Path, by: dt.timedelta) -> dict[str, int]:
     """Where the rows of a table tell when they were published, let them tell of then; and how large its files are now."""
+    return _rewritten(
+        table,
+        "published_at",
+        lambda row: {**row, **{name: _earlier(row[name], by) for name in row if _is_moment(row[name])}},
+    )
+
+
+def _decisions(table: Path, fingerprints: Fingerprints, by: dt.timedelta) -> dict[str, int]:
+    """The same of decisions, which tell of a commit of Silver by its fingerprint."""
+    return _rewritten(
+        table,
+        "decided_at",
+        lambda row: {
+            **row,
+            "decided_at": row["decided_at"] - by,
+            "silver_commit": fingerprints.get(row["silver_commit"], row["silver_commit"]),
+        },
+    )
+
+
+def _rewritten(table: Path, column: str, edit: Any) -> dict[str, int]:
+    """Each row of a table that has the column becomes what ``edit`` makes of it. How large its files are now."""
     sizes = {}
     for path in table.rglob("*.parquet"):
-        if "_delta_log" not in path.parts and "published_at" in pq.read_schema(path).names:
-            _edit(path, lambda row: {**row, **{name: _earlier(row[name], by) for name in row if _is_moment(row[name])}})
+        if "_delta_log" not in path.parts and column in pq.read_schema(path).names:
+            _edit(path, edit)
             sizes[path.relative_to(table).as_posix()] = path.stat().st_size
     return sizes
 
