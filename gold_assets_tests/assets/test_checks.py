@@ -213,7 +213,7 @@ def test_metadata_checks_run_alone_without_partition(lake: Lake, instance: dg.Da
     result = check(lake, instance, {}, job="run_metadata_checks")
     assert result.success
     found = {(e.asset_key.to_user_string(), e.check_name) for e in result.get_asset_check_evaluations()}
-    assert len(found) == 16
+    assert len(found) == 17
     assert failures(result) == set()
 
 
