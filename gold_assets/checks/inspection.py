@@ -92,7 +92,9 @@ class Inspection:
         if self.patches:
             told = silver.file_dates.rows_told(self.dates)
             rows = {date: known for date in self.dates if (known := told.get(date, 0)) is not None}
-        for basis, dates in by_basis(self.moment, table, [date for date in self.dates if date not in rows]):
+        for basis, dates in grouped(
+            [date for date in self.dates if date not in rows], partial(self.moment.basis, table)
+        ):
             if basis.verified:
                 made = self.moment.made_from(table, dates)
                 rows |= {date: made[date].silver_rows or 0 for date in dates}
@@ -111,7 +113,9 @@ class Inspection:
             for patch in self._patches.of(table, dates):
                 with suppress(Unreadable):  # then the dates are compared as a whole
                     reconciled |= self._patched(table, patch)
-        for basis, together in by_basis(self.moment, table, [date for date in dates if date not in reconciled]):
+        for basis, together in grouped(
+            [date for date in dates if date not in reconciled], partial(self.moment.basis, table)
+        ):
             for part in self._slices(together):
                 reconciled |= self._as_verified(basis, part) if basis.verified else self._as_a_whole(table, basis, part)
         self._reconciled[table.name] |= reconciled
@@ -157,7 +161,7 @@ class Inspection:
                 raise
             doubt = f"Silver version {basis.version}, which it was made from, cannot be read any more"
             found: dict[dt.date | None, Reconciled] = {}
-            for other, together in _grouped(part, lambda date: self.moment.basis_without(table, date, doubt)):
+            for other, together in grouped(part, lambda date: self.moment.basis_without(table, date, doubt)):
                 found |= (
                     self._as_verified(other, together) if other.verified else self._as_a_whole(table, other, together)
                 )
@@ -194,23 +198,14 @@ class Inspection:
         return self.moment.silver.file_dates.rows(self.dates)
 
 
-def _grouped(
+def grouped(
     dates: Collection[dt.date | None], basis_of: Callable[[dt.date | None], Basis]
 ) -> Iterator[tuple[Basis, list[dt.date | None]]]:
+    """The dates by what they are compared with."""
     by_basis: dict[Basis, list[dt.date | None]] = defaultdict(list)
     for date in dates:
         by_basis[basis_of(date)].append(date)
     yield from by_basis.items()
-
-
-def by_basis(
-    moment: Moment, table: Table, dates: Collection[dt.date | None]
-) -> Iterator[tuple[Basis, list[dt.date | None]]]:
-    """The dates by what they are compared with."""
-    together: dict[Basis, list[dt.date | None]] = defaultdict(list)
-    for date in dates:
-        together[moment.basis(table, date)].append(date)
-    yield from together.items()
 
 
 def in_slices(

@@ -26,7 +26,8 @@ from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.plural import plural
-from gold_assets.explaining.differences import TableDifferences, differences, short, signed
+from gold_assets.explaining.differences import TableDifferences, differences
+from gold_assets.explaining.numbers import short, signed
 from gold_assets.gold.lake import Lake
 from gold_assets.reading import answers
 from gold_assets.reading.answers import table_of, write_csv

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.schema import PrimitiveType
 
-from gold_assets.checks.inspection import by_basis, in_slices
+from gold_assets.checks.inspection import grouped, in_slices
 from gold_assets.checks.pairs import as_of_row, asked, keys, of_row, on_key, types
 from gold_assets.declaring.averages import same_average_sql
 from gold_assets.declaring.select import Select
@@ -26,12 +25,12 @@ from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import View, query, rows_of_arrow
 from gold_assets.delta.sql import DATAFUSION
+from gold_assets.explaining.numbers import Number, moved, short, signed
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.silver.pin import Silver
 
-Number = int | float | Decimal
 Dates = Collection[dt.date | None]
 
 SIZE = "size of change"
@@ -126,7 +125,7 @@ class TableDifferences:
             for name, value in change.after.items():
                 before = change.before[name]
                 if before != value:
-                    yield change.date, key, name, before, value, _moved(before, value)
+                    yield change.date, key, name, before, value, moved(before, value)
 
     @cached_property
     def totals_by_date(self) -> Mapping[dt.date | None, Mapping[str, Total]]:
@@ -194,31 +193,6 @@ def differences(
     return replace(found, totals=_totals(found)) if found.count else found
 
 
-def _moved(before: Any, after: Any) -> Number | None:
-    """By how much, where both are numbers."""
-    if not all(isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in (before, after)):
-        return None
-    moved: Number = (
-        float(after) - float(before) if isinstance(before, float) is not isinstance(after, float) else after - before
-    )
-    return moved
-
-
-def short(number: Any) -> Any:
-    """A sum of doubles without the digits that the order of its terms decides."""
-    return f"{number:.12g}" if isinstance(number, float) else number
-
-
-def signed(number: Number) -> str:
-    """A change of a number, with its sign and two decimals or more."""
-    if isinstance(number, float):
-        return f"{number:+,.4g}"
-    if isinstance(number, int):
-        return f"{number:+,}"
-    digits = 2 if number == round(number, 2) else 4
-    return f"{number:+,.{digits}f}"
-
-
 def _changed_dates(before: DeltaTable | None, after: DeltaTable | None) -> set[dt.date | None]:
     """The dates whose rows may differ: by the log in between, or where that does not tell, all that either has."""
     opened = [table for table in (before, after) if table is not None]
@@ -275,7 +249,7 @@ def _by_silver(found: TableDifferences, moment: Moment) -> pa.Table:
     suspects = rows.filter(rows[_ROUNDED])[EVENT_DATE].unique().to_pylist()
     with suppress(UserError):  # Silver cannot be read
         rows_by_date = moment.silver.file_dates.rows([date for date in suspects if date is not None])
-        for basis, together in by_basis(moment, found.table, suspects):
+        for basis, together in grouped(suspects, partial(moment.basis_in_silver, found.table)):
             for part in in_slices(together, rows_by_date) if not basis.doubt else ():
                 with suppress(UserError):
                     parts.append(_differing(found.table, found.before, found.after, part, moment.silver_of(basis)))

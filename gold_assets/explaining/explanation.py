@@ -145,7 +145,7 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
     question = question_of(table, gold, date, conditions)
     history = history_of(question, moment)
     now = _held(question, gold)
-    basis = moment.basis(table, question.date)
+    basis = moment.basis_in_silver(table, question.date)
     try:
         silver, opinion = _compared(question, moment, basis)
     except Unreadable:

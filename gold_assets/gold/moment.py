@@ -271,11 +271,14 @@ class Moment:
         Where that is not known or cannot be read any more, the newest: a date passes only if it is true to one of them;
         or it is kept, or was made by an earlier version of the table, and then what it was verified by counts.
         """
-        standing, newest = self.standing(table, date), self.silver.version
         if (older := self.older_version(table, date)) and (verified := self._verified(table, date)):
-            return Basis(
-                newest, f"it was made by version {older} of the table, which is {table.code_version} now", verified
-            )
+            doubt = f"it was made by version {older} of the table, which is {table.code_version} now"
+            return Basis(self.silver.version, doubt, verified)
+        return self.basis_in_silver(table, date)
+
+    def basis_in_silver(self, table: Table, date: dt.date | None) -> Basis:
+        """The same by whatever version of the table the date was made."""
+        standing, newest = self.standing(table, date), self.silver.version
         of_another = standing.kind == "kept" and standing.version == newest
         if not of_another and self.silver_at(standing.version) is not None:
             return Basis(standing.version, standing.doubt)

@@ -11,9 +11,11 @@ from tabulate import tabulate
 
 from gold_assets.delta.dates import EVENT_DATE, dates_text
 from gold_assets.delta.plural import plural
-from gold_assets.explaining.differences import Difference, Number, Total, short, signed, totals_as_json
+from gold_assets.explaining.differences import Difference, Total, totals_as_json
+from gold_assets.explaining.numbers import Number, short, signed
 from gold_assets.reading.answers import shown, table_of
-from gold_assets.trying.trial import TableTrial, Trial
+from gold_assets.trying.table_trial import TableTrial
+from gold_assets.trying.trial import Trial
 
 _DATES_SHOWN = 10
 

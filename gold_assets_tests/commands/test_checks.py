@@ -60,7 +60,7 @@ def failures(*arguments: str) -> tuple[int, set[tuple[str, str, dt.date | None]]
 
 def test_a_good_lake_passes_every_check_with_exit_code_0(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     assert failures() == (0, set())
-    assert "24 checks on 2024-01-01 to 2024-01-03" in capsys.readouterr().out
+    assert "25 checks on 2024-01-01 to 2024-01-03" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.name)
