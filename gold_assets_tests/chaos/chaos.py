@@ -1,32 +1,43 @@
 """Everything at once: others change Silver, people ask for Gold, and what runs is killed; once it is left alone, Gold is true."""
 
+import dataclasses
+import datetime as dt
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
 import dagster as dg
 import psutil
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
+from gold_assets.gold.decisions import Verdict
+from gold_assets.gold.held import HeldDate, decide, held_date
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.publication import Publications
+from gold_assets.gold.safeguards import Safeguards
 from gold_assets_tests.chaos.histories import DATES, SilverHistory
 from gold_assets_tests.chaos.measures import Measures, measure
 from gold_assets_tests.chaos.user_interface import Refused, UserInterface
 from gold_assets_tests.end_to_end.command_line import run
 from gold_assets_tests.instance.dagster_dev import DagsterDev, command_line_of
 from gold_assets_tests.instance.postgres_server import PostgresServer
-from gold_assets_tests.truth import GOLD, QUARANTINE, differences
+from gold_assets_tests.truth import GOLD, QUARANTINE, differences, rows_of
 
 TABLES = (*GOLD, QUARANTINE)
 QUIET_AFTER = (3.0, 120.0)
 """Seconds of chaos between two moments at which everything is left alone, at least and at most: short ones let Gold follow commit by commit."""
 MOST_WAITED = 900.0
 """Seconds that Gold has to become true in: the sensor's pauses between attempts grow to ten minutes."""
+LEAST_ROWS = 4
+"""A date of fewer is never held: so few that the dates of a history are."""
 _MORE_FILES = 60
 """How many more than at first the daemon may have open: its SQLite keeps some, one for each run of late."""
 
@@ -44,8 +55,9 @@ class Chaos:
     """
 
     def __init__(self, folder: Path, seed: int, postgres: PostgresServer | None, say: Callable[[str], None]) -> None:
-        settings = {"GOLD_PARTITIONS_START": str(DATES[0]), "GOLD_PARTITIONS_END": str(DATES[-1])}
-        self.dev = DagsterDev(folder, **settings)
+        window = {"GOLD_PARTITIONS_START": str(DATES[0]), "GOLD_PARTITIONS_END": str(DATES[-1])}
+        self.dev = DagsterDev(folder, **window, GOLD_FUSE_LEAST_ROWS=str(LEAST_ROWS))
+        self.lake = dataclasses.replace(self.dev.lake, safeguards=Safeguards(least_rows=LEAST_ROWS))
         self.done: Counter[str] = Counter()
         self.waits: list[float] = []
         """Seconds until Gold was true, at each quiet moment."""
@@ -73,6 +85,7 @@ class Chaos:
                     time.sleep(self._order.uniform(0, 3))
                 seconds -= part
                 self._be_quiet()
+            self._approve_all()
         if left_over := self.dev.processes():
             raise Red(f"when all was stopped, {_named(left_over)} went on")
 
@@ -107,6 +120,9 @@ class Chaos:
             silver.optimize: 2,
             silver.vacuum: 1,
             silver.restore: 2,
+            silver.forget_old_dates: 1,
+            silver.load_a_date_twice: 2,
+            self._decide: 4,
             self._materialize: 3,
             self._backfill: 1,
             self._maintain: 2,
@@ -138,6 +154,17 @@ class Chaos:
 
     def _check(self) -> None:
         UserInterface(self.dev.url).run("run_checks")
+
+    def _decide(self) -> str:
+        """Of some dates, of which some may be held."""
+        return self._decide_of(self._choice.sample(DATES, self._choice.randint(1, len(DATES))))
+
+    def _decide_of(self, dates: Sequence[dt.date]) -> str:
+        verdict: Verdict = self._choice.choice(["approve", "approve", "keep"])
+        try:
+            return decide(self.lake, verdict, dates, by="chaos", reason="why not").summary
+        except UserError as error:
+            return str(error)
 
     def _kill_a_run(self) -> str:
         """The next that there is, somewhere in its middle."""
@@ -215,6 +242,7 @@ class Chaos:
         self.waits.append(time.monotonic() - began)
         self._say(f"Gold is true, after {self.waits[-1]:.1f} s")
         self._wait("all runs have ended", self._running)
+        self._look_at_what_is_held()
         if untrue := self._untrue():
             raise Red(f"Gold was true, and is not once all runs have ended: {untrue}")
         self._look_at_publication()
@@ -238,7 +266,45 @@ class Chaos:
     def _untrue(self) -> str:
         if not all(DeltaTable.is_deltatable(self.dev.lake.places[table]) for table in TABLES):
             return "a table is not there yet"
-        return "\n".join(differences(self.dev.lake)[:20])
+        return "\n".join(differences(self.dev.lake, set(DATES) - self._left_alone().keys())[:20])
+
+    def _left_alone(self) -> dict[dt.date, HeldDate]:
+        """The dates on which Gold does not follow Silver."""
+        moment = Moment(self.lake)
+        return {date: held for date in DATES if (held := held_date(moment, date)) is not None}
+
+    def _look_at_what_is_held(self) -> None:
+        """By the rows that are there, whatever commits say; then somebody decides of it, and Gold comes true."""
+        decided: dict[dt.date, Verdict] = {
+            date: decision.verdict for decision in reversed(self.lake.decisions()) for date in decision.dates
+        }
+        silver = Counter(rows_of(self.lake.silver)["event_date"].to_pylist())
+        for date, held in self._left_alone().items():
+            made = self._rows_made_from(date)
+            is_accident = made >= LEAST_ROWS and (2 * silver[date] <= made or silver[date] >= 2 * made)
+            # Where a run was killed between two tables, they tell of different versions.
+            is_whole = len(held.tables) == len(TABLES)
+            if decided.get(date) != "keep" and is_whole and not is_accident:
+                raise Red(f"{date} is held, Gold has {made} rows of Silver's and Silver {silver[date]}: {held.summary}")
+        while undecided := [date for date, held in self._left_alone().items() if not held.is_decided]:
+            self._say(f"held: {', '.join(map(str, undecided))}; {self._decide_of(undecided)}")
+        self._wait("Gold is true where somebody has approved", self._untrue)
+        self._wait("all runs have ended that this took", self._running)
+
+    def _rows_made_from(self, date: dt.date) -> int:
+        """How many rows of Silver the date was made from: each is valid or quarantined."""
+        valid, broken = (
+            rows_of(self.lake.places[name]).filter(pc.field("event_date") == date)
+            for name in ("user_spend_summary", QUARANTINE)
+        )
+        return int(sum(valid["transaction_count"].to_pylist()) + broken.num_rows)
+
+    def _approve_all(self) -> None:
+        """What was kept, too: then Gold is Silver's again, everywhere."""
+        with suppress(UserError):
+            self._say(decide(self.lake, "approve", DATES, by="chaos", reason="the end").summary)
+        self._wait("nothing is left as it was", lambda: ", ".join(map(str, self._left_alone())))
+        self._be_quiet()
 
     def _running(self) -> str:
         try:
@@ -256,7 +322,8 @@ class Chaos:
         if newest is None or newest.silver_version is None:
             self._say("nothing is published yet" if newest is None else f"no one version is published: {newest.reason}")
             return
-        wrong = differences(self.dev.lake, silver_version=newest.silver_version, versions=newest.versions)
+        promised = set(DATES) - {*newest.dates_kept}
+        wrong = differences(self.dev.lake, promised, silver_version=newest.silver_version, versions=newest.versions)
         if wrong:
             raise Red(f"what is published is not Silver's version {newest.silver_version}: {wrong[:20]}")
         self._say(

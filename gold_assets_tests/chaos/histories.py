@@ -4,13 +4,15 @@ import datetime as dt
 import random
 from typing import Any
 
-from deltalake import DeltaTable
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.delta.dates import days
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.gold.lake import Lake
 from gold_assets_tests import silver_changes
 from gold_assets_tests.small_silver import MONDAY, high_risk_row, row, write_silver
+from gold_assets_tests.truth import rows_of
 
 DATES = days(MONDAY, MONDAY + dt.timedelta(days=13))
 _USERS = ("ann", "bob", "cid", "dan", "eve")
@@ -74,6 +76,18 @@ class SilverHistory:
 
     def restore(self) -> None:
         silver_changes.restore(self._choice.randint(1, 3), self._oldest)(self.lake)
+
+    def forget_old_dates(self) -> None:
+        """A retention."""
+        DeltaTable(self.lake.silver).delete(f"event_date < DATE '{self._choice.choice(DATES[:5])}'")
+
+    def load_a_date_twice(self) -> None:
+        date = self._held_date()
+        again = [each for each in rows_of(self.lake.silver).to_pylist() if each["event_date"] == date]
+        write_deltalake(self.lake.silver, pa.Table.from_pylist(again, schema=self._arrow_schema()), mode="append")
+
+    def _arrow_schema(self) -> pa.Schema:
+        return pa.schema(DeltaTable(self.lake.silver).schema().to_arrow())
 
     @property
     def version(self) -> int:
