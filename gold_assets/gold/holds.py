@@ -81,6 +81,8 @@ class Holds:
     def _stands(self, decision: Decision, date: dt.date) -> bool:
         """Whether the date is in Silver as it was when it was decided."""
         changes, then = self._moment.changes, decision.silver
+        if then.silver_version > self._moment.silver.version and not changes.foreign(then):
+            return False  # of rows that this version does not have yet
         if not changes.foreign(then) and (changed := changes.changed_after(date, then.silver_version)) is not None:
             return not changed
         # Its log tells no more. To let something through takes more than that the rows are as many.
