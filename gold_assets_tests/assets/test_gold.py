@@ -42,12 +42,14 @@ def materialize(
     first: dt.date = MONDAY,
     last: dt.date = MONDAY,
     tables: list[str] | None = None,
+    **config: str,
 ) -> dg.ExecuteInProcessResult:
     """One run over the dates from ``first`` to ``last``."""
     dates = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
     return dg.materialize(
         [gold_tables, silver_transactions],
         selection=dg.AssetSelection.assets(*(tables or NAMES)),
+        run_config={"ops": {"gold_tables": {"config": config}}},
         tags=dates,
         resources=resources_on(lake),
         instance=instance,
@@ -68,6 +70,28 @@ def test_one_run_over_a_range_makes_every_table_true_on_every_date(silver: Lake,
     assert_gold_is_true(silver)
     for name in NAMES:
         assert instance.get_materialized_partitions(dg.AssetKey(name)) == {str(MONDAY), str(TUESDAY), str(WEDNESDAY)}
+
+
+def test_a_held_date_is_left_and_told_until_a_person_opens_it_by_name(lake: Lake, instance: dg.DagsterInstance) -> None:
+    write_silver(lake, [row(event_date=date, user_id=f"user {n}") for date in (MONDAY, TUESDAY) for n in range(100)])
+    assert materialize(lake, instance, MONDAY, TUESDAY).success
+    DeltaTable(lake.silver).delete("event_date = '2024-01-01'")
+    result = materialize(lake, instance, MONDAY, TUESDAY)
+    assert result.success
+    observed = [event.step_materialization_data for event in result.all_events if event.is_step_materialization]
+    assert {each.materialization.partition for each in observed} == {str(TUESDAY)}
+    told = {each.description for name in NAMES for each in observations(instance, name)}
+    assert told == {"2024-01-01: left as it is, held: Silver had 100 rows of it when Gold was made and has 0 now"}
+    assert not materialize(lake, instance, opened_dates="2024-01-01").success, "nobody says who opens it"
+    assert materialize(lake, instance, opened_dates="2024-01-01", opened_by="ann: the shop has closed").success
+    assert_gold_is_true(lake)
+    info = DeltaTable(lake.places["user_spend_summary"]).history(1)[0]
+    assert "opened by ann: the shop has closed" in info["userMetadata"]
+
+
+def observations(instance: dg.DagsterInstance, table: str) -> list[dg.AssetObservation]:
+    records = instance.fetch_observations(dg.AssetKey(table), limit=10).records
+    return [each.asset_observation for each in records if each.asset_observation is not None]
 
 
 def test_a_subset_writes_its_tables_and_no_other(silver: Lake, instance: dg.DagsterInstance) -> None:
