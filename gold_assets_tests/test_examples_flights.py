@@ -57,9 +57,9 @@ def test_real_flights_are_made_patched_and_checked(tmp_path: Path, engine: Engin
     write_deltalake(lake.silver, read_flights(FIRST, dates[-2]), partition_by=["day"])
     refresh(lake, engine, dates)
     last = read_flights(LAST, LAST)
-    write_deltalake(lake.silver, last.slice(0, 400), mode="append")
+    write_deltalake(lake.silver, last.slice(0, 600), mode="append")
     refresh(lake, engine, dates, how="patch")
-    write_deltalake(lake.silver, last.slice(400), mode="append")
+    write_deltalake(lake.silver, last.slice(600), mode="append")
     done = refresh(lake, engine, dates, how="patch")
     assert {name: written[LAST].step.how for name, written in done.dates.items() if LAST in written} == {
         "delays_by_carrier": "patched",

@@ -16,7 +16,7 @@ def nothing_is_new(lake: Lake, cursor: Cursor) -> bool:
     if cursor.safeguards != lake.safeguards:
         return False
     ends = {lake.silver: cursor.silver, **{lake.places[name]: end for name, end in cursor.gold.items()}}
-    if lake.decisions_at is not None and cursor.held:  # else there is nothing to decide
+    if lake.decisions_at is not None and (cursor.held or cursor.decisions):  # else there is nothing to decide
         ends[lake.decisions_at] = cursor.decisions
     with ThreadPoolExecutor(max_workers=len(ends)) as pool:
         return all(pool.map(ends_at, ends.keys(), ends.values()))

@@ -491,6 +491,7 @@ def test_each_commit_says_which_silver_it_is_made_from(lake: Lake, engine: Engin
             "code_version": table.code_version,
             "dates": [["2024-01-01", "2024-01-02"], ["2024-01-06", "2024-01-06"]],
             "and_null": table.name == QUARANTINE,
+            "silver_rows": [4, 0, 0],
         }
     assert len(refresh_ids) == len(lake.tables)
 
