@@ -12,7 +12,7 @@ from deltalake import write_deltalake
 from gold_assets_tests.docs.pages import REPOSITORY, blocks_of
 from gold_assets_tests.end_to_end.command_line import BIN, environment, run
 
-pytestmark = [pytest.mark.sail, pytest.mark.end_to_end]
+pytestmark = [pytest.mark.sail, pytest.mark.end_to_end, pytest.mark.timeout(1_200)]
 
 DECLARES = """
 from gold_assets import Column, Project, Source, Table

@@ -19,7 +19,7 @@ from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import MONDAY, high_risk_row, row, write_silver
 from gold_assets_tests.truth import GOLD, QUARANTINE, assert_gold_is_true, rows_of
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.sail]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.sail, pytest.mark.timeout(1_200)]
 
 DATES = days(MONDAY, MONDAY.replace(day=6))
 OLD, KEPT_BY_SILVER = DATES[:4], DATES[4:]
@@ -69,8 +69,8 @@ def test_a_retention_of_silver_takes_no_row_of_gold_and_is_told_once(dev: Dagste
     before = all_rows(dev)
     with dev.instance() as instance:
         DeltaTable(dev.lake.silver).delete(f"event_date < '{KEPT_BY_SILVER[0]}'")
-        dev.wait_for("the check fails", 120, lambda: failing(instance) == _ALERTED)
-        dev.wait_for("somebody is told", 120, lambda: chat.bodies)
+        dev.wait_for("the check fails", 300, lambda: failing(instance) == _ALERTED)
+        dev.wait_for("somebody is told", 300, lambda: chat.bodies)
         assert all_rows(dev) == before
         newest = publication(dev)
         assert newest is not None and newest.dates_kept == tuple(OLD) and is_published(dev)
@@ -81,14 +81,14 @@ def test_a_retention_of_silver_takes_no_row_of_gold_and_is_told_once(dev: Dagste
         asked = ("--from", str(OLD[0]), "--to", str(OLD[-1]))
         kept = run("gold", "keep", *asked, "--reason", "Silver keeps two days", "--by", "ann", env=dev.env)
         assert kept.returncode == 0, kept.stderr
-        dev.wait_for("the check passes", 120, lambda: failing(instance) == [])
+        dev.wait_for("the check passes", 300, lambda: failing(instance) == [])
         write_silver(dev.lake, [row(event_date=DATES[-1], user_id="late")])
-        dev.wait_for("Gold is published", 120, lambda: is_published(dev))
+        dev.wait_for("Gold is published", 300, lambda: is_published(dev))
         assert all(each.status == dg.DagsterRunStatus.SUCCESS for each in instance.get_runs() if each.is_finished)
     assert_gold_is_true(dev.lake, KEPT_BY_SILVER)
     left = [each for each in all_rows(dev)["user_spend_summary"] if any(repr(date) in each for date in OLD)]
     assert left == [each for each in before["user_spend_summary"] if any(repr(date) in each for date in OLD)]
-    dev.wait_for("it is over", 60, lambda: len(chat.bodies) == 2)
+    dev.wait_for("it is over", 200, lambda: len(chat.bodies) == 2)
     time.sleep(0.2)
     first, over = chat.heard()
     assert "silver_transactions failed nothing_is_held on 2024-01-01 to 2024-01-04" in first
