@@ -69,15 +69,16 @@ class HeldDate:
 
 def held_date(moment: Moment, date: dt.date) -> HeldDate | None:
     """What holds the date; None where Gold follows Silver there, or nothing has changed."""
-    holds = {table.name: hold for table in moment.lake.tables if (hold := moment.hold(table, date)) is not None}
-    if not holds:
+    held = [(table, hold) for table in moment.lake.tables if (hold := moment.hold(table, date)) is not None]
+    if not held:
         return None
-    made = [moment.standing(moment.lake.named([name])[0], date).made for name in holds]
-    oldest = min((each.silver_version for each in made if each and not moment.changes.foreign(each)), default=None)
+    made = [source for table, _ in held for source in moment.made_from(table, [date]).values()]
+    oldest = min((each.silver_version for each in made if not moment.changes.foreign(each)), default=None)
     version = None if oldest is None else moment.changes.first_after(date, oldest)
-    undecided = sorted(holds.values(), key=lambda hold: (hold.is_decided, hold.kind))
+    hold = min((hold for _, hold in held), key=lambda hold: (hold.is_decided, hold.kind))
     told = None if version is None else moment.changes.told_of(version)
-    return HeldDate(date, undecided[0], list(holds), version, told.by if told else "", told.at if told else None)
+    names = [table.name for table, _ in held]
+    return HeldDate(date, hold, names, version, told.by if told else "", told.at if told else None)
 
 
 def held_dates(moment: Moment, dates: Collection[dt.date], *, and_kept: bool = False) -> list[HeldDate]:

@@ -10,6 +10,7 @@ from gold_assets.delta.file_dates import UnknownDate
 from gold_assets.gold.decisions import Decision
 from gold_assets.gold.provenance import MadeFrom
 from gold_assets.silver.pin import Silver
+from gold_assets.silver.version import SilverVersion
 
 if TYPE_CHECKING:
     from gold_assets.gold.moment import Moment
@@ -80,20 +81,22 @@ class Holds:
 
     def _stands(self, decision: Decision, date: dt.date) -> bool:
         """Whether the date is in Silver as it was when it was decided."""
-        changes, then = self._moment.changes, decision.silver
-        if then.silver_version > self._moment.silver.version and not changes.foreign(then):
-            return False  # of rows that this version does not have yet
-        if not changes.foreign(then) and (changed := changes.changed_after(date, then.silver_version)) is not None:
-            return not changed
+        if (changed := self._changed_since(decision.silver, date)) is not None:
+            # A newer version may have rows of the date that this one does not have yet.
+            return not changed and decision.silver.silver_version <= self._moment.silver.version
         # Its log tells no more. To let something through takes more than that the rows are as many.
         return decision.verdict == "keep" and decision.dates[date] == self._rows(self._moment.silver, date)
 
     def _has_changed(self, made: MadeFrom, date: dt.date) -> bool:
         """Whether Silver is known to have changed the date since it was made."""
-        changes = self._moment.changes
-        if not changes.foreign(made) and (changed := changes.changed_after(date, made.silver_version)) is not None:
+        if (changed := self._changed_since(made, date)) is not None:
             return changed
         return self._rows_before(made, date) != self._rows(self._moment.silver, date)
+
+    def _changed_since(self, then: SilverVersion, date: dt.date) -> bool | None:
+        """Whether Silver changed the date after a version; None where its log does not tell."""
+        changes = self._moment.changes
+        return None if changes.foreign(then) else changes.changed_after(date, then.silver_version)
 
     def _rows_before(self, made: MadeFrom, date: dt.date) -> int | None:
         if made.silver_rows is not None or made.silver_table_id != self._moment.silver.table_id:

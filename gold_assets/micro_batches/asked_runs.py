@@ -41,10 +41,19 @@ _LONGEST_PAUSE = 600
 def request_for(project: Project, table_id: str | None, asked: Asked, dates: Iterable[dt.date]) -> dg.RunRequest:
     """The run over ``asked.dates``, of which ``dates`` are to be patched."""
     tags = _tags(project, table_id, asked.versions, asked.attempt)
-    first, last = map(str, asked.dates)
+    first, last = asked.dates
+    # A run key is remembered for ever: without the attempt, what failed could not be asked for again.
+    run_key = f"{tags[TABLE_TAG]} {tags[VERSIONS_TAG]} attempt {asked.attempt} {first}...{last}"
+    return run_over(project, asked.dates, dates, tags, run_key)
+
+
+def run_over(
+    project: Project, over: Range, dates: Iterable[dt.date], tags: dict[str, str], run_key: str | None = None
+) -> dg.RunRequest:
+    """A run over a range, of which ``dates`` are to be patched and the others left as they are."""
+    first, last = map(str, over)
     return dg.RunRequest(
-        # A run key is remembered for ever: without the attempt, what failed could not be asked for again.
-        run_key=f"{tags[TABLE_TAG]} {tags[VERSIONS_TAG]} attempt {asked.attempt} {first}...{last}",
+        run_key=run_key,
         partition_key=first if first == last else None,
         run_config=touching(named(project, GOLD_STEP), dates),
         tags={**tags, **({} if first == last else {RANGE_START_TAG: first, RANGE_END_TAG: last})},

@@ -19,17 +19,9 @@ from gold_assets.delta.dates import dates_text, slices_of
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
-from gold_assets.partitions import (
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    Range,
-    daily_partitions,
-    range_of,
-    touching,
-    window_of,
-    within,
-)
-from gold_assets.resources import GOLD_STEP, is_of, lakehouse_of, named, on_lakehouse
+from gold_assets.micro_batches.asked_runs import run_over
+from gold_assets.partitions import Range, daily_partitions, range_of, window_of, within
+from gold_assets.resources import is_of, lakehouse_of, named, on_lakehouse
 
 ROLL_OUT_TAG = "gold_assets/roll_out"
 
@@ -116,8 +108,9 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
     said = f"{plural(left, 'date')} of {of_all} are to be made by the newest version of their tables; next {dates_text(dates)}."
     context.log.info(said)
     asked = replace(progress, again_at=0.0, number=progress.number + 1)
+    tags = {ROLL_OUT_TAG: _tag(lake, asked.number)}
     return dg.SensorResult(
-        run_requests=[_request(lake, dates, asked.number)],
+        run_requests=[run_over(lake.project, (dates[0], dates[-1]), dates, tags)],
         cursor=asked.dumps(),
         asset_events=[
             dg.AssetObservation(
@@ -144,17 +137,6 @@ def _next(moment: Moment, behind: list[dt.date]) -> list[dt.date]:
     newest = behind[:_MOST_DATES]
     sizes = moment.silver.file_dates.rows_told(newest)
     return sorted(slices_of(newest, sizes, _MOST_ROWS, _MOST_DATES)[0])
-
-
-def _request(lake: Lake, dates: list[dt.date], number: int) -> dg.RunRequest:
-    first, last = str(dates[0]), str(dates[-1])
-    single = first == last
-    tags = {ROLL_OUT_TAG: _tag(lake, number), **({} if single else {RANGE_START_TAG: first, RANGE_END_TAG: last})}
-    return dg.RunRequest(
-        partition_key=first if single else None,
-        run_config=touching(named(lake.project, GOLD_STEP), dates),
-        tags=tags,
-    )
 
 
 def _running(instance: dg.DagsterInstance, lake: Lake) -> int:
