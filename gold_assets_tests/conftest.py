@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -23,6 +23,9 @@ from gold_assets.declaring.table import Table
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.transactions.tables import QUARANTINED_TXNS, TABLES, USER_SPEND_SUMMARY
+
+if TYPE_CHECKING:
+    from gold_assets_tests.alerts.test_alerts import Chat
 
 SMALL_TABLES = str(Path(__file__).parent / "engines" / "small_tables.conf")
 """Spark settings for tables of a few rows."""
@@ -165,6 +168,17 @@ def copy_of(made_once: Callable[[MakeLake], Path], tmp_path: Path) -> CopyOf:
         return lake_in(tmp_path, TABLES_OF_A_TEST)
 
     return copy
+
+
+@pytest.fixture
+def chat() -> Iterator["Chat"]:
+    """What hears alerts, on loopback."""
+    from gold_assets_tests.alerts.test_alerts import Chat
+
+    chat = Chat()
+    chat.open()
+    yield chat
+    chat.close()
 
 
 @pytest.fixture

@@ -85,14 +85,6 @@ class Chat:
         return texts
 
 
-@pytest.fixture
-def chat() -> Iterator[Chat]:
-    chat = Chat()
-    chat.open()
-    yield chat
-    chat.close()
-
-
 class Watched(Project):
     """The project with its alert sensor, whose clock is the test's."""
 

@@ -27,14 +27,6 @@ _ALERTED = [(("silver_transactions", "nothing_is_held"), set(OLD))]
 
 
 @pytest.fixture
-def chat() -> Iterator[Chat]:
-    chat = Chat()
-    chat.open()
-    yield chat
-    chat.close()
-
-
-@pytest.fixture
 def dev(tmp_path: Path, chat: Chat) -> Iterator[DagsterDev]:
     window = {"GOLD_PARTITIONS_START": str(DATES[0]), "GOLD_PARTITIONS_END": str(DATES[-1])}
     dev = DagsterDev(tmp_path, GOLD_ALERT_URLS=chat.url, **window)

@@ -25,14 +25,6 @@ OLD, NEW = DATES[:3], DATES[3]
 
 
 @pytest.fixture
-def chat() -> Iterator[Chat]:
-    chat = Chat()
-    chat.open()
-    yield chat
-    chat.close()
-
-
-@pytest.fixture
 def project(lake: Lake, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     monkeypatch.setenv("GOLD_ALERT_URLS", chat.url)
     monkeypatch.setenv("GOLD_PARTITIONS_START", str(DATES[0]))
