@@ -25,6 +25,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.kept_dates import Held, RowsByDate, kept_dates
 from gold_assets.delta.log import date_in_partition
 from gold_assets.delta.query import as_table
+from gold_assets.delta.scratch import hidden_rows
 from gold_assets.delta.storage import is_uri
 from gold_assets.delta.types import physical_name
 
@@ -172,7 +173,7 @@ class FileDates:
         """``rows_told`` of all dates, but for those of the files of which they are not told."""
         told, untold = [], []
         for file in self._files:
-            known, hidden = _rows_told(file), self._hidden.get(file.path.rsplit("/", 1)[-1], 0)
+            known, hidden = _rows_told(file), self._hidden.get(file.path, 0)
             if known is None and (read := self._known(file)) is not None:
                 known = read.rows
             if known is None or (hidden and len(known) > 1):  # nothing tells of which date the hidden ones are
@@ -183,14 +184,9 @@ class FileDates:
 
     @functools.cached_property
     def _hidden(self) -> Mapping[str, int]:
-        """By the names of files, how many of their rows deletion vectors hide."""
-        if "deletionVectors" not in (self._table.protocol().reader_features or ()):
-            return {}
-        hidden: Counter[str] = Counter()
-        for vectors in self._table.deletion_vectors():
-            for vector in pa.table(vectors).to_pylist():
-                hidden[vector["filepath"].rsplit("/", 1)[-1]] += vector["selection_vector"].count(False)
-        return hidden
+        """By file, how many of its rows deletion vectors hide."""
+        may_have = "deletionVectors" in (self._table.protocol().reader_features or ())
+        return hidden_rows(self._table) if may_have else {}
 
     @functools.cached_property
     def _files(self) -> list[_File]:

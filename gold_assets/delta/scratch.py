@@ -8,7 +8,7 @@ import struct
 import tempfile
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ _VERSIONS_KEPT = 32
 _UNUSED_ID = 1_000_000
 """Larger than that of any column."""
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.(parquet|json)")
+_OF_AN_ADD = ("path", "partitionValues", "size", "modificationTime", "stats", "deletionVector")
+"""Not the statistics as values, among which are days that Python does not have."""
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 
 
@@ -49,6 +51,12 @@ def register(builder: QueryBuilder, name: str, table: DeltaTable) -> None:
         if not set(table.protocol().reader_features or ()) & _NEED_NOT_KNOW:
             raise
         builder.register(name, _scratch(table.table_uri, table.version(), str(table.metadata().id)))
+
+
+def hidden_rows(table: DeltaTable) -> dict[str, int]:
+    """How many rows deletion vectors hide, by the path of the file as the log has it; files without one are left out."""
+    vectors = ((add["path"], add.get("deletionVector")) for add in _active(table, ("path", "deletionVector")))
+    return {path: vector["cardinality"] for path, vector in vectors if vector is not None}
 
 
 def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]], *, number_as: str = "") -> DeltaTable:
@@ -139,11 +147,11 @@ def _adds(table: DeltaTable, files: Iterable[Mapping[str, Any]]) -> Iterator[dic
         yield {"add": {**kept, "path": path, "modificationTime": time, "dataChange": True, "deletionVector": vector}}
 
 
-def _active(table: DeltaTable) -> Iterator[dict[str, Any]]:
-    """The adds that are in force, as the log has them."""
+def _active(table: DeltaTable, fields: Sequence[str] = _OF_AN_ADD) -> Iterator[dict[str, Any]]:
+    """The adds that are in force, as the log has them, with these of their fields at least."""
     files = files_of(table)
     checkpoint, names = _newest_checkpoint(files, table.version())
-    actions = (action for name in names for action in _actions_in(files, f"_delta_log/{name}"))
+    actions = (action for name in names for action in _actions_in(files, f"_delta_log/{name}", fields))
     adds = {action["add"]["path"]: action["add"] for action in actions if action.get("add")}
     log = DeltaLog(table)
     for version in range(checkpoint + 1, table.version() + 1):
@@ -165,19 +173,17 @@ def _newest_checkpoint(files: pafs.FileSystem, version: int) -> tuple[int, list[
     return newest, found.get(newest, [])
 
 
-def _actions_in(files: pafs.FileSystem, path: str) -> Iterator[dict[str, Any]]:
+def _actions_in(files: pafs.FileSystem, path: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The actions of a checkpoint's file, and of those that it names."""
     with files.open_input_file(path) as file:
         if path.endswith(".json"):
             actions: Iterable[dict[str, Any]] = [json.loads(line) for line in file.read().splitlines()]
         else:
-            # Not the statistics as values, among which are days that Python does not have.
-            of_an_add = ("path", "partitionValues", "size", "modificationTime", "stats", "deletionVector")
-            batches = pq.ParquetFile(file).iter_batches(columns=[*(f"add.{name}" for name in of_an_add), "sidecar"])
+            batches = pq.ParquetFile(file).iter_batches(columns=[*(f"add.{name}" for name in fields), "sidecar"])
             actions = (action for batch in batches for action in batch.to_pylist(maps_as_pydicts="strict"))
         for action in actions:
             if action.get("sidecar"):
-                yield from _actions_in(files, f"_delta_log/_sidecars/{action['sidecar']['path']}")
+                yield from _actions_in(files, f"_delta_log/_sidecars/{action['sidecar']['path']}", fields)
             else:
                 yield action
 
