@@ -153,7 +153,7 @@ class Case:
         """
         self.assert_agreement()
         assert table in self.lake.places, f"There is no table {table}, but {', '.join(self.lake.places)}."
-        found = query("SELECT * FROM t", t=DeltaTable(self.lake.places[table]))
+        found = query("SELECT * FROM t", t=DeltaTable(self.lake.place(table)))
         _assert_same(f"{table} does not hold the rows expected", rows, found)
 
     def assert_agreement(self) -> None:

@@ -176,7 +176,7 @@ def metadata_by_date(
     last = max(written)
     gold, newest = refreshed.tables[table.name], max(date.table_version for date in written.values())
     if gold.version() != newest:  # somebody else has committed since
-        gold = DeltaTable(lake.places[table.name], version=newest)
+        gold = DeltaTable(lake.place(table.name), version=newest)
     numbers, with_rows = _numbers_by_date(table, gold, written), [date for date in written if written[date].rows]
     metadata: dict[dt.date, dict[str, Any]] = {
         date: refreshed_numbers(table, date, refreshed, numbers.get(date, {})) for date in written

@@ -129,6 +129,7 @@ def _metadata(moment: Moment, settings: Settings, publication: Publication) -> d
         "dates_held": dates_text([held.date for held in held_dates(moment, dates_kept)], _DATES_SHOWN) or "none",
         "gold_versions_behind": sum(newer),
         "published_by_run": publication.run_id or "outside Dagster",
+        **({"put_back": publication.put_back} if publication.put_back else {}),
         "silver_version": publication.reason if publication.silver_version is None else publication.silver_version,
     }
 

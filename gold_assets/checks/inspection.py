@@ -265,5 +265,5 @@ def verified_last(check: Check, date: dt.date | None, basis: Basis) -> Finding:
 
 def not_there(table: Table, inspection: Inspection, check: Check, date: dt.date | None) -> Finding:
     inspection.moment.silver  # noqa: B018 - without it nothing can be said of Gold
-    place = inspection.lake.places[table.name]
+    place = inspection.lake.place(table.name)
     return Finding(check, date, False, f"There is no Delta table at {place}: materialize {table.name}.")

@@ -1,5 +1,6 @@
 """Publishing: every date that has changed since the last publication is compared with Silver, whoever changed it, and then all are named."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from gold_assets.checks.catalogue import gold_checks, run
 from gold_assets.checks.findings import Check, Finding, Limits
 from gold_assets.checks.inspection import Inspection
 from gold_assets.checks.promise import Changes, Holdings
+from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.plural import plural
@@ -17,6 +19,12 @@ from gold_assets.gold.publication import Failure, Publication, PublishedTable
 
 OF_ONE_VERSION = "of_one_version"
 """What holds a publication back while a table's new version is rolled out."""
+
+PUT_BACK = "put_back"
+"""What holds publications back after a person put readers back to an earlier one."""
+
+_WAITS = (OF_ONE_VERSION, PUT_BACK)
+"""What no date is wrong by."""
 
 _REASONS_KEPT = 50
 _LETTERS_KEPT = 300
@@ -70,6 +78,8 @@ def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_i
         if missing := [table.name for table in lake.tables if at_hand.inspection.moment.gold(table) is None]:
             return Outcome(current, None, f"Nothing is published before all tables are made: {', '.join(missing)}.")
         made = _attempt(at_hand, last, run_id)
+        if made is not None and current is not None and current.put_back_to is not None:
+            made = _unless_put_back(made, current, publications.before_putting_back())
         if made is None:
             assert current is not None
             return Outcome(
@@ -86,13 +96,13 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
     inspection, moment = checked.inspection, checked.inspection.moment
     lake, limits = inspection.lake, inspection.limits
     tables = {
-        table.name: PublishedTable.of(table.name, lake.places[table.name], moment.log(table)) for table in lake.tables
+        table.name: PublishedTable.of(table.name, lake.place(table.name), moment.log(table)) for table in lake.tables
     }
     changes: Changes = {
         table.name: last.tables[table.name].changes(moment.log(table)) if last and table.name in last.tables else None
         for table in lake.tables
     }
-    failed_before = {each.date for each in last.failures if OF_ONE_VERSION not in each.check} if last else set()
+    failed_before = {each.date for each in last.failures if not _waits(each)} if last else set()
     failed_now = {finding.date for finding in _failed(checked.findings) if finding.check.table in tables}
     dates = _changed(moment, changes) | failed_before | failed_now
     holdings = Holdings(moment, limits, changes, dates, last)
@@ -139,6 +149,9 @@ def _code_versions(moment: Moment, limits: Limits, last: Publication | None) -> 
     versions: dict[str, str] = {}
     mixed = []
     for table in moment.lake.tables:
+        if found := _found_lacking(moment, table, limits):
+            mixed.append(Failure(None, f"{table.name}:{OF_ONE_VERSION}", found))
+            continue
         if last is not None and last.code_versions.get(table.name) == table.code_version:
             versions[table.name] = table.code_version  # and nothing else has made dates since
             continue
@@ -152,6 +165,34 @@ def _code_versions(moment: Moment, limits: Limits, last: Publication | None) -> 
         found = f"{done} of {of_all} dates are made by version {table.code_version} of the table, the others by earlier ones"
         mixed.append(Failure(None, f"{table.name}:{OF_ONE_VERSION}", found))
     return versions, mixed
+
+
+def _found_lacking(moment: Moment, table: Table, limits: Limits) -> str:
+    """What the table's next place has not got of what readers have, for people; empty where it has all."""
+    if not (lacking := {date for date in moment.lacks(table) if date in limits}):
+        return ""
+    in_silver, place = moment.silver.file_dates.dates(), moment.lake.place(table.name)
+    if to_make := lacking & in_silver:
+        return f"{plural(len(to_make), 'date')} are to be made anew at {place}"
+    if limits.publish_while_rolling_out:
+        return ""
+    return (
+        f"readers have {dates_text(lacking, 5)}, of which Silver has no rows any more, so that {place} cannot get them: with "
+        f"{moment.lake.project.env_prefix}PUBLISH_WHILE_ROLLING_OUT=on readers get it without them"
+    )
+
+
+def _unless_put_back(made: Publication, current: Publication, undone: Publication | None) -> Publication:
+    """The attempt, held back where readers were put back from definitions that are still the same, until a person lets it go on."""
+    before = {} if undone is None else undone.code_versions
+    if any(made.code_versions.get(name, version) != version for name, version in before.items()):
+        return made
+    waits = Failure(None, f"published_gold:{PUT_BACK}", current.put_back)
+    return dataclasses.replace(made, failures=[*made.failures, waits], held_since=made.held_since or made.at)
+
+
+def _waits(failure: Failure) -> bool:
+    return failure.check.partition(":")[2] in _WAITS
 
 
 def _failed(findings: Iterable[Finding]) -> list[Finding]:
@@ -232,11 +273,16 @@ def _summary(made: Publication, current: Publication | None) -> str:
         if current is None
         else f"the publication of {current.at:%Y-%m-%d %H:%M:%S} UTC stands"
     )
-    if all(OF_ONE_VERSION in failure.check for failure in made.failures):
-        found = "; ".join(f"{failure.check.partition(':')[0]}: {failure.found}" for failure in made.failures)
-        return f"Not published before all dates are made anew: {found}; {stands}."
-    dates = dates_text({failure.date for failure in made.failures}, 5)
-    return (
-        f"Not published, since {made.held_since:%Y-%m-%d %H:%M:%S} UTC: of {verified} looked at, {dates} failed "
-        f"{', '.join(sorted({failure.check for failure in made.failures}))}; {stands}. Materialize what failed again."
-    )
+    if wrong := [failure for failure in made.failures if not _waits(failure)]:
+        dates = dates_text({failure.date for failure in wrong}, 5)
+        return (
+            f"Not published, since {made.held_since:%Y-%m-%d %H:%M:%S} UTC: of {verified} looked at, {dates} failed "
+            f"{', '.join(sorted({failure.check for failure in wrong}))}; {stands}. Materialize what failed again."
+        )
+    if current is not None and current.put_back:
+        return (
+            f"Not published, for {current.put_back}. It goes on once all dates are made by another version of a table, or with "
+            "gold published --resume."
+        )
+    found = "; ".join(f"{failure.check.partition(':')[0]}: {failure.found}" for failure in made.failures)
+    return f"Not published before all dates are made anew: {found}; {stands}."

@@ -140,7 +140,7 @@ def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -
     [table] = lake.named([table_name])
     moment = Moment(lake)
     if (gold := moment.gold(table)) is None:
-        place = lake.places[table.name]
+        place = lake.place(table.name)
         raise UserError(f"There is no Delta table at {place}, where {table.name} is expected: materialize it.")
     question = question_of(table, gold, date, conditions)
     history = history_of(question, moment)

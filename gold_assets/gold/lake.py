@@ -13,6 +13,7 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.opening import opened
 from gold_assets.delta.places import refuse_overlaps
 from gold_assets.gold.decisions import Decision, Decisions
+from gold_assets.gold.next_place import place_of
 from gold_assets.gold.open_table import check_partitioning
 from gold_assets.gold.publication import Publications
 from gold_assets.gold.safeguards import Safeguards
@@ -28,7 +29,7 @@ class Lake:
     Attributes:
         project: what Silver and the tables are; each table needs a place.
         silver: Silver's place, a path or a URI.
-        places: the places of the tables made from it, by table name.
+        places: the places of the tables made from it, by table name. A table whose key or columns become others is made beside it.
         silver_columns: by our name of a column of Silver, Silver's own, where it has another.
         published: the place of the table of publications, where there are any.
         safeguards: when Gold does not follow Silver by itself.
@@ -121,12 +122,17 @@ class Lake:
         """By which the place of publications is given, for people."""
         return f"{self.project.env_prefix}PUBLISHED_PATH"
 
+    def place(self, name: str) -> str:
+        """Where the table of this name is: at its place in ``places``, or at the next one, see ``place_of``."""
+        [table] = self.named([name])
+        return place_of(table, self.places[name])
+
     def open(self, table: Table, version: int | None = None) -> DeltaTable | None:
         """The table at ``version``, by default its newest; None where there is none.
 
         Raises ``UserError`` where it cannot be opened, or another table is in its place.
         """
-        place = self.places[table.name]
+        place = self.place(table.name)
         otherwise = "see that the place is a Delta table, that its log is whole and that this process may read it"
         if (delta_table := opened(f"{table.name} at {place}", place, version, otherwise=otherwise)) is not None:
             check_partitioning(table, place, delta_table)

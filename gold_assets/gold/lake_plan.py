@@ -171,11 +171,15 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
 
 
 def dates_behind(moment: Moment, dates: Collection[dt.date | None]) -> set[dt.date | None]:
-    """Those of the dates that a refresh would change in a table of the lake; None stands for the rows without a date."""
+    """Those of the dates that a refresh would change in a table of the lake; None stands for the rows without a date.
+
+    What a table's next place has not got yet is rolled out, and is not among them.
+    """
     planner = Planner(moment)
     behind: set[dt.date | None] = set()
     for table in moment.lake.tables:
-        asked = [date for date in dates if date not in behind and (date is not None or table.is_quarantine)]
+        settled = behind.union(moment.lacks(table))
+        asked = [date for date in dates if date not in settled and (date is not None or table.is_quarantine)]
         behind |= {date for date, step in planner.steps(table, asked).items() if step.is_behind}
     return behind
 

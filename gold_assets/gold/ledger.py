@@ -39,7 +39,8 @@ class Ledger:
 
     def __init__(self, uri: str, name: str, schema: pa.Schema, setting: str, gained: Collection[str] = ()) -> None:
         self.uri, self._name, self._schema, self._setting = uri, name, schema, setting
-        self._columns: set[str] = set(schema.names)
+        self.columns: set[str] = set(schema.names)
+        """Those that it has: of an earlier release's fewer, until the next row."""
         self._table = opened(
             f"The table of {name} at {uri}",
             uri,
@@ -48,8 +49,8 @@ class Ledger:
         )
         if self._table is None:
             return
-        self._columns = {field.name for field in self._table.schema().fields}
-        if missing := [column for column in schema.names if column not in self._columns and column not in gained]:
+        self.columns = {field.name for field in self._table.schema().fields}
+        if missing := [column for column in schema.names if column not in self.columns and column not in gained]:
             raise UserError(
                 f"The Delta table at {uri} has no column {missing[0]}, expected the table of {name}: set {setting} to another path."
             )
@@ -63,7 +64,7 @@ class Ledger:
         """The rows that meet a condition, the newest first; those without a number last, ordered by ``then_by``."""
         if self._table is not None:
             order = [
-                *(["number DESC NULLS LAST"] if "number" in self._columns else []),
+                *(["number DESC NULLS LAST"] if "number" in self.columns else []),
                 *([then_by] if then_by else []),
             ]
             yield from query(f"SELECT * FROM rows {where} ORDER BY {', '.join(order)} {limit}", rows=self._table)
@@ -77,7 +78,7 @@ class Ledger:
         rows = pa.Table.from_pylist([{**record, "number": number}], schema=self._schema)
         # Appends do not conflict with each other. Transactions of one application do.
         once = CommitProperties(app_transactions=[Transaction("gold_assets", number)])
-        gained: Literal["merge"] | None = "merge" if set(self._schema.names) - self._columns else None
+        gained: Literal["merge"] | None = "merge" if set(self._schema.names) - self.columns else None
         how: dict[str, Any] = {"mode": "append", "schema_mode": gained}
         if self._table is None:
             how = {"mode": "error", "name": self._name, "configuration": _PROPERTIES}

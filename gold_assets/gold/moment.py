@@ -3,7 +3,7 @@
 import datetime as dt
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -106,6 +106,7 @@ class Moment:
         self._logs: dict[str, GoldLog] = {}
         self._made: dict[str, dict[dt.date | None, MadeFrom | None]] = defaultdict(dict)
         self._held: dict[str, frozenset[dt.date | None]] = {}
+        self._lacks: dict[str, Collection[dt.date]] = {}
         self._silvers: dict[int, Silver | None] = {}
         self._changes: dict[int, SilverChanges] = {}
 
@@ -205,7 +206,7 @@ class Moment:
             made_from = newest.silver_uri or self.lake.published_silver(newest.silver_table_id)
             if made_from and resolved(made_from) != resolved(self.silver.uri):
                 raise UserError(
-                    f"{name} at {self.lake.places[name]} was made from Silver at {made_from}, and Silver is now another table, at "
+                    f"{name} at {self.lake.place(name)} was made from Silver at {made_from}, and Silver is now another table, at "
                     f"{self.silver.uri}, whose rows are not added to it: set {self.lake.project.env_prefix}LAKE_ROOT to another place for what is made from that, "
                     f"or move the folders of {', '.join(self.lake.places)} away and materialize all dates."
                 )
@@ -265,12 +266,35 @@ class Moment:
                 found[made.code_version].add(date)
         return found
 
+    def lacks(self, table: Table) -> Collection[dt.date]:
+        """The dates that readers have of a table, and that its next place has not got yet, or not from Silver's rows, which are gone.
+
+        None where readers have the table from the place where it is.
+        """
+        if table.name not in self._lacks:
+            self._lacks[table.name] = frozenset(self._lacking(table))
+        return self._lacks[table.name]
+
+    def _lacking(self, table: Table) -> Iterator[dt.date]:
+        before = None if self._publication is None else self._publication.tables.get(table.name)
+        if before is None or before.uri == self.lake.place(table.name):
+            return
+        try:
+            dates = FileDates(before.open()).dates()
+        except UserError:  # nobody can read it any more
+            return
+        made, in_silver = self.made_from(table, dates), self.silver.file_dates.dates()
+        yield from (date for date in dates if date is not None and (date not in made or date not in in_silver))
+
     def basis(self, table: Table, date: dt.date | None) -> Basis:
         """What to compare the date with: Silver's newest version where that has the same rows of it, else the version it was made from.
 
         Where that is not known or cannot be read any more, the newest: a date passes only if it is true to one of them;
         or it is kept, or was made by an earlier version of the table, and then what it was verified by counts.
         """
+        if date in self.lacks(table) and self._publication is not None:
+            at = f"version {self._publication.versions[table.name]} of the table before, published at {self._publication.at:%Y-%m-%d %H:%M:%S} UTC"
+            return Basis(self.silver.version, f"{table.name} at {self.lake.place(table.name)} has not got it yet", at)
         if (older := self.older_version(table, date)) and (verified := self._verified(table, date)):
             doubt = f"it was made by version {older} of the table, which is {table.code_version} now"
             return Basis(self.silver.version, doubt, verified)

@@ -40,7 +40,7 @@ LOG_CLEANUP = "delta.enableExpiredLogCleanup"
 
 def open_or_create(
     tables: Sequence[Table],
-    places: Mapping[str, str],
+    place: Callable[[str], str],
     silver_fields: Sequence[Field],
     accept: Callable[[Mapping[str, DeltaTable | None]], None] = lambda found: None,
 ) -> dict[str, DeltaTable]:
@@ -53,10 +53,10 @@ def open_or_create(
     """
     fields = {table.name: declared_fields(table, silver_fields) for table in tables}
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda table: _open(table, places[table.name], fields[table.name]), tables))
+        found = list(pool.map(lambda table: _open(table, place(table.name), fields[table.name]), tables))
     accept({table.name: there for table, there in zip(tables, found, strict=True)})
     return {
-        table.name: _evolved(table, there or _create(table, places[table.name], fields[table.name]), fields[table.name])
+        table.name: _evolved(table, there or _create(table, place(table.name), fields[table.name]), fields[table.name])
         for table, there in zip(tables, found, strict=True)
     }
 
@@ -66,7 +66,7 @@ def declared_fields(table: Table, silver_fields: Sequence[Field]) -> list[Field]
     silver_types = {field.name: field.type for field in silver_fields}
     own = [
         Field(
-            column.name, silver_types[table.made_from(column.name)[0]] if column.type == "key" else _delta_type(column)
+            column.name, silver_types[table.made_from(column.name)[0]] if column.type == "key" else delta_type(column)
         )
         for column in table.columns
     ]
@@ -264,10 +264,11 @@ def _check_is_the_table(table: Table, uri: str, delta_table: DeltaTable, fields:
 
 
 def _move(table: Table) -> str:
-    return f"set {table.path_setting} to another path, or move that table away and materialize all dates again"
+    return f"set {table.path_setting} to another path"
 
 
-def _delta_type(column: Column) -> PrimitiveType | ArrayType:
+def delta_type(column: Column) -> PrimitiveType | ArrayType:
+    """The type of a column that is declared with one."""
     if column.type.startswith("array<"):
         return ArrayType(PrimitiveType(column.type[len("array<") : -1]))
     return PrimitiveType(column.type)

@@ -26,6 +26,7 @@ from gold_assets.delta.opening import opened
 from gold_assets.delta.places import absolute, seen_from
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.ledger import FILES_KEPT_HOURS, Ledger
+from gold_assets.gold.next_place import beside
 
 _TIME = pa.timestamp("us", "UTC")
 SCHEMA = pa.schema(
@@ -49,6 +50,9 @@ SCHEMA = pa.schema(
         ("dates_behind", pa.list_(pa.date32())),
         ("dates_kept", pa.list_(pa.date32())),
         ("code_versions", pa.list_(pa.string())),
+        ("put_back_to", _TIME),
+        ("put_back_by", pa.string()),
+        ("put_back_because", pa.string()),
     ]
 )
 """The columns of the table. A row with ``held_since`` is no publication, but an attempt that ``failures`` held back.
@@ -56,7 +60,8 @@ SCHEMA = pa.schema(
 ``number`` orders the rows. ``published_uri`` is the place that the table itself had, beside which ``tables`` were.
 """
 
-GAINED = ("number", "published_uri", "fingerprints", "dates_behind", "dates_kept", "code_versions")
+_SAID = ("put_back_to", "put_back_by", "put_back_because")
+GAINED = ("number", "published_uri", "fingerprints", "dates_behind", "dates_kept", "code_versions", *_SAID)
 """The columns that a table of an earlier version lacks until it gets its next row, and its rows for good."""
 
 _AS_THEY_ARE = ("silver_uri", "silver_table_id", "silver_version", "dates_verified", "run_id", "held_since")
@@ -156,6 +161,9 @@ class Publication:
             ``silver_version``.
         code_versions: by table, the one version of it that made all dates that nothing holds; a table is not there where they are
             of several.
+        put_back_to: when the publication was that a person put readers back to, whose versions these are; else None.
+        put_back_by, put_back_because: who put readers back, or let publishing go on after it, and why; else empty.
+        number: its row's, by which rows are ordered; None of one that is not written yet, or that an early release wrote.
     """
 
     at: dt.datetime
@@ -171,6 +179,20 @@ class Publication:
     dates_behind: Sequence[dt.date] = ()
     dates_kept: Sequence[dt.date] = ()
     code_versions: Mapping[str, str] = field(default_factory=dict)
+    put_back_to: dt.datetime | None = None
+    put_back_by: str = ""
+    put_back_because: str = ""
+    number: int | None = None
+
+    @property
+    def put_back(self) -> str:
+        """Who put readers back to this, and why, for people; empty where nobody did."""
+        if self.put_back_to is None:
+            return ""
+        return (
+            f"{self.put_back_by} put readers back to the publication of {self.put_back_to:%Y-%m-%d %H:%M:%S} UTC on "
+            f"{self.at:%Y-%m-%d %H:%M:%S}: {self.put_back_because}"
+        )
 
     @property
     def exceptions(self) -> str:
@@ -195,6 +217,7 @@ class Publication:
             "dates_behind": list(self.dates_behind),
             "dates_kept": list(self.dates_kept),
             "code_versions": [self.code_versions.get(name) for name in self.tables],
+            **{name: getattr(self, name) or None for name in _SAID},
         }
 
     @classmethod
@@ -207,7 +230,9 @@ class Publication:
             tables={
                 table["name"]: PublishedTable(
                     table["name"],
-                    places.get(table["name"]) or seen_from(uri, table["uri"], then),
+                    beside(places[table["name"]], table["uri"])
+                    if table["name"] in places
+                    else seen_from(uri, table["uri"], then),
                     table["id"],
                     table["version"],
                     fingerprint,
@@ -224,6 +249,10 @@ class Publication:
                 for table, version in zip(record["tables"], record.get("code_versions") or [], strict=False)
                 if version is not None
             },
+            put_back_to=record.get("put_back_to"),
+            put_back_by=record.get("put_back_by") or "",
+            put_back_because=record.get("put_back_because") or "",
+            number=record.get("number"),
         )
 
 
@@ -249,6 +278,22 @@ class Publications:
     def last_attempt(self) -> Publication | None:
         """The newest row: a publication, or an attempt at one."""
         return self._first("")
+
+    def numbered(self, number: int) -> Publication | None:
+        """The publication of this number; None where there is none."""
+        return self._first(f"WHERE held_since IS NULL AND number = {number}")
+
+    def before_putting_back(self) -> Publication | None:
+        """The newest publication that nobody put readers back to: what they were put back from."""
+        return self._first("WHERE held_since IS NULL AND put_back_to IS NULL")
+
+    def before_roll_out(self, newest: Publication, since: dt.datetime) -> Publication | None:
+        """The last publication of other definitions than the ``newest`` has, of those after a moment; None where there is none."""
+        if "code_versions" not in self._ledger.columns:
+            return None
+        versions = ",".join(newest.code_versions.get(name, "") for name in newest.tables)
+        others = f"array_to_string(code_versions, ',', '') <> '{versions}'"
+        return self._first(f"WHERE held_since IS NULL AND published_at >= {_utc(since)} AND {others}")
 
     def since(self, moment: dt.datetime) -> list[Publication]:
         """The publications after a moment, by the clocks of those who published, the newest first."""
@@ -280,6 +325,42 @@ class Publications:
             yield publication
 
 
+def put_back(uri: str, to: Publication, by: str, because: str) -> Publication:
+    """Let readers go by the versions of an earlier publication again, which can all be read: see ``is_put_back``.
+
+    ``uri`` is the place of the table of publications.
+    """
+
+    def attempt() -> Publication:
+        said = {"put_back_to": to.at, "put_back_by": by, "put_back_because": because}
+        return _as_of_now(Publications(uri), to, **said)
+
+    return until_committed("publications", uri, attempt)
+
+
+def resume(uri: str, by: str, because: str) -> Publication:
+    """Let publishing go on from what readers were put back to. Raises ``UserError`` where they were not."""
+
+    def attempt() -> Publication:
+        publications = Publications(uri)
+        newest = publications.newest()
+        if newest is None or newest.put_back_to is None:
+            raise UserError(
+                f"Readers are not put back: the newest of the publications at {uri} is one that was verified, so that there is nothing to resume."
+            )
+        return _as_of_now(publications, newest, put_back_to=None, put_back_by=by, put_back_because=because)
+
+    return until_committed("publications", uri, attempt)
+
+
+def _as_of_now(publications: Publications, publication: Publication, **said: Any) -> Publication:
+    """Publish the versions of a publication once more."""
+    now = dt.datetime.now(dt.timezone.utc)
+    made = dataclasses.replace(publication, at=now, dates_verified=0, run_id="", **said)
+    publications.append(made)
+    return made
+
+
 def _utc(moment: dt.datetime) -> str:
     """In SQL, to the microsecond: in DataFusion's nanoseconds no year after 2262 has a place."""
     told = moment.astimezone(dt.timezone.utc).isoformat(sep=" ")
@@ -300,8 +381,7 @@ def move_on(uri: str, places: Mapping[str, str], prefix: str = "GOLD_") -> None:
             return
         tables = {name: table.moved_on() for name, table in last.tables.items()}
         if tables != last.tables:
-            now = dt.datetime.now(dt.timezone.utc)
-            publications.append(dataclasses.replace(last, at=now, tables=tables, dates_verified=0, run_id=""))
+            _as_of_now(publications, last, tables=tables)
 
     until_committed("publications", uri, attempt)
 

@@ -180,7 +180,7 @@ def _open(moment: Moment, tables: Sequence[Table], engine: Engine, by: str) -> l
         moment.opened = found
         moment.refuse_another_silver()
 
-    opened = open_or_create(tables, moment.lake.places, moment.silver.fields, accept)
+    opened = open_or_create(tables, moment.lake.place, moment.silver.fields, accept)
     moment.opened = opened
     return [Target(table, opened[table.name], moment.silver, engine, by) for table in tables]
 

@@ -22,13 +22,19 @@ _HOURS_PER = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1, "day": 24, "week"
 
 
 def needed_publications(lake: Lake) -> list[Publication]:
-    """Of the lake's publications the newest, and the last week's others; the newest first."""
+    """Of the lake's publications the newest, the last week's others, and the last month's last one of other definitions; the newest first.
+
+    To that one readers can be put back after a roll-out. Not for longer: the log of a table, which tells what is needed
+    to open it, is kept for a month.
+    """
     if lake.published is None:
         return []
-    publications = lake.publications()
-    recent = publications.since(dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=RETENTION_HOURS))
-    newest = publications.newest()
-    return [newest, *(each for each in recent if each != newest)] if newest else []
+    publications, now = lake.publications(), dt.datetime.now(dt.timezone.utc)
+    if (newest := publications.newest()) is None:
+        return []
+    recent = [newest, *publications.since(now - dt.timedelta(hours=RETENTION_HOURS))]
+    before = publications.before_roll_out(newest, now - dt.timedelta(hours=LOG_RETENTION_HOURS))
+    return list({(each.number, each.at): each for each in [*recent, *([before] if before else [])]}.values())
 
 
 def vacuum(

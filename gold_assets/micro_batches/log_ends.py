@@ -15,7 +15,7 @@ def nothing_is_new(lake: Lake, cursor: Cursor) -> bool:
         return False
     if cursor.safeguards != lake.safeguards:
         return False
-    ends = {lake.silver: cursor.silver, **{lake.places[name]: end for name, end in cursor.gold.items()}}
+    ends = {lake.silver: cursor.silver, **{lake.place(name): end for name, end in cursor.gold.items()}}
     if lake.decisions_at is not None and (cursor.held or cursor.decisions):  # else there is nothing to decide
         ends[lake.decisions_at] = cursor.decisions
     with ThreadPoolExecutor(max_workers=len(ends)) as pool:
@@ -24,7 +24,7 @@ def nothing_is_new(lake: Lake, cursor: Cursor) -> bool:
 
 def end_of(lake: Lake, table: Table, before: CommitFile | None) -> CommitFile | None:
     """Where the table's log ends, which ended ``before`` when it was last looked at; None where there is no table."""
-    if (end := end_after(lake.places[table.name], before)) is not None:
+    if (end := end_after(lake.place(table.name), before)) is not None:
         return end
     opened = lake.open(table)
     return None if opened is None else DeltaLog(opened).file_of(opened.version())

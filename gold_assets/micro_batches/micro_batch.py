@@ -270,7 +270,7 @@ class _Look:
         told = newest_version_told(self._instance, self._key(table))
         before = self._before.gold.get(table)
         return told > (-1 if end is None else end.version) or not was_only_written_to(
-            self._lake.places[table], before, end
+            self._lake.place(table), before, end
         )
 
     def _observations(self, dates: Collection[dt.date]) -> list[dg.AssetObservation]:

@@ -135,6 +135,55 @@ def test_more_rows_than_a_terminal_wants_are_not_printed(lake: Lake, publication
     assert len(said.json("sql", many)) == 201
 
 
+def test_readers_are_put_back_to_a_moment_or_a_number_and_it_is_told(
+    lake: Lake, publication: Publication, engine: Engine, said: Said
+) -> None:
+    add(lake, engine, "new")
+    second = publish_in(lake)
+    reason = ("--reason", "a shop was loaded twice", "--by", "ann")
+    told = said("published", "--back-to", text_of(publication.at), *reason)
+    assert told.startswith(f"ann put readers back to the publication of {publication.at:%Y-%m-%d %H:%M:%S} UTC on ")
+    assert ": a shop was loaded twice.\nTrue to version 2 of Silver at " in told
+    assert said("sql", f"SELECT count(DISTINCT user_id) AS users FROM {SPEND}", "--csv", "-") == "users\n1\n"
+    add(lake, engine, "newer")
+    publish(lake, LIMITS)
+    assert "by published_gold:put_back" in said("published")
+    found = said.json("published")
+    assert (found["put_back_by"], found["put_back_because"]) == ("ann", "a shop was loaded twice")
+    [newest, *_] = said.json("published", "--history", "9")
+    assert newest["put_back_to"] == text_of(publication.at)
+    number = next(
+        each["number"]
+        for each in said.json("published", "--history", "9")
+        if each["published_at"] == text_of(second.at)
+    )
+    assert "ann put readers back" in said("published", "--history", "1")
+    said("published", "--back-to", str(number), *reason)
+    assert said.json("published")["silver_version"] == second.silver_version
+    assert said("published", "--resume", *reason).startswith("Publishing goes on from true to version 3 of Silver")
+    publish(lake, LIMITS)
+    assert said("sql", f"SELECT count(DISTINCT user_id) AS users FROM {SPEND}", "--csv", "-") == "users\n3\n"
+
+
+def test_readers_are_not_put_back_to_what_cannot_be_read(
+    lake: Lake, publication: Publication, engine: Engine, said: Said
+) -> None:
+    add(lake, engine, "new")
+    newest = publish_in(lake)
+    DeltaTable(lake.places[SPEND]).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    for to, sentence in {
+        text_of(publication.at): "of its files to VACUUM",
+        "2020-01-01": "Nothing was published by 2020-01-01",
+        "4711": "There is no publication 4711: ask for one that",
+        "yesterday": "yesterday is no moment",
+    }.items():
+        assert sentence in said.sentence("published", "--back-to", to, "--reason", "to try")
+    assert "there is nothing to resume" in said.sentence("published", "--resume", "--reason", "to try")
+    assert "--back-to and --resume want a --reason" in said.sentence("published", "--back-to", "1")
+    assert "--at and --resume are given together" in said.sentence("published", "--at", "2020-01-01", "--resume")
+    assert said.json("published")["published_at"] == text_of(newest.at)
+
+
 @pytest.mark.parametrize(
     ("sql", "sentence"),
     {

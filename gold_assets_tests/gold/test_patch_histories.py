@@ -131,7 +131,7 @@ changes = st.one_of(
 followed = st.one_of(st.just(DATES), st.just(DATES), st.just(DATES), st.lists(on, unique=True), st.none())
 
 
-@settings(max_examples=EXAMPLES * 5 // 8)
+@settings(max_examples=EXAMPLES * 3 // 8)
 @given(
     first=rows,
     history=st.lists(st.tuples(changes, followed), min_size=6, max_size=12),

@@ -1,6 +1,7 @@
 """A changed table is rolled out in the background; readers get one definition of it at a time."""
 
 import datetime as dt
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,18 +19,23 @@ from gold_assets.code_location import definitions
 from gold_assets.config import Settings, load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
+from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
-from gold_assets.gold.publication import Publication
+from gold_assets.gold.maintenance import maintain
+from gold_assets.gold.publication import Publication, put_back, resume
 from gold_assets.gold.refresh import refresh
 from gold_assets.micro_batches import roll_out
+from gold_assets.reading.published import Published, published
 
 pytestmark = pytest.mark.sail
 
+ROLL_OUT = "shop_roll_out_sensor"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DATES = [dt.date(2024, 1, day) for day in range(1, 6)]
 CLICKS = Source("clicks", date="at", columns=[Column("page", "string"), Column("seconds", "long")])
 BEFORE = "SELECT page, event_date, count(*) AS views FROM clicks GROUP BY page, event_date"
 AFTER = "SELECT page, event_date, count(*) AS views, max(seconds) AS longest FROM clicks GROUP BY page, event_date"
+BY_DAY = "SELECT event_date, count(*) AS views FROM clicks GROUP BY event_date"
 LAST = "SELECT page, event_date, count(*) AS views, min(seconds) AS longest FROM clicks GROUP BY page, event_date"
 
 
@@ -43,7 +49,7 @@ class Deployed:
 
     sql: str
     instance: dg.DagsterInstance
-    cursor: str | None = None
+    cursors: dict[str, str | None] = field(default_factory=dict)
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,18 +59,28 @@ class Deployed:
     def deploy(self, sql: str) -> "Deployed":
         return replace(self, sql=sql)
 
-    def tick(self, sensor: str = "shop_roll_out_sensor") -> list[dg.RunRequest]:
+    def tick(self, sensor: str = ROLL_OUT) -> list[dg.RunRequest]:
         with dg.build_sensor_context(
             self.instance,
-            self.cursor,
+            self.cursors.get(sensor),
             repository_def=self.repository,
             resources=self.repository.get_top_level_resources(),
         ) as context:
             result = self.repository.get_sensor_def(sensor).evaluate_tick(context)
-        self.cursor, self.said = result.cursor, result.skip_message or ""
+        self.cursors[sensor], self.said = result.cursor, result.skip_message or ""
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
         return list(result.run_requests or [])
+
+    def follow(self) -> list[str]:
+        """Let the micro-batches follow Silver: the dates that were asked for, which may be the ends of a range."""
+        asked = []
+        while requests := self.tick("shop_micro_batch_sensor"):
+            for request in requests:
+                assert self.run(request)
+                first, last = (request.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+                asked += [request.partition_key] if request.partition_key else [f"{first} to {last}"]
+        return asked
 
     def run(self, request: dg.RunRequest) -> bool:
         job = self.repository.get_implicit_global_asset_job_def().get_subset(
@@ -153,6 +169,119 @@ def test_a_second_change_in_the_middle_starts_from_what_is_there(
     assert not lake_plan(last.settings.lake, last.settings.tables, DATES).to_do
 
 
+def test_another_key_is_made_at_the_next_place_and_takes_over_when_it_is_whole(shop: Deployed) -> None:
+    shop.follow()
+    before, place = shop.published(), shop.settings.lake.places["by_page"]
+    after = shop.deploy(BY_DAY)
+    click(after.settings, [DATES[2]], 9)
+    assert after.follow() == ["2024-01-03"], "what the next place has not got is rolled out"
+    assert after.failures() == [], "dates that the next place has not got yet are behind, not wrong"
+    assert "4 dates are to be made anew" in publish(after.settings.lake, after.settings.limits).summary
+    assert after.published().versions == before.versions
+    assert set(published(lake=after.settings.lake).arrow("by_page").column_names) == {"page", "event_date", "views"}
+    assert after.roll_out() == [("2024-01-04", "2024-01-05"), ("2024-01-01", "2024-01-02")]
+    now = published(lake=after.settings.lake)
+    assert now.publication.tables["by_page"].uri == f"{place}_layout2"
+    assert sorted(row["views"] for row in now.arrow("by_page").to_pylist()) == [1, 1, 1, 1, 2]
+    assert after.failures() == [] and after.tick() == []
+    earlier = published(before.at, lake=after.settings.lake)
+    assert earlier.arrow("by_page").num_rows == 5, "what was published is read where it was"
+
+
+def test_the_declaration_before_finds_its_table_again_and_what_it_missed_is_made(shop: Deployed) -> None:
+    shop.follow()
+    after = shop.deploy(BY_DAY)
+    after.roll_out()
+    click(after.settings, [DATES[4]], 9)
+    assert after.follow() == ["2024-01-05"]
+    again = after.deploy(BEFORE)
+    assert again.follow() == ["2024-01-05"] and again.roll_out() == []
+    now = published(lake=again.settings.lake)
+    assert now.publication.tables["by_page"].uri == shop.settings.lake.places["by_page"]
+    assert sorted(row["views"] for row in now.arrow("by_page").to_pylist()) == [1, 1, 1, 1, 2]
+
+
+def test_a_next_place_does_not_take_over_while_readers_would_lose_what_silver_has_no_more(shop: Deployed) -> None:
+    DeltaTable(shop.settings.lake.silver).delete("at < '2024-01-02'")
+    before, after = shop.published(), shop.deploy(BY_DAY)
+    after.roll_out()
+    said = publish(after.settings.lake, after.settings.limits).summary
+    assert "readers have 2024-01-01, of which Silver has no rows any more" in said
+    assert after.published().versions == before.versions
+    limits = replace(after.settings.limits, publish_while_rolling_out=True)
+    publish(after.settings.lake, limits)
+    assert published(lake=after.settings.lake).arrow("by_page").num_rows == 4
+
+
+def test_a_table_that_somebody_else_changed_gets_no_next_place(shop: Deployed, engine: Engine) -> None:
+    table = shop.settings.tables[0]
+    rows = DeltaTable(shop.settings.lake.place("by_page")).to_pyarrow_table()
+    more = rows.append_column("mood", pa.array(["good"] * 5))
+    write_deltalake(
+        shop.settings.lake.place("by_page"), more, mode="overwrite", schema_mode="overwrite", partition_by="event_date"
+    )
+    assert shop.settings.lake.place("by_page") == shop.settings.lake.places["by_page"]
+    with pytest.raises(UserError, match="has the columns page, event_date, views, mood, by_page expects"):
+        refresh(shop.settings.lake, engine, DATES, tables=[table])
+
+
+def test_readers_put_back_after_a_roll_out_stay_so_until_another_version_passes(shop: Deployed) -> None:
+    before = shop.published()
+    after = shop.deploy(AFTER)
+    after.roll_out()
+    settings, undone = after.settings, after.published()
+    assert undone.versions != before.versions
+    put_back(settings.published_path, before, "ann", "longest counts robots")
+    click(settings, [DATES[4]], 9)
+    after.follow()
+    assert (after.published().versions, after.published().silver_version) == (before.versions, before.silver_version)
+    told = publish(settings.lake, settings.limits)
+    assert told.is_held and "ann put readers back to the publication of" in told.summary
+    assert "longest counts robots. It goes on once all dates are made by another version" in told.summary
+    again = after.deploy(LAST)
+    again.roll_out()
+    assert again.published().put_back_to is None
+    assert again.published().versions not in (before.versions, undone.versions)
+    assert again.longest() == [7] * 5 and again.failures() == []
+
+
+def test_a_person_lets_publishing_go_on_after_readers_were_put_back(shop: Deployed) -> None:
+    settings, before = shop.settings, shop.published()
+    click(settings, [DATES[4]], 9)
+    shop.follow()
+    newer = shop.published()
+    put_back(settings.published_path, before, "ann", "Friday's prices are wrong")
+    assert publish(settings.lake, settings.limits).is_held and shop.published().versions == before.versions
+    resume(settings.published_path, "bob", "they were right")
+    assert publish(settings.lake, settings.limits).publication.versions == newer.versions  # type: ignore[union-attr]
+    with pytest.raises(UserError, match="there is nothing to resume"):
+        resume(settings.published_path, "bob", "once more")
+
+
+def test_maintenance_keeps_what_readers_can_be_put_back_to_after_a_roll_out(shop: Deployed, engine: Engine) -> None:
+    before = shop.published()
+    after = shop.deploy(AFTER)
+    after.roll_out()
+    lake = after.settings.lake
+    for _ in range(2):
+        click(after.settings, DATES, 9)
+        refresh(lake, engine, DATES)
+        publish(lake, after.settings.limits)
+    weeks_later(lake, weeks=2)
+    for file in Path(lake.places["by_page"]).rglob("*"):
+        os.utime(file, (file.stat().st_mtime - 14 * 86_400,) * 2)
+    maintain(lake, engine)
+    assert Published(before).arrow("by_page").num_rows == 5
+    put_back(after.settings.published_path, before, "ann", "two weeks of robots")
+    assert set(published(lake=lake).arrow("by_page").column_names) == {"page", "event_date", "views"}
+
+
+def weeks_later(lake: Lake, weeks: int) -> None:
+    """Let the publications be older."""
+    table = DeltaTable(str(lake.published))
+    table.update({"published_at": f"published_at - INTERVAL '{weeks * 7} days'"})
+
+
 def test_a_refactoring_rolls_nothing_out(shop: Deployed) -> None:
     assert shop.deploy(BEFORE.replace("count(*) AS views", "count(*)  AS views")).roll_out() == []
 
@@ -167,7 +296,7 @@ def test_what_failed_is_asked_for_again_after_a_pause(shop: Deployed) -> None:
     place.unlink()
     place.with_name("away").rename(place)
     assert after.tick() == [] and "did not succeed" in after.said
-    after.cursor = replace(roll_out.Progress.loads(after.cursor), again_at=1.0).dumps()
+    after.cursors[ROLL_OUT] = replace(roll_out.Progress.loads(after.cursors[ROLL_OUT]), again_at=1.0).dumps()
     assert after.roll_out()[0] == ("2024-01-04", "2024-01-05")
     assert after.longest() == [7] * 5
 

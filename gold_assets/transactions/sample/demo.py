@@ -88,7 +88,7 @@ def print_outcome(settings: Settings) -> None:
     """Per table its rows, dates, Silver version and path; then the five largest spenders' days."""
     print(f"\n{'table':<24}{'rows':>11}{'dates':>7}{'Silver version':>16}  path")
     for table in settings.tables:
-        path = settings.lake.places[table.name]
+        path = settings.lake.place(table.name)
         delta_table = DeltaTable(path)
         [counted] = query("SELECT count(*) AS rows, count(DISTINCT event_date) AS dates FROM t", t=delta_table)
         stamp = GoldLog(delta_table).commit(delta_table.version()).said
@@ -96,7 +96,7 @@ def print_outcome(settings: Settings) -> None:
         print(f"{table.name:<24}{made}  {path}")
     print("\nThe five largest spenders' days:")
     top = "SELECT * FROM t ORDER BY total_spend DESC, user_id LIMIT 5"
-    for row in query(top, t=DeltaTable(settings.lake.places[USER_SPEND_SUMMARY.name])):
+    for row in query(top, t=DeltaTable(settings.lake.place(USER_SPEND_SUMMARY.name))):
         print(
             f"  user {row['user_id']:>5} on {row['event_date']}: {row['total_spend']:>12,.2f} in {row['transaction_count']} transactions"
         )
