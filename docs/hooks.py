@@ -58,7 +58,7 @@ def settings() -> str:
 def of_transactions() -> Any:
     """The settings that the transactions have where nobody sets any."""
     from gold_assets import transactions
-    from gold_assets.config import load_settings
+    from gold_assets.environment import load_settings
 
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GOLD_")}
     try:

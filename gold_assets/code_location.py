@@ -1,5 +1,6 @@
 """What Dagster loads of a project."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +9,12 @@ import dagster as dg
 
 from gold_assets.alerts.alerts import alert_sensor
 from gold_assets.assets.checks import gold_asset_checks, silver_asset_checks
-from gold_assets.assets.gold import gold_assets
+from gold_assets.assets.gold import gold_assets, unchanged_assets
 from gold_assets.assets.published import published_asset
 from gold_assets.assets.silver import silver_asset
-from gold_assets.config import Settings, load_settings
+from gold_assets.config import Settings
 from gold_assets.declaring.project import Project
+from gold_assets.environment import load_settings
 from gold_assets.jobs.answers import explain_job, plan_job
 from gold_assets.jobs.checks import compare_patched_dates, daily_metadata_checks, run_checks
 from gold_assets.jobs.deciding import deciding_jobs
@@ -20,6 +22,8 @@ from gold_assets.jobs.maintenance import maintenance_schedule
 from gold_assets.micro_batches.micro_batch import sensor_of
 from gold_assets.micro_batches.roll_out import roll_out_sensor
 from gold_assets.resources import Lakehouse, named
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -52,12 +56,28 @@ def definitions(project: Project, settings: Settings | None = None) -> dg.Defini
         ['high_risk_txns', 'product_usage_metrics']
     """
     settings = load_settings(project) if settings is None else settings
-    silver, gold = silver_asset(settings), gold_assets(settings)
+    silver = silver_asset(settings)
+    of_lake = dg.Definitions(
+        assets=[silver, *unchanged_assets(settings), published_asset(settings)],
+        asset_checks=[silver_asset_checks(settings)],
+        jobs=[dg.define_asset_job(named(project, "observe_silver"), selection=[silver])],
+        resources=Lakehouse.by_key(settings),
+        # One short step a run: a process of its own for it would cost more than it does.
+        executor=dg.in_process_executor,
+    )
+    if not settings.tables:  # of a branch
+        logger.warning("%s", settings.of_branch)
+        return of_lake
+    return dg.Definitions.merge(of_lake, _of_tables(settings))
+
+
+def _of_tables(settings: Settings) -> dg.Definitions:
+    """What makes the tables, checks them and looks after them."""
+    gold = gold_assets(settings)
     return dg.Definitions(
-        assets=[silver, gold, published_asset(settings)],
-        asset_checks=[silver_asset_checks(settings), gold_asset_checks(settings)],
+        assets=[gold],
+        asset_checks=[gold_asset_checks(settings)],
         jobs=[
-            dg.define_asset_job(named(project, "observe_silver"), selection=[silver]),
             run_checks(settings),
             plan_job(settings),
             *deciding_jobs(settings),
@@ -73,7 +93,4 @@ def definitions(project: Project, settings: Settings | None = None) -> dg.Defini
             *([roll_out_sensor(gold, settings)] if settings.roll_out else []),
             *([alert_sensor(settings)] if settings.alert_addresses() else []),
         ],
-        resources=Lakehouse.by_key(settings),
-        # One short step a run: a process of its own for it would cost more than it does.
-        executor=dg.in_process_executor,
     )

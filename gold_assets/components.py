@@ -67,9 +67,9 @@ class GoldProjectScaffolder(dg.Scaffolder[Params]):
 
     def scaffold(self, request: dg.ScaffoldRequest[Params]) -> None:
         """Write defs.yaml, and say what of the table is not declared there."""
-        from gold_assets.config import load_reading_settings, read_env_file
         from gold_assets.declaring.draft import draft_of, plain_name
         from gold_assets.delta.errors import UserError
+        from gold_assets.environment import load_reading_settings, read_env_file
 
         try:
             read_env_file()

@@ -1,21 +1,18 @@
 """Settings from the environment, read in one place. Every one is optional and has a default under GOLD_LAKE_ROOT."""
 
-import importlib
 import json
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from dotenv import load_dotenv
 from pydantic import Field, ValidationError, create_model, model_validator
 
 from gold_assets.delta import storage
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError
 from gold_assets.delta.places import absolute, refuse_overlaps
 from gold_assets.gold.safeguards import Safeguards
 from gold_assets.settings import PREFIX, Fields, ReadingFields
@@ -26,15 +23,14 @@ if TYPE_CHECKING:
     from gold_assets.declaring.project import Project
     from gold_assets.declaring.table import Table
     from gold_assets.gold.lake import Lake
+    from gold_assets.gold.production import Production
 
 _Kind = TypeVar("_Kind", bound="ReadingSettings")
 
 _CATALOG_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
 _BETWEEN_URLS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]+://)")
 """A comma within a URL, as in ``mailto://…?to=a,b``, is part of it."""
-_GONE = ("GOLD_ALERT_WEBHOOK", "GOLD_ALERT_MAIL", "GOLD_ALERT_SMTP")
-"""Who sets one of them would wait for alerts that nobody sends."""
-_OF_ALL_PROJECTS = (
+OF_ALL_PROJECTS = (
     "storage_options",
     "engine",
     "spark_master",
@@ -77,7 +73,7 @@ class ReadingSettings(ReadingFields):
     def setting(cls, field: str) -> str:
         """The environment variable that gives the field, for people: the project's own; GOLD_ where only that says what all projects share."""
         own = cls.prefix + field.upper()
-        return PREFIX + field.upper() if field in _OF_ALL_PROJECTS and not os.environ.get(own) else own
+        return PREFIX + field.upper() if field in OF_ALL_PROJECTS and not os.environ.get(own) else own
 
     def store_options(self) -> dict[str, str]:
         """``storage_options`` as a store's environment variables by name. Raises ``UserError``, which shows none of them."""
@@ -106,6 +102,11 @@ class Settings(ReadingSettings, Fields):
     ``main.sales.transactions``, where nothing is at a path of that name. Dates are UTC. ``load_settings`` adds a field for the path of
     each table.
     """
+
+    production: ClassVar["Production | None"] = None
+    """Of a branch, whose ``project`` has those of its tables alone that it changes, where the others are."""
+    declared: ClassVar["Project"]
+    """The project with all its tables."""
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
@@ -154,8 +155,35 @@ class Settings(ReadingSettings, Fields):
 
         places = {table.name: self._place(table) for table in self.tables}
         return Lake(
-            self.project, self.source_path, places, self.silver_columns or {}, self.published_path, self.safeguards
+            self.project,
+            self.source_path,
+            places,
+            self.silver_columns or {},
+            self.published_path,
+            self.safeguards,
+            self.production,
         )
+
+    @property
+    def of_branch(self) -> str:
+        """In a branch, which tables are its own, in a sentence; else empty."""
+        if self.production is None:
+            return ""
+        own, others = (
+            ", ".join(names) for names in ([table.name for table in self.tables], self.production.code_versions)
+        )
+        if not own:
+            return f"This branch changes no table: all are read from production, {others}."
+        return f"This branch makes {own}, and " + (
+            f"reads from production {others}." if others else "no table is production's."
+        )
+
+    @property
+    def written_places(self) -> Mapping[str, str]:
+        """By what people call them, the places that are written."""
+        places = {**self.lake.named_places, "checkpoint": self.checkpoint_path}
+        del places["Silver"]
+        return places
 
     @property
     def safeguards(self) -> Safeguards:
@@ -186,92 +214,8 @@ class Settings(ReadingSettings, Fields):
         )
 
 
-def find_project(name: str = "") -> "Project | None":
-    """The project of this name, ``shop.project:project``: a module, which the working folder may hold, and its attribute.
-
-    Without a name it is the one that ``[tool.gold_assets] project`` gives in pyproject.toml of the working folder, None where there
-    is none. Raises ``UserError`` where it is not there, or is no project.
-    """
-    where = "--project" if name else "[tool.gold_assets] project of pyproject.toml"
-    if not (name := name or _named_in_pyproject()):
-        return None
-    module, _, attribute = name.partition(":")
-    if not (module and attribute):
-        raise UserError(
-            f"{where} is {name!r}, expected a module and its attribute such as shop.project:project: correct it."
-        )
-    sys.path[:0] = {str(Path.cwd())} - set(sys.path)
-    try:
-        found = importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"The module {module} that {where} names cannot be loaded ({reason(error)}): correct the name, or stand in the folder that "
-            "holds it."
-        ) from error
-    from gold_assets.declaring.project import Project
-
-    if not isinstance(project := getattr(found, attribute, None), Project):
-        is_what = f"is {type(project).__name__}" if hasattr(found, attribute) else "is not there"
-        raise UserError(
-            f"{attribute} of the module {module} {is_what}, expected the Project that {where} names: correct the name."
-        )
-    return project
-
-
-def _named_in_pyproject() -> str:
-    if sys.version_info < (3, 11):
-        import tomli as tomllib
-    else:
-        import tomllib
-    try:
-        settings = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"The file pyproject.toml cannot be read ({reason(error)}): correct it, or give --project."
-        ) from error
-    return str(settings.get("tool", {}).get("gold_assets", {}).get("project", ""))
-
-
-def default_project() -> "Project":
-    """The project that commands and readers work for where nobody names another: the one of ``gold_assets.transactions``.
-
-    It is loaded by its name, for the rest of the package knows no business.
-    """
-    project: Project = importlib.import_module("gold_assets.transactions").project
-    return project
-
-
-def read_env_file() -> None:
-    """Put what the file ``.env`` of the working directory says into the environment of this process, where it wins over what is there.
-
-    ``dagster`` does so by itself wherever it starts, and then nobody can tell any more what was there. So it is for the
-    commands and for Python, which call this. Raises ``UserError`` where the file cannot be read.
-    """
-    try:
-        load_dotenv(Path(".env"), override=True)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"The file .env cannot be read ({reason(error)}): make it readable, UTF-8, or remove it."
-        ) from error
-
-
-def load_reading_settings(project: "Project | None" = None) -> ReadingSettings:
-    """Those of the settings of this process that readers need, loaded as ``load_settings`` loads all."""
-    return _loaded(ReadingSettings, project)
-
-
-def load_settings(project: "Project") -> Settings:
-    """The settings of this process, for the project's lake. The environment gets what GOLD_STORAGE_OPTIONS says.
-
-    Raises ``UserError`` with one sentence where a value makes no sense.
-    """
-    if gone := [name for name in _GONE if os.environ.get(name)]:
-        raise UserError(
-            f"{gone[0]} is set, which GOLD_ALERT_URLS has replaced: set that to URLs of apprise, such as "
-            f"slack://token_a/token_b/token_c/#alerts, and unset {gone[0]}."
-        )
+def path_fields(project: "Project") -> dict[str, Any]:
+    """The fields whose names or defaults the project gives: the paths of its tables, and Silver's."""
     paths: dict[str, Any] = {
         _field(project, table): (
             str,
@@ -283,24 +227,31 @@ def load_settings(project: "Project") -> Settings:
         default=f"{{lake_root}}/silver/{project.source.name}",
         description=Fields.model_fields["source_path"].description,
     )
-    paths["source_path"] = (str, silver)
-    settings = _loaded(Settings, project, paths)
-    urls, remote = settings.alert_addresses(), settings.spark_remote
-    storage.hide(*urls)
-    for address in [*urls, *([remote.get_secret_value()] if remote else [])]:
-        storage.hide_address(address)
-    return settings
+    return {**paths, "source_path": (str, silver)}
 
 
-def _loaded(base: type[_Kind], project: "Project | None", fields: Mapping[str, Any] = MappingProxyType({})) -> _Kind:
+def loaded(
+    base: type[_Kind],
+    project: "Project | None",
+    fields: Mapping[str, Any] = MappingProxyType({}),
+    told: Mapping[str, str] = MappingProxyType({}),
+    **of_kind: Any,
+) -> _Kind:
+    """The settings of the environment, but for what is ``told`` by field. ``of_kind`` are attributes of their class."""
     if project and project.env_prefix != PREFIX:
         root = Field(default=f"data/{project.name}", description=base.model_fields["lake_root"].description)
         fields = {**fields, "lake_root": (str, root)}
     kind = create_model(base.__name__, __base__=base, **fields)
     if project:
         kind.prefix, kind.project = project.env_prefix, project
-    shared = {name: os.environ.get(kind.setting(name)) for name in _OF_ALL_PROJECTS if name in kind.model_fields}
-    values: dict[str, Any] = {"_env_prefix": kind.prefix, **{name: value for name, value in shared.items() if value}}
+    for name, value in of_kind.items():
+        setattr(kind, name, value)
+    shared = {name: os.environ.get(kind.setting(name)) for name in OF_ALL_PROJECTS if name in kind.model_fields}
+    values: dict[str, Any] = {
+        "_env_prefix": kind.prefix,
+        **told,
+        **{name: text for name, text in shared.items() if text},
+    }
     try:
         settings = kind(**values)
     except ValidationError as error:

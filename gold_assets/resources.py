@@ -11,13 +11,15 @@ from pydantic import Field, PrivateAttr, TypeAdapter
 from pyspark.sql import SparkSession
 from sqlalchemy.exc import IntegrityError
 
-from gold_assets.config import Settings, default_project, is_catalog_name
+from gold_assets.config import Settings, is_catalog_name
 from gold_assets.declaring.project import Project
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.storage import without_credentials, without_secrets
 from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
+from gold_assets.environment import default_project
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.production import Production
 from gold_assets.gold.safeguards import Safeguards
 
 GOLD_STEP = "gold_tables"
@@ -78,6 +80,8 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     silver_columns: dict[str, str] = Field(default_factory=dict)
     published: str
     safeguards: dict[str, Any] = Field(default_factory=dict)
+    production: str | None = None
+    unchanged: dict[str, str] = Field(default_factory=dict)
     engine: str
     checkpoint: str | None = None
     spark_master: str | None = None
@@ -94,6 +98,7 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Lakehouse":
+        production = settings.production
         remote = None if settings.spark_remote is None else settings.spark_remote.get_secret_value()
         shown = None if remote is None else without_credentials(remote)
         if remote is not None and shown is not None:
@@ -104,6 +109,8 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             silver_columns=dict(settings.lake.silver_columns),
             published=settings.published_path,
             safeguards=as_config(settings.safeguards),
+            production=production.published if production else None,
+            unchanged=dict(production.code_versions) if production else {},
             checkpoint=settings.checkpoint_path,
             engine=settings.engine,
             spark_master=settings.spark_master,
@@ -120,7 +127,9 @@ class Lakehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         places = {name: self._located(place) for name, place in self.places.items()}
         safeguards = _SAFEGUARDS.validate_python(self.safeguards)
-        return Lake(project, self._located(self.silver), places, self.silver_columns, self.published, safeguards)
+        production = None if self.production is None else Production(self.production, self.unchanged)
+        silver = self._located(self.silver)
+        return Lake(project, silver, places, self.silver_columns, self.published, safeguards, production)
 
     def _located(self, place: str) -> str:
         if not is_catalog_name(place):

@@ -31,6 +31,11 @@ class Fields(BaseSettings):
 
     model_config = _READ
 
+    read_from: str | None = Field(
+        default=None,
+        description="In [a branch](../changing_tables.md#a-deployment-for-each-branch), a file as `.env` is, with production's settings: what "
+        "the branch does not set itself, it takes from there, and tables that it does not change it reads there.",
+    )
     source_path: str = Field(
         default="{lake_root}/silver",
         description=(

@@ -6,7 +6,7 @@ from gold_assets import transactions
 from gold_assets.assets.checks import gold_asset_checks, silver_asset_checks
 from gold_assets.assets.gold import gold_assets
 from gold_assets.assets.silver import silver_asset
-from gold_assets.config import load_settings
+from gold_assets.environment import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.partitions import daily_partitions as partitions_of
 from gold_assets.resources import Lakehouse, as_config

@@ -32,7 +32,7 @@ def test_every_import_goes_down_and_the_kernel_knows_no_business() -> None:
 
 def test_the_kernel_names_the_transactions_in_the_public_door_and_where_the_default_project_is_loaded_alone() -> None:
     naming = {name_of(module) for module in MODULES if "gold_assets.transactions" in module.read_text()}
-    assert {name for name in naming if not name.startswith("transactions/")} == {"__init__.py", "config.py"}
+    assert {name for name in naming if not name.startswith("transactions/")} == {"__init__.py", "environment.py"}
 
 
 def test_a_long_module_has_one_subject() -> None:

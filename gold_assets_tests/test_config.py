@@ -6,8 +6,8 @@ import pytest
 
 from gold_assets import SparkEngine, published, transactions, write_to_gold
 from gold_assets.commands.gold import gold
-from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
+from gold_assets.environment import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.transactions.tables import TABLES
 

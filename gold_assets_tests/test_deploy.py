@@ -14,7 +14,7 @@ import yaml
 from dotenv import dotenv_values
 
 from gold_assets import transactions
-from gold_assets.config import load_settings
+from gold_assets.environment import load_settings
 from gold_assets_tests.instance.postgres_server import on_postgres
 
 REPOSITORY = Path(__file__).parents[1]

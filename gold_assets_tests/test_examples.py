@@ -13,7 +13,7 @@ from gold_assets import transactions
 from gold_assets.alerts.alerts import Watch
 from gold_assets.alerts.messengers import Messenger, Unsent
 from gold_assets.code_location import definitions
-from gold_assets.config import load_settings
+from gold_assets.environment import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.publication import Publications
 from gold_assets.transactions.tables import TABLES

@@ -19,7 +19,7 @@ from examples.page_views.silver import FIRST, views
 from gold_assets import published
 from gold_assets.code_location import definitions
 from gold_assets.commands.gold import gold
-from gold_assets.config import load_settings
+from gold_assets.environment import load_settings
 from gold_assets.testing import project_lake
 
 pytestmark = pytest.mark.sail

@@ -11,10 +11,11 @@ from pyspark.sql import functions as F
 
 from gold_assets import transactions
 from gold_assets.code_location import definitions
-from gold_assets.config import Settings, load_settings
+from gold_assets.config import Settings
 from gold_assets.declaring.column import Column
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.environment import load_settings
 from gold_assets.transactions.source import source
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.small_silver import MONDAY, TUESDAY, high_risk_row, row, write_silver

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from gold_assets import Column, Project, Source, Table, published, transactions
 from gold_assets.commands.gold import gold
-from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
+from gold_assets.environment import load_settings
 
 _NUMBERS = count()
 

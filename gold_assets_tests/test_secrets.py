@@ -13,9 +13,9 @@ from gold_assets import transactions
 from gold_assets.alerts.alerts import Watch
 from gold_assets.alerts.messengers import Message, messengers_of
 from gold_assets.code_location import definitions
-from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
+from gold_assets.environment import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.resources import Lakehouse
 from gold_assets_tests.engines.processes import free_port

@@ -14,8 +14,9 @@ from deltalake import DeltaTable, write_deltalake
 from gold_assets import Column, Project, Source, Table, published, transactions
 from gold_assets.alerts.alerts import Watch
 from gold_assets.code_location import definitions
-from gold_assets.config import Settings, load_settings
+from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
+from gold_assets.environment import load_settings
 from gold_assets.gold.publication import Publications
 from gold_assets_tests.test_examples import Heard
 

@@ -28,7 +28,7 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=named(project, GOLD_STEP),
         **on_lakehouse(project, writes=True),
-        specs=[_spec(table, settings) for table in settings.tables],
+        specs=[_spec(table, settings, settings.lake.places[table.name]) for table in settings.tables],
         can_subset=True,
         partitions_def=daily_partitions(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -83,6 +83,20 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
     return gold_tables
 
 
+def unchanged_assets(settings: Settings) -> list[dg.AssetSpec]:
+    """In a branch, the tables that it does not change, which production makes."""
+    if settings.production is None:
+        return []
+    there = settings.production.unchanged().tables
+    return [
+        _spec(table, settings, there[table.name].uri).replace_attributes(
+            partitions_def=daily_partitions(settings), freshness_policy=None
+        )
+        for table in settings.declared.tables
+        if table.name in there
+    ]
+
+
 def _tell_held(context: dg.AssetExecutionContext, key: dg.AssetKey, held: Steps) -> None:
     for said, on in by_step(held).items():
         left = f"{on}: left as it is, {said}"
@@ -90,7 +104,7 @@ def _tell_held(context: dg.AssetExecutionContext, key: dg.AssetKey, held: Steps)
         context.log_event(dg.AssetObservation(key, description=left))
 
 
-def _spec(table: Table, settings: Settings) -> dg.AssetSpec:
+def _spec(table: Table, settings: Settings, uri: str) -> dg.AssetSpec:
     project = settings.project
     return dg.AssetSpec(
         asset_key(project, table.name),
@@ -101,7 +115,7 @@ def _spec(table: Table, settings: Settings) -> dg.AssetSpec:
         owners=["team:data-engineering"],
         code_version=table.code_version,
         freshness_policy=freshness(settings),
-        metadata=declared_metadata(table, settings.lake.places[table.name]),
+        metadata=declared_metadata(table, uri),
     )
 
 

@@ -29,7 +29,7 @@ def published_asset(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=published_key(project),
-        deps=[asset_key(project, table.name) for table in settings.tables],
+        deps=[asset_key(project, table.name) for table in settings.declared.tables],
         group_name=named(project, "published"),
         kinds={"deltalake"},
         owners=["team:data-engineering"],
@@ -37,7 +37,7 @@ def published_asset(settings: Settings) -> dg.AssetsDefinition:
         pool=needs["pool"],
         # As the tables have it: else a backfill of all of them together would be a run for each date.
         backfill_policy=dg.BackfillPolicy.single_run(),
-        description="The versions of the tables that readers should read: all their dates were compared with Silver and passed.",
+        description=f"The versions of the tables that readers should read: all their dates were compared with Silver and passed. {settings.of_branch}".rstrip(),
         metadata={"dagster/uri": settings.published_path},
     )
     def published_gold(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:

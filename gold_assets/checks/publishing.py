@@ -15,6 +15,7 @@ from gold_assets.delta.dates import dates_text
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
+from gold_assets.gold.production import together, without
 from gold_assets.gold.publication import Failure, Publication, PublishedTable
 
 OF_ONE_VERSION = "of_one_version"
@@ -25,6 +26,9 @@ PUT_BACK = "put_back"
 
 _WAITS = (OF_ONE_VERSION, PUT_BACK)
 """What no date is wrong by."""
+
+_PROMISED = ("tables", "silver_version", "reason", "dates_behind", "dates_kept", "code_versions", "failures")
+"""By what one publication says more than another."""
 
 _REASONS_KEPT = 50
 _LETTERS_KEPT = 300
@@ -77,7 +81,7 @@ def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_i
             at_hand = Checked(Inspection(lake, [], limits), [])
         if missing := [table.name for table in lake.tables if at_hand.inspection.moment.gold(table) is None]:
             return Outcome(current, None, f"Nothing is published before all tables are made: {', '.join(missing)}.")
-        made = _attempt(at_hand, last, run_id)
+        made = _attempt(at_hand, last, run_id) if lake.production is None else _of_branch(at_hand, last, run_id)
         if made is not None and current is not None and current.put_back_to is not None:
             made = _unless_put_back(made, current, publications.before_putting_back())
         if made is None:
@@ -91,8 +95,20 @@ def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_i
     return until_committed("publications", uri, attempt)
 
 
+def _of_branch(checked: Checked, last: Publication | None, run_id: str) -> Publication | None:
+    """The same in a branch, whose publications name production's tables beside its own."""
+    moment = checked.inspection.moment
+    assert moment.lake.production is not None
+    unchanged = moment.lake.production.unchanged()
+    own = _attempt(checked, None if last is None else without(last, unchanged), run_id)
+    assert own is not None
+    made = together(own, unchanged, moment.changes)
+    says_more = last is None or any(getattr(made, name) != getattr(last, name) for name in _PROMISED)
+    return made if says_more or made.failures or made.dates_verified else None
+
+
 def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publication | None:
-    """The row that this attempt writes; None where nothing has changed since the ``last``."""
+    """The row that this attempt writes; None where nothing has changed since the ``last``, which in a branch these tables alone do not tell."""
     inspection, moment = checked.inspection, checked.inspection.moment
     lake, limits = inspection.lake, inspection.limits
     tables = {
@@ -108,7 +124,7 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
     holdings = Holdings(moment, limits, changes, dates, last)
     dates |= holdings.to_compare
     is_as_it_was = last is not None and last.tables == tables and holdings.kept == set(last.dates_kept)
-    if is_as_it_was and not dates and last is not None and not last.failures:
+    if lake.production is None and is_as_it_was and not dates and last is not None and not last.failures:
         return None
     failed = _failed(_verified(checked, _known(checked, changes, failed_before), dates))
     untrue = {finding.date for finding in failed}

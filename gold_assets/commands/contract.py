@@ -23,7 +23,7 @@ def command(settings: Settings, output: Path | None) -> Answer:
 
     Exit code 0: it is told; 2: something to put right, said in one sentence.
     """
-    contract = contract_of(settings.project, lake_of(settings).pin().fields)
+    contract = contract_of(settings.declared, lake_of(settings).pin().fields)
     text = as_yaml(contract, output)
     if output is None or is_stdout(output):
         return Answer(lambda: text.rstrip(), lambda: contract)
@@ -34,7 +34,7 @@ def command(settings: Settings, output: Path | None) -> Answer:
 
 def compared_with_file(settings: Settings, file: Path, markdown: Path | None) -> Answer:
     """Whether the tables as they are declared keep the contract of the file."""
-    found = changes(read(file), contract_of(settings.project, lake_of(settings).pin().fields))
+    found = changes(read(file), contract_of(settings.declared, lake_of(settings).pin().fields))
     breaks = [change.said for change in found if change.breaks]
     others = [change.said for change in found if not change.breaks]
     again = [f"Write {file} anew with gold contract --output {file}."] if found else []

@@ -15,20 +15,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from gold_assets.config import (
-    Settings,
-    default_project,
-    find_project,
-    load_reading_settings,
-    load_settings,
-    read_env_file,
-)
+from gold_assets.config import Settings
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError, reason
+from gold_assets.environment import default_project, find_project, load_reading_settings, load_settings, read_env_file
 from gold_assets.reading.answers import plain
 
 if TYPE_CHECKING:
     from gold_assets.checks.findings import Limits
+    from gold_assets.declaring.project import Project
     from gold_assets.gold.lake import Lake
 
 DATE = click.DateTime(["%Y-%m-%d"])
@@ -88,7 +83,7 @@ def sub_command(
                 read_env_file()
                 called = click.get_current_context().obj
                 project = find_project(called or "") if called is None or isinstance(called, str) else called
-                settings = load_reading_settings(project) if only_reads else load_settings(project or default_project())
+                settings = load_reading_settings(project) if only_reads else _settings_of(project or default_project())
                 answer = function(settings, **given) or Answer(None)
                 if json_file and answer.json:
                     with opened(json_file, "--json") as stream:
@@ -115,6 +110,14 @@ def sub_command(
         return command
 
     return decorate
+
+
+def _settings_of(project: "Project") -> Settings:
+    """The settings of this process; in a branch people are told which tables a command is about."""
+    settings = load_settings(project)
+    if settings.of_branch:
+        click.echo(settings.of_branch, err=True)
+    return settings
 
 
 def dates_from_to(first: dt.datetime | None, last: dt.datetime | None, limits: "Limits") -> list[dt.date]:

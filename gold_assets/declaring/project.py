@@ -1,8 +1,9 @@
 """A project: one source, and the tables that are made from it."""
 
+import copy
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,24 @@ class Project:
                 f"{self.source.name}: declare it for that one."
             )
 
+    def only(self, names: Collection[str]) -> "Project":
+        """The project with the tables of these names alone, without a quarantine where that is none of them.
+
+        Args:
+            names: of some of its tables.
+
+        Returns:
+            A project of the same name and source, with the same settings.
+
+        Examples:
+            >>> from gold_assets import transactions
+            >>> [table.name for table in transactions.project.only(["high_risk_txns"]).tables]
+            ['high_risk_txns']
+        """
+        narrowed = copy.copy(self)
+        object.__setattr__(narrowed, "tables", tuple(table for table in self.tables if table.name in names))
+        return narrowed
+
     def lake(self, root: str | None = None) -> "Lake":
         """The project's lake, with all its places below one root.
 
@@ -90,7 +109,7 @@ class Project:
         from gold_assets.gold.lake import Lake
 
         if root is None:
-            settings = importlib.import_module("gold_assets.config")  # by name, for it stands above
+            settings = importlib.import_module("gold_assets.environment")  # by name, for it stands above
             settings.read_env_file()
             of_settings: Lake = settings.load_settings(self).lake
             return of_settings

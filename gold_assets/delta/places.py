@@ -54,6 +54,12 @@ def refuse_overlaps(places: Mapping[str, str]) -> None:
             )
 
 
+def overlap(place: str, other: str) -> bool:
+    """Whether the two are one place, or one lies within the other."""
+    one, two = (f"{resolved(each).rstrip('/')}/" for each in (place, other))
+    return one.startswith(two) or two.startswith(one)
+
+
 def seen_from(now: str, place: str, then: str) -> str:
     """Where a place is that was moved along with a table, from ``then`` to ``now``; unchanged where it is in another store than ``then``."""
     (root, path), (root_then, path_then), (root_now, path_now) = map(_store_and_path, (place, then, now))

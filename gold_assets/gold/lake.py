@@ -15,6 +15,7 @@ from gold_assets.delta.places import refuse_overlaps
 from gold_assets.gold.decisions import Decision, Decisions
 from gold_assets.gold.next_place import place_of
 from gold_assets.gold.open_table import check_partitioning
+from gold_assets.gold.production import Production
 from gold_assets.gold.publication import Publications
 from gold_assets.gold.safeguards import Safeguards
 from gold_assets.silver.pin import Silver, pin_silver
@@ -33,6 +34,7 @@ class Lake:
         silver_columns: by our name of a column of Silver, Silver's own, where it has another.
         published: the place of the table of publications, where there are any.
         safeguards: when Gold does not follow Silver by itself.
+        production: of a branch, where the tables are that it does not change.
 
     Raises:
         UserError: a path is one that delta-rs would not find again, a table has no place, or one place lies within another.
@@ -50,6 +52,7 @@ class Lake:
     silver_columns: Mapping[str, str] = field(default_factory=dict)
     published: str | None = None
     safeguards: Safeguards = field(default_factory=Safeguards)
+    production: Production | None = None
 
     def __post_init__(self) -> None:
         for place in filter(None, (self.silver, *self.places.values(), self.published)):
@@ -111,7 +114,9 @@ class Lake:
     def publications(self) -> Publications:
         """The table of publications, of a lake that has a place for it. Raises ``UserError`` where that cannot be read."""
         assert self.published is not None
-        return Publications(self.published, self.places, self.project.env_prefix)
+        # What a branch published while a table was production's is still there, whosever the table is now.
+        places = self.places if self.production is None else {}
+        return Publications(self.published, places, self.project.env_prefix)
 
     def decisions(self) -> Sequence[Decision]:
         """What people have decided, the newest first. Raises ``UserError`` where it cannot be read."""

@@ -181,7 +181,7 @@ def maintain(
             failed[table.name] = reason(error)
             logger.exception("The maintenance of %s failed", table.name)
     if not dry_run and lake.published is not None:
-        move_on(lake.published, lake.places, lake.project.env_prefix)
+        move_on(lake.published, lake.publications)
         if vacuum:
             lake.publications().vacuum()
     if failed:

@@ -11,7 +11,7 @@ tables are where the lake says, and else where they were seen from the table of 
 import dataclasses
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -367,7 +367,7 @@ def _utc(moment: dt.datetime) -> str:
     return f"arrow_cast('{told}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
-def move_on(uri: str, places: Mapping[str, str], prefix: str = "GOLD_") -> None:
+def move_on(uri: str, open_publications: Callable[[], Publications]) -> None:
     """Publish newer versions of the same rows, which maintenance leaves: a publication that nothing follows must not grow old.
 
     Where the last attempt to publish was held back, the publication stays as it is. ``uri`` is the place of the table
@@ -375,7 +375,7 @@ def move_on(uri: str, places: Mapping[str, str], prefix: str = "GOLD_") -> None:
     """
 
     def attempt() -> None:
-        publications = Publications(uri, places, prefix)
+        publications = open_publications()
         last = publications.last_attempt()
         if last is None or last.failures:
             return

@@ -200,7 +200,7 @@ def published(
 def publications_of(lake: "Lake | str | None", project: "Project | None" = None) -> Publications:
     """The table of publications of a lake, at a place, or of the settings."""
     if lake is None:
-        from gold_assets.config import find_project, load_reading_settings, read_env_file
+        from gold_assets.environment import find_project, load_reading_settings, read_env_file
 
         read_env_file()
         settings = load_reading_settings(project or find_project())

@@ -25,9 +25,9 @@ from gold_assets import transactions
 from gold_assets.alerts.alerts import State, Watch
 from gold_assets.alerts.messengers import Message, Unsent, messengers_of
 from gold_assets.code_location import definitions
-from gold_assets.config import load_settings
 from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
+from gold_assets.environment import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.engines.processes import free_port

@@ -10,7 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from gold_assets import transactions
 from gold_assets.assets.gold import gold_assets
-from gold_assets.config import load_settings
+from gold_assets.environment import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.resources import GOLD_WRITERS_POOL
 from gold_assets.transactions.tables import TABLES

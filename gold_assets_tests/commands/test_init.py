@@ -18,8 +18,8 @@ from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from dotenv import dotenv_values
 
 from gold_assets.commands.gold import gold
-from gold_assets.config import load_settings
 from gold_assets.engines import Engine
+from gold_assets.environment import load_settings
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.end_to_end.command_line import run

@@ -13,9 +13,9 @@ from gold_assets import transactions
 from gold_assets.assets.metadata import KEYS
 from gold_assets.assets.published import events_of
 from gold_assets.checks.publishing import publish
-from gold_assets.config import load_settings
 from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
+from gold_assets.environment import load_settings
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.docs.pages import REPOSITORY

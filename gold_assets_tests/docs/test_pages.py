@@ -17,9 +17,9 @@ from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.checks.publishing import publish
 from gold_assets.commands.gold import SUB_COMMANDS, gold
-from gold_assets.config import load_settings
 from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
+from gold_assets.environment import load_settings
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.docs.pages import ALL_PAGES, PAGES, REPOSITORY, Block, anchors_of, blocks_of, links_of, name_of
 from gold_assets_tests.end_to_end.command_line import MATERIALIZES, SELECT

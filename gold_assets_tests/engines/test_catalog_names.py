@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from gold_assets import transactions
-from gold_assets.config import load_settings
 from gold_assets.delta.errors import UserError
 from gold_assets.engines.spark import SparkEngine
+from gold_assets.environment import load_settings
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.resources import Lakehouse

@@ -21,8 +21,8 @@ from gold_assets import transactions
 from gold_assets.assets.outcomes import key_of, latest_outcomes
 from gold_assets.checks.catalogue import gold_checks
 from gold_assets.code_location import definitions
-from gold_assets.config import load_settings
 from gold_assets.delta.dates import days
+from gold_assets.environment import load_settings
 from gold_assets.resources import GOLD_WRITERS_POOL
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests.end_to_end.command_line import environment, instance_of

@@ -11,9 +11,10 @@ from deltalake import DeltaTable
 
 from gold_assets.code_location import definitions
 from gold_assets.commands.checks import as_text, check_lake
-from gold_assets.config import Settings, default_project, load_settings, read_env_file
+from gold_assets.config import Settings
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.query import query
+from gold_assets.environment import default_project, load_settings, read_env_file
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.transactions.sample.complete_journey import bad_rows, is_sample, transactions, write_silver
 from gold_assets.transactions.tables import USER_SPEND_SUMMARY

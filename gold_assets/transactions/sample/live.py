@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
-from gold_assets.config import default_project, load_settings, read_env_file
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.file_dates import FileDates
+from gold_assets.environment import default_project, load_settings, read_env_file
 from gold_assets.silver.pin import pin_silver
 from gold_assets.transactions.sample.complete_journey import is_sample
 from gold_assets.transactions.source import source
