@@ -20,7 +20,8 @@ from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.moment import Lag, Moment
+from gold_assets.gold.moment import Moment
+from gold_assets.gold.standing import Lag
 from gold_assets.partitions import Range, daily_partitions, window_of
 from gold_assets.resources import asset_key, key_prefix, lakehouse_of, named, on_lakehouse
 

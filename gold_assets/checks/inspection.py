@@ -17,7 +17,8 @@ from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import slices_of
 from gold_assets.delta.query import Unreadable
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.moment import Basis, Moment
+from gold_assets.gold.moment import Moment
+from gold_assets.gold.standing import Basis
 from gold_assets.silver.pin import Silver
 
 T = TypeVar("T")

@@ -13,8 +13,9 @@ from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.places import spark_path
 from gold_assets.delta.plural import plural
-from gold_assets.gold.publication import Publication, Publications, PublishedTable, put_back
-from gold_assets.gold.publication import resume as resume_publishing
+from gold_assets.gold.publication import Publication, Publications, PublishedTable
+from gold_assets.gold.publishing_again import put_back
+from gold_assets.gold.publishing_again import resume as resume_publishing
 from gold_assets.reading.published import Published, published, text_of
 
 

@@ -12,6 +12,8 @@ from gold_assets.delta.errors import UserError
 from gold_assets.delta.storage import located
 
 _URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+_NEXT = "_layout"
+_A_NEXT = re.compile(rf"{_NEXT}\d+$")
 _ONE_STORE = {"s3a": "s3", "s3n": "s3", "abfs": "abfss", "gcs": "gs"}
 """Schemes by which Spark and delta-rs name the same store."""
 _HADOOPS = {"s3": "s3a"}
@@ -33,6 +35,17 @@ def spark_path(place: str) -> str:
     """The place as Spark names it: unescaped, local ones with ``file:``, whatever the cluster's own file system."""
     scheme, rest = located(place)
     return f"{_HADOOPS.get(scheme, scheme)}://{rest}"
+
+
+def next_place(place: str, number: int) -> str:
+    """The place of a table by its number, where another key or other columns have made it another table: the first at its own."""
+    return place if number == 1 else f"{place.rstrip('/')}{_NEXT}{number}"
+
+
+def beside(place: str, recorded: str) -> str:
+    """The place that was ``recorded`` of a table as it is now, whose place, its own or a next one, is given."""
+    own, found = _A_NEXT.sub("", place), _A_NEXT.search(recorded.rstrip("/"))
+    return place if own == place and found is None else f"{own}{found[0] if found else ''}"
 
 
 def refuse_overlaps(places: Mapping[str, str]) -> None:

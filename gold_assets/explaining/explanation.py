@@ -23,7 +23,8 @@ from gold_assets.explaining.history import History, history_of
 from gold_assets.explaining.question import ROWS_SHOWN, Question, Rows, SilverRows, question_of, quoted
 from gold_assets.gold.held import held_date
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.moment import Basis, Moment
+from gold_assets.gold.moment import Moment
+from gold_assets.gold.standing import Basis
 from gold_assets.silver.pin import Silver
 
 

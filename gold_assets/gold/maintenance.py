@@ -28,7 +28,8 @@ from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.open_table import RETENTION_HOURS, keep_log
 from gold_assets.gold.provenance import STAMP, dates_of, runs_of
-from gold_assets.gold.publication import Publication, move_on
+from gold_assets.gold.publication import Publication
+from gold_assets.gold.publishing_again import move_on
 from gold_assets.gold.vacuum import clean_log, needed_publications
 from gold_assets.gold.vacuum import vacuum as vacuum_table
 

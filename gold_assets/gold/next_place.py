@@ -5,17 +5,15 @@ place holds the same dates.
 """
 
 import itertools
-import re
 
 from deltalake import DeltaTable, Field
 from deltalake.exceptions import DeltaError
 
 from gold_assets.declaring.table import Table
+from gold_assets.delta.places import next_place
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.open_table import delta_type, fits
 
-_NEXT = "_layout"
-_A_NEXT = re.compile(rf"{_NEXT}\d+$")
 _at_its_place: set[tuple[str, str]] = set()
 """The places that hold the table as a version of it declares it, which they do from then on."""
 
@@ -25,20 +23,13 @@ def place_of(table: Table, place: str) -> str:
     if (place, table.code_version) in _at_its_place:
         return place
     for number in itertools.count(1):
-        at = place if number == 1 else f"{place}{_NEXT}{number}"
+        at = next_place(place, number)
         there = _there(at)
         if there is None or not _is_another(table, there):
             if there is not None and at == place:
                 _at_its_place.add((place, table.code_version))
             return at
     raise AssertionError
-
-
-def beside(place: str, recorded: str) -> str:
-    """The place that was ``recorded`` of a table as it is now, whose place, declared or next, is given."""
-    base = _A_NEXT.sub("", place)
-    found = _A_NEXT.search(recorded.rstrip("/"))
-    return place if base == place and found is None else f"{base}{found[0] if found else ''}"
 
 
 def _there(place: str) -> DeltaTable | None:

@@ -8,10 +8,9 @@ Rows are numbered, and the numbers order them: a clock may be wrong. A lake may 
 tables are where the lake says, and else where they were seen from the table of publications.
 """
 
-import dataclasses
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +18,12 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.opening import opened
-from gold_assets.delta.places import absolute, seen_from
+from gold_assets.delta.places import absolute, beside, seen_from
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.ledger import FILES_KEPT_HOURS, Ledger
-from gold_assets.gold.next_place import beside
 
 _TIME = pa.timestamp("us", "UTC")
 SCHEMA = pa.schema(
@@ -182,7 +179,7 @@ class Publication:
     put_back_to: dt.datetime | None = None
     put_back_by: str = ""
     put_back_because: str = ""
-    number: int | None = None
+    number: int | None = field(default=None, compare=False)
 
     @property
     def put_back(self) -> str:
@@ -325,65 +322,10 @@ class Publications:
             yield publication
 
 
-def put_back(uri: str, to: Publication, by: str, because: str) -> Publication:
-    """Let readers go by the versions of an earlier publication again, which can all be read: see ``is_put_back``.
-
-    ``uri`` is the place of the table of publications.
-    """
-
-    def attempt() -> Publication:
-        said = {"put_back_to": to.at, "put_back_by": by, "put_back_because": because}
-        return _as_of_now(Publications(uri), to, **said)
-
-    return until_committed("publications", uri, attempt)
-
-
-def resume(uri: str, by: str, because: str) -> Publication:
-    """Let publishing go on from what readers were put back to. Raises ``UserError`` where they were not."""
-
-    def attempt() -> Publication:
-        publications = Publications(uri)
-        newest = publications.newest()
-        if newest is None or newest.put_back_to is None:
-            raise UserError(
-                f"Readers are not put back: the newest of the publications at {uri} is one that was verified, so that there is nothing to resume."
-            )
-        return _as_of_now(publications, newest, put_back_to=None, put_back_by=by, put_back_because=because)
-
-    return until_committed("publications", uri, attempt)
-
-
-def _as_of_now(publications: Publications, publication: Publication, **said: Any) -> Publication:
-    """Publish the versions of a publication once more."""
-    now = dt.datetime.now(dt.timezone.utc)
-    made = dataclasses.replace(publication, at=now, dates_verified=0, run_id="", **said)
-    publications.append(made)
-    return made
-
-
 def _utc(moment: dt.datetime) -> str:
     """In SQL, to the microsecond: in DataFusion's nanoseconds no year after 2262 has a place."""
     told = moment.astimezone(dt.timezone.utc).isoformat(sep=" ")
     return f"arrow_cast('{told}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
-
-
-def move_on(uri: str, open_publications: Callable[[], Publications]) -> None:
-    """Publish newer versions of the same rows, which maintenance leaves: a publication that nothing follows must not grow old.
-
-    Where the last attempt to publish was held back, the publication stays as it is. ``uri`` is the place of the table
-    of publications.
-    """
-
-    def attempt() -> None:
-        publications = open_publications()
-        last = publications.last_attempt()
-        if last is None or last.failures:
-            return
-        tables = {name: table.moved_on() for name, table in last.tables.items()}
-        if tables != last.tables:
-            _as_of_now(publications, last, tables=tables)
-
-    until_committed("publications", uri, attempt)
 
 
 def _fingerprint(log: GoldLog, version: int) -> str:

@@ -20,9 +20,10 @@ from gold_assets.engines import Engine
 from gold_assets.explaining.differences import differences
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
-from gold_assets.gold.moment import Basis, Moment
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.publication import Publication
 from gold_assets.gold.refresh import refresh_at
+from gold_assets.gold.standing import Basis
 from gold_assets.reading.published import Published, text_of
 from gold_assets.silver.pin import Silver
 from gold_assets.trying.table_trial import TableTrial

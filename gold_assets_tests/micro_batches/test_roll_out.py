@@ -15,7 +15,7 @@ from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.maintenance import maintain
-from gold_assets.gold.publication import put_back, resume
+from gold_assets.gold.publishing_again import put_back, resume
 from gold_assets.gold.refresh import refresh
 from gold_assets.micro_batches import roll_out
 from gold_assets.reading.published import Published, published
