@@ -118,8 +118,9 @@ def _text(publication: Publication, held: Publication | None) -> str:
         lines.append(f"{publication.put_back}; gold published --resume lets publishing go on")
     if held is not None and held.held_since is not None:
         checks = ", ".join(sorted({failure.check for failure in held.failures}))
-        dates = dates_text({failure.date for failure in held.failures}, 5)
-        lines.append(f"Held back since {text_of(held.held_since)} by {checks}: {dates}")
+        dates = {failure.date for failure in held.failures if failure.date is not None}
+        found = dates_text(dates, 5) or "; ".join(sorted({failure.found for failure in held.failures}))
+        lines.append(f"Held back since {text_of(held.held_since)} by {checks}: {found}")
     tables = publication.tables.values()
     rows = [(table.name, table.version, table.uri) for table in tables]
     lines += ["", _table(("table", "version", "path"), rows)]

@@ -147,7 +147,7 @@ def test_readers_are_put_back_to_a_moment_or_a_number_and_it_is_told(
     assert said("sql", f"SELECT count(DISTINCT user_id) AS users FROM {SPEND}", "--csv", "-") == "users\n1\n"
     add(lake, engine, "newer")
     publish(lake, LIMITS)
-    assert "by published_gold:put_back" in said("published")
+    assert "by published_gold:put_back: ann put readers back to the publication of " in said("published")
     found = said.json("published")
     assert (found["put_back_by"], found["put_back_because"]) == ("ann", "a shop was loaded twice")
     [newest, *_] = said.json("published", "--history", "9")
