@@ -15,7 +15,7 @@ def nothing_is_new(lake: Lake, cursor: Cursor) -> bool:
         return False
     if cursor.safeguards != lake.safeguards:
         return False
-    ends = {lake.silver: cursor.silver}
+    ends: dict[str, CommitFile | None] = {lake.silver: cursor.silver}
     ends |= {lake.places[name] if end is None else lake.place(name): end for name, end in cursor.gold.items()}
     if lake.decisions_at is not None and (cursor.held or cursor.decisions):  # else there is nothing to decide
         ends[lake.decisions_at] = cursor.decisions
