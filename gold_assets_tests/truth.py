@@ -82,7 +82,7 @@ def differences(
 ) -> list[str]:
     """One line for each row that a table should have and has not, or has and should not have.
 
-    ``tables`` are by default all of the lake's of which the truth is known here. ``versions`` are those of the tables, by default their newest. ``silver`` gives Silver's rows, with the names that the project has for its columns, where they are not simply the table's.
+    ``tables`` are by default all of the lake's of which the truth is known here. ``versions`` are those of the tables at the lake's ``places``, by default the newest where they are. ``silver`` gives Silver's rows, with the names that the project has for its columns, where they are not simply the table's.
     """
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
@@ -90,7 +90,7 @@ def differences(
         found = []
         known = [table.name for table in lake.tables if table.name in (*GOLD, QUARANTINE)]
         for name in known if tables is None else tables:
-            gold = rows_of(lake.places[name], None if versions is None else versions[name])
+            gold = rows_of(lake.place(name)) if versions is None else rows_of(lake.places[name], versions[name])
             _register(db, "gold", gold, dates)
             found += [f"{name}: {line}" for line in _differences(db, name, silver_columns, gold.column_names)]
             db.execute("DROP TABLE gold")

@@ -20,9 +20,11 @@ from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
 from gold_assets.gold.decisions import Verdict
 from gold_assets.gold.held import HeldDate, decide, held_date
+from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.publication import Publications
 from gold_assets.gold.safeguards import Safeguards
+from gold_assets_tests.chaos.deployed import FILE, project_of
 from gold_assets_tests.chaos.histories import DATES, SilverHistory
 from gold_assets_tests.chaos.measures import Measures, measure
 from gold_assets_tests.chaos.user_interface import Refused, UserInterface
@@ -56,8 +58,15 @@ class Chaos:
 
     def __init__(self, folder: Path, seed: int, postgres: PostgresServer | None, say: Callable[[str], None]) -> None:
         window = {"GOLD_PARTITIONS_START": str(DATES[0]), "GOLD_PARTITIONS_END": str(DATES[-1])}
-        self.dev = DagsterDev(folder, **window, GOLD_FUSE_LEAST_ROWS=str(LEAST_ROWS))
-        self.lake = dataclasses.replace(self.dev.lake, safeguards=Safeguards(least_rows=LEAST_ROWS))
+        self._deployed, self._number = folder / "deployed", 0
+        self._deployed.write_text("0")
+        self.dev = DagsterDev(
+            folder,
+            module="gold_assets_tests.chaos.deployed",
+            GOLD_FUSE_LEAST_ROWS=str(LEAST_ROWS),
+            **{FILE: str(self._deployed)},
+            **window,
+        )
         self.done: Counter[str] = Counter()
         self.waits: list[float] = []
         """Seconds until Gold was true, at each quiet moment."""
@@ -70,6 +79,12 @@ class Chaos:
         self._say = say
         if postgres:
             postgres.keep_records_of(self.dev.home)
+
+    @property
+    def lake(self) -> Lake:
+        """The lake, as what is deployed sees it."""
+        safeguards = Safeguards(least_rows=LEAST_ROWS)
+        return dataclasses.replace(self.dev.lake, project=project_of(self._number), safeguards=safeguards)
 
     def run(self, seconds: float, events: int = 0) -> None:
         """For so many seconds and at least so many events, with quiet moments in between and at the end. Raises ``Red``."""
@@ -127,6 +142,7 @@ class Chaos:
             self._backfill: 1,
             self._maintain: 2,
             self._check: 1,
+            self._deploy: 2,
             self._kill_a_run: 4,
             self._kill_the_daemon: 1,
             self._kill_everything: 1,
@@ -165,6 +181,14 @@ class Chaos:
             return decide(self.lake, verdict, dates, by="chaos", reason="why not").summary
         except UserError as error:
             return str(error)
+
+    def _deploy(self) -> str:
+        """Another version of two tables, whatever the one before has come to."""
+        self._number += 1
+        self._deployed.write_text(str(self._number))
+        self._kill(self.dev.code_servers())
+        self._load_definitions()
+        return str(self._number)
 
     def _kill_a_run(self) -> str:
         """The next that there is, somewhere in its middle."""
@@ -243,11 +267,13 @@ class Chaos:
         self._say(f"Gold is true, after {self.waits[-1]:.1f} s")
         self._wait("all runs have ended", self._running)
         self._look_at_what_is_held()
+        self._wait(f"all dates are made by deployment {self._number}", self._made_by_another)
+        self._wait("all runs have ended that this took", self._running)
         if untrue := self._untrue():
             raise Red(f"Gold was true, and is not once all runs have ended: {untrue}")
         self._look_at_publication()
         self._look_at_files()
-        checks = run("gold", "checks", env=self.dev.env)
+        checks = run("gold", "--project", "gold_assets_tests.chaos.deployed:project", "checks", env=self.dev.env)
         if checks.returncode != 0:
             raise Red(f"gold checks ends with {checks.returncode}:\n{checks.stdout}{checks.stderr}")
         self._look_at_growth()
@@ -264,9 +290,28 @@ class Chaos:
             time.sleep(1)
 
     def _untrue(self) -> str:
-        if not all(DeltaTable.is_deltatable(self.dev.lake.places[table]) for table in TABLES):
+        if not all(DeltaTable.is_deltatable(self.lake.place(table)) for table in TABLES):
             return "a table is not there yet"
-        return "\n".join(differences(self.dev.lake, set(DATES) - self._left_alone().keys())[:20])
+        # What a next place has not got yet is rolled out.
+        moment = Moment(self.lake)
+        lacking = set().union(*(moment.lacks(table) for table in self.lake.tables))
+        return "\n".join(differences(self.lake, set(DATES) - lacking - self._left_alone().keys())[:20])
+
+    def _made_by_another(self) -> str:
+        """The dates that an earlier deployment made, or that a table's next place has not got."""
+        moment = Moment(self.lake)
+        silver = moment.silver.file_dates.dates()
+        found = []
+        for table in self.lake.tables:
+            behind = {
+                date
+                for version, dates in moment.made_by(table, DATES).items()
+                for date in dates
+                if version != table.code_version
+            }
+            behind |= {date for date in moment.lacks(table) if date in silver}
+            found += [f"{table.name}: {date}" for date in sorted(behind)]
+        return "\n".join(found)
 
     def _left_alone(self) -> dict[dt.date, HeldDate]:
         """The dates on which Gold does not follow Silver."""
@@ -294,7 +339,7 @@ class Chaos:
     def _rows_made_from(self, date: dt.date) -> int:
         """How many rows of Silver the date was made from: each is valid or quarantined."""
         valid, broken = (
-            rows_of(self.lake.places[name]).filter(pc.field("event_date") == date)
+            rows_of(self.lake.place(name)).filter(pc.field("event_date") == date)
             for name in ("user_spend_summary", QUARANTINE)
         )
         return int(sum(valid["transaction_count"].to_pylist()) + broken.num_rows)
@@ -323,7 +368,10 @@ class Chaos:
             self._say("nothing is published yet" if newest is None else f"no one version is published: {newest.reason}")
             return
         promised = set(DATES) - {*newest.dates_kept}
-        wrong = differences(self.dev.lake, promised, silver_version=newest.silver_version, versions=newest.versions)
+        if newest.code_versions.keys() != set(TABLES):
+            raise Red(f"a publication is of more than one definition: {newest.code_versions}")
+        lake = dataclasses.replace(self.lake, places={name: table.uri for name, table in newest.tables.items()})
+        wrong = differences(lake, promised, silver_version=newest.silver_version, versions=newest.versions)
         if wrong:
             raise Red(f"what is published is not Silver's version {newest.silver_version}: {wrong[:20]}")
         self._say(
@@ -333,7 +381,7 @@ class Chaos:
     def _look_at_files(self) -> None:
         """A table's log has each version, and the newest has each of its files, whole."""
         for table in TABLES:
-            place = Path(self.dev.lake.places[table])
+            place = Path(self.lake.place(table))
             gold = DeltaTable(place)
             commits = sorted(int(file.stem) for file in (place / "_delta_log").glob("*.json"))
             if commits != list(range(commits[0], gold.version() + 1)):

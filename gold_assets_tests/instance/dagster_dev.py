@@ -20,7 +20,12 @@ from gold_assets_tests.project import lake_at
 class DagsterDev:
     """Webserver, daemon and code server, started and stopped together. Use as a context manager."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, module: str = "", **settings: str) -> None:
+        """With the definitions of a ``module``, by default the project's own."""
+        self._workspace = folder / "workspace.yaml" if module else REPOSITORY / "workspace.yaml"
+        if module:
+            of_project = (REPOSITORY / "workspace.yaml").read_text()
+            self._workspace.write_text(of_project.replace("gold_assets.transactions.definitions", module))
         self.env = environment(folder, **settings)
         self.home = Path(self.env["DAGSTER_HOME"])
         self.lake: Lake = lake_at(self.env["GOLD_LAKE_ROOT"])
@@ -49,6 +54,7 @@ class DagsterDev:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+        command += ["-w", str(self._workspace)]
         self._process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
