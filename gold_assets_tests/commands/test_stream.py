@@ -177,13 +177,13 @@ def says(process: "subprocess.Popen[str]", wanted: str) -> Iterator[str]:
     raise AssertionError(f"{wanted!r} was not said")
 
 
+@pytest.mark.sail
 def test_killed_at_chosen_moments_the_next_start_makes_gold_true(command: Command, engine: Engine) -> None:
     write_three_days(command.lake)
     command.drain(engine)
     write_silver(command.lake, [high_risk_row(user_id="bob"), row(user_id="", event_date=TUESDAY)])
-    # One table is written, and others may be by Spark, which lives on; or all are, and the stream does not know it yet.
-    moments = ["1"] if ENGINE == "spark" else ["1", "before it is reported"]  # Spark takes a minute to start
-    for moment in moments:
+    # One table is written; or all are, and the stream does not know it yet.
+    for moment in ("1", "before it is reported"):
         code, said = command.run(dies=moment)
         assert (code, f"dies {moment}" in said) == (-signal.SIGKILL, True), said
         assert not (command.checkpoint / "commits" / "1").exists()
