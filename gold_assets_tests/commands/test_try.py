@@ -16,9 +16,8 @@ from pyspark.sql import functions as F
 
 from gold_assets import transactions
 from gold_assets.commands.gold import gold
-from gold_assets.declaring.column import Column, value
+from gold_assets.declaring.column import value
 from gold_assets.declaring.project import Project
-from gold_assets.declaring.source import Rule
 from gold_assets.declaring.table import Table
 from gold_assets.engines import Engine
 from gold_assets.explaining.differences import differences
@@ -27,10 +26,10 @@ from gold_assets.gold.moment import Moment
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.safeguards import Safeguards
 from gold_assets.reading.answers import plain
-from gold_assets.transactions.source import AMOUNT, RATIO, source
+from gold_assets.transactions.source import RATIO, source
 from gold_assets.transactions.tables import HIGH_RISK_TXNS, PRODUCT_USAGE_METRICS, USER_SPEND_SUMMARY
-from gold_assets.transactions.transformations import HIGH_RISK_RATIO
 from gold_assets.trying.trial import sampled, try_out
+from gold_assets_tests.changes_of_code import A_COLUMN_MORE, below, with_another_rule, with_tables
 from gold_assets_tests.commands.test_plan import everything_in
 from gold_assets_tests.corruptions import DATES, HIGH_RISK, QUARANTINE, SPEND, USAGE
 from gold_assets_tests.explaining.test_explanations import lake
@@ -51,50 +50,6 @@ def tried(
     assert (ended.value.code or 0) == exit_code
     printed = capsys.readouterr()
     return printed.err.strip() if exit_code == 2 else printed.out
-
-
-def with_tables(*changed: Table) -> Project:
-    """The transactions with these tables in place of those of their names."""
-    by_name = {table.name: table for table in (*transactions.project.tables, *changed)}
-    return dataclasses.replace(transactions.project, tables=tuple(by_name.values()))
-
-
-def largest_amount(rows: DataFrame) -> DataFrame:
-    more = rows.groupBy("user_id", "event_date").agg(F.max(value(AMOUNT, rows)).alias("largest_amount"))
-    made = USER_SPEND_SUMMARY.transformation(rows).join(more, ["user_id", "event_date"])
-    return made.select("user_id", "total_spend", "transaction_count", "largest_amount", "event_date")
-
-
-A_COLUMN_MORE = dataclasses.replace(
-    USER_SPEND_SUMMARY,
-    reference=USER_SPEND_SUMMARY.reference.replace(", event_date\n", ", max(amount) AS largest_amount, event_date\n"),
-    transformation=largest_amount,
-    columns=(
-        *USER_SPEND_SUMMARY.columns[:-1],
-        Column("largest_amount", "decimal(18,4)"),
-        USER_SPEND_SUMMARY.columns[-1],
-    ),
-)
-
-
-def with_another_rule() -> Project:
-    """The transactions in which an amount must be above zero."""
-    stricter = dataclasses.replace(
-        source, rules=(*source.rules, Rule("amount_is_not_above_zero", condition="amount > 0"))
-    )
-    tables = tuple(dataclasses.replace(table, source=stricter) for table in transactions.project.tables)
-    return dataclasses.replace(transactions.project, source=stricter, tables=tables)
-
-
-def below(limit: str) -> Table:
-    """The high-risk transactions by another threshold."""
-
-    def flagged(rows: DataFrame) -> DataFrame:
-        is_high = (F.col("risk_level") == "high") & (value(RATIO, rows) < F.lit(float(limit)))
-        return rows.filter(is_high).withColumn("is_high_risk", F.lit(True))
-
-    reference = HIGH_RISK_TXNS.reference.replace(f"< {HIGH_RISK_RATIO}", f"< {limit}")
-    return dataclasses.replace(HIGH_RISK_TXNS, reference=reference, transformation=flagged)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from gold_assets.code_location import definitions
 from gold_assets.delta.dates import days
 from gold_assets.gold.publication import Publication
 from gold_assets.reading.published import published
-from gold_assets_tests.commands.test_try import A_COLUMN_MORE, below, with_another_rule
+from gold_assets_tests.changes_of_code import A_COLUMN_MORE, below, with_another_rule
 from gold_assets_tests.end_to_end.command_line import run
 from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import MONDAY, high_risk_row, row, write_silver
