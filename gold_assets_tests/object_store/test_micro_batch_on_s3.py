@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from gold_assets_tests.instance.dagster_dev import DagsterDev
-from gold_assets_tests.micro_batches.test_micro_batch_end_to_end import newest_run, wait_until_true
+from gold_assets_tests.micro_batches.test_micro_batch_end_to_end import wait_until_true
 from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
 from gold_assets_tests.small_silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
 
@@ -46,7 +46,7 @@ def test_gold_follows_though_the_store_goes_away_in_the_middle(dagster_dev: Dags
         runs = len(instance.get_runs())
         write_silver(dagster_dev.lake, [high_risk_row(user_id="late", event_date=WEDNESDAY), row(event_date=None)])
         dagster_dev.wait_for("a run is asked for", 60, lambda: len(instance.get_runs()) > runs)
-        hit = newest_run(instance).run_id
+        hit = instance.get_runs(limit=1)[0].run_id
         dagster_dev.wait_for("it starts", 60, lambda: status_of(instance, hit) == dg.DagsterRunStatus.STARTED)
         s3.kill()
         try:
