@@ -1,4 +1,4 @@
-"""Nouns with their numbers, as sentences about tables have them."""
+"""Nouns with their numbers, and how long something takes, as sentences have them."""
 
 import re
 from decimal import Decimal
@@ -10,3 +10,10 @@ def plural(number: int | float | Decimal, noun: str) -> str:
         noun = re.sub(r"([^aeiou])y$", r"\1ie", noun) + "s"
         noun = re.sub(r"(ch|sh|s|x)s$", r"\1es", noun)
     return f"{number} {noun}"
+
+
+def duration(seconds: float) -> str:
+    """About how long that is, such as ``a second``, ``40 s``, ``12 min`` or ``2.5 h``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 1 else "a second"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -98,7 +98,7 @@ class Target:
         where = predicate(steps)
 
         def commit_once() -> _Attempt:
-            stamp = self._stamp(steps, None in steps)
+            stamp = self._stamp(steps, None in steps, began=int(time.time() * 1000))
             made = self._in_order(self.table.of(rows.filter(where), broken_dates))
             self.engine.replace(self.delta, made, where, self._user_metadata(stamp))
             return _Attempt(steps, stamp)
@@ -143,7 +143,7 @@ class Target:
         self.engine.replace(self.delta, combined(self.table, before, new), where, self._user_metadata(stamp))
         return _Attempt(steps, stamp)
 
-    def _stamp(self, steps: Steps, holds_null: bool, appended: int = 0) -> Stamp:
+    def _stamp(self, steps: Steps, holds_null: bool, appended: int = 0, began: int | None = None) -> Stamp:
         made = [step.made for step in steps.values() if step.how == "patched" and step.made is not None]
         dates = sorted(date for date in steps if date is not None)
         rows = self.silver.file_dates.rows_told(dates)
@@ -160,6 +160,7 @@ class Target:
             appended=appended,
             by="; ".join(filter(None, [self.by, *sorted({str(step.approval or "") for step in steps.values()})])),
             silver_rows=[rows[date] for date in dates],
+            began=began,
         )
 
     def _user_metadata(self, stamp: Stamp) -> str:

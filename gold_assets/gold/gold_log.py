@@ -17,6 +17,9 @@ from gold_assets.delta.commit_races import races_told, until_committed
 from gold_assets.delta.log import DeltaLog, FileChange, file_change
 from gold_assets.gold.provenance import STAMP, Made, MadeFrom, Stamp, Summary
 
+_FAR_SMALLER = 0.01
+"""Of the rows that are to be made: what takes a moment whatever there is would make up most of the time."""
+
 
 @dataclass(frozen=True)
 class GoldCommit:
@@ -59,6 +62,15 @@ class GoldCommit:
     @cached_property
     def stamp(self) -> Stamp | None:
         return Stamp.of(self.version, self.said)
+
+    @property
+    def made(self) -> tuple[int, float] | None:
+        """From how many rows of Silver it made all rows of its dates, and in how many seconds; None where it does not tell, or added to rows."""
+        stamp, ended = self.stamp, self.info.get("timestamp")
+        if stamp is None or stamp.began is None or ended is None or None in stamp.silver_rows:
+            return None
+        rows, seconds = sum(filter(None, stamp.silver_rows)), (ended - stamp.began) / 1000
+        return (rows, seconds) if rows and seconds > 0 else None
 
     @cached_property
     def summary(self) -> Summary | None:
@@ -110,6 +122,14 @@ class GoldLog:
     def sum_up(self) -> Summary:
         """What all dates of the table at its version were made from."""
         return Summary(self.table.version(), self._read(None)[0])
+
+    def seconds_for(self, rows: int) -> float | None:
+        """How long making rows of the table from so many of Silver's takes, at the rate of the largest refresh among the commits read so far.
+
+        None where that was far smaller.
+        """
+        most, seconds = max((made for commit in self._commits.values() if (made := commit.made)), default=(0, 0.0))
+        return None if most < rows * _FAR_SMALLER else seconds * rows / most
 
     def newest_made(self) -> MadeFrom | None:
         """The Silver that the newest refresh of the table read; None where the log tells of none."""

@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import contiguous, dates_text, days
-from gold_assets.delta.plural import plural
+from gold_assets.delta.plural import duration, plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.plan import Planner, Step
 from gold_assets.silver.pin import Silver
+
+_WORTH_TELLING = 10.0
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,13 @@ class LakePlan:
         silver: what the tables would be made from.
         steps: per table name and date, what there is to do; None stands for the rows without a date.
         silver_rows: Silver's rows of the dates that would be recomputed, as ``FileDates.rows`` tells them.
+        seconds: about how long recomputing takes, at the rate of earlier refreshes; None where the logs tell of none that large.
     """
 
     silver: Silver
     steps: Mapping[str, Mapping[dt.date | None, Step]]
     silver_rows: Mapping[dt.date | None, int | None]
+    seconds: float | None = None
 
     @property
     def to_do(self) -> list[ToDo]:
@@ -75,12 +80,18 @@ class LakePlan:
         if self.to_do:
             return (
                 f"{plural(patched, 'date')} to patch, {recomputed} to recompute{kept and f', {kept}'} and {current} current in "
-                f"{tables}; rows of Silver's version {version} to read, once for all tables: {_number(self.rows)}"
+                f"{tables}; rows of Silver's version {version} to read, once for all tables: {_number(self.rows)}{self._takes}"
             )
         if not current:
             return f"Nothing to do: neither Silver, at version {version}, nor a table has one of the dates looked at."
         but = f", {kept}" if kept else ""
         return f"Nothing to do: with Silver at version {version}, {'' if kept else 'all '}{current} dates of {tables} are current{but}."
+
+    @property
+    def _takes(self) -> str:
+        if self.seconds is None or self.seconds < _WORTH_TELLING:
+            return ""
+        return f"; recomputing takes about {duration(self.seconds)}, as earlier refreshes did"
 
     def records(self) -> list[dict[str, str]]:
         """What there is to do as rows for people, each with the same columns."""
@@ -115,6 +126,7 @@ class LakePlan:
             "dates_held": self.dates("held"),
             "dates_sealed": self.dates("sealed"),
             "rows": self.rows,
+            "seconds": self.seconds,
             "to_do": [
                 dataclasses.asdict(todo) | {"first": _text(todo.first), "last": _text(todo.last)} for todo in self.to_do
             ],
@@ -167,7 +179,21 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     if recomputed:
         # Asked for dates alone, a file is left out though it has rows without one.
         rows = silver.file_dates.rows(None if None in recomputed else {date for date in recomputed if date})
-    return LakePlan(silver, steps, rows)
+    return LakePlan(silver, steps, rows, _seconds(moment, steps, rows))
+
+
+def _seconds(
+    moment: Moment, steps: Mapping[str, Mapping[dt.date | None, Step]], rows: Mapping[dt.date | None, int | None]
+) -> float | None:
+    """How long recomputing takes: the tables are made side by side."""
+    of_tables = []
+    for table in moment.lake.named(steps):
+        of_dates = [rows.get(date, 0) for date, step in steps[table.name].items() if step.how == "recomputed"]
+        if of_dates:
+            known = None if None in of_dates or moment.gold(table) is None else sum(filter(None, of_dates))
+            of_tables.append(None if known is None else moment.log(table).seconds_for(known))
+    told = [seconds for seconds in of_tables if seconds is not None]
+    return max(told) if told and len(told) == len(of_tables) else None
 
 
 def dates_behind(moment: Moment, dates: Collection[dt.date | None]) -> set[dt.date | None]:

@@ -71,6 +71,7 @@ class Stamp(SilverRead):
         dates: those whose rows it made, of which the above is true.
         and_null: whether that is also true of the rows without a date.
         silver_rows: of each of the dates, in order, how many rows Silver had, None where its log did not tell.
+        began: when it began to make these rows, in milliseconds since 1970; None of an earlier release.
     """
 
     on_version: int
@@ -78,6 +79,7 @@ class Stamp(SilverRead):
     and_null: bool
     since: int | None = None
     silver_rows: Sequence[int | None] = ()
+    began: int | None = None
 
     def user_metadata(self, summary: "Summary | None" = None) -> str:
         """Of the refresh's commit, which may carry a summary of those before."""

@@ -10,7 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from gold_assets.delta.dates import EVENT_DATE, dates_text
-from gold_assets.delta.plural import plural
+from gold_assets.delta.plural import duration, plural
 from gold_assets.explaining.differences import Difference, Total, totals_as_json
 from gold_assets.explaining.numbers import Number, short, signed
 from gold_assets.reading.answers import shown, table_of
@@ -131,14 +131,8 @@ def _roll_out(trial: Trial) -> list[str]:
     return [
         "",
         f"To make {plural(len(trial.tables), 'table')} on all dates of the window, {trial.all_dates}, from {trial.all_rows:,} rows, takes "
-        f"about {_duration(seconds)} at this rate, without checks and publishing.",
+        f"about {duration(seconds)} at this rate, without checks and publishing.",
     ]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 1 else "a second"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _in_short(table: TableTrial) -> str:

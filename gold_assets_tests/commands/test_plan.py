@@ -1,5 +1,6 @@
 """``gold plan``: that it says what a patch then does, and does nothing itself."""
 
+import dataclasses
 import datetime as dt
 import json
 import shutil
@@ -17,6 +18,7 @@ from deltalake import DeltaTable, write_deltalake
 from gold_assets.commands.gold import gold
 from gold_assets.delta.dates import days
 from gold_assets.engines import Engine
+from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.refresh import refresh
@@ -72,6 +74,27 @@ def to_do(*arguments: str) -> list[tuple[Any, ...]]:
     return [
         (todo["table"], todo["first"], todo["last"], todo["how"], todo["rows"]) for todo in planned(*arguments)["to_do"]
     ]
+
+
+@pytest.mark.sail
+def test_how_long_recomputing_takes_is_told_at_the_rate_of_the_largest_refresh_that_the_logs_tell_of(
+    lake: Lake, engine: Engine
+) -> None:
+    assert "takes about" not in lake_plan(lake, TABLES, DATES).summary, "nothing is to do"
+    rows = [row(event_date=date, user_id=f"user {n}") for date in DATES for n in range(30)]
+    write_silver(lake, rows, mode="overwrite")
+    plan = lake_plan(lake, TABLES, DATES)
+    assert plan.seconds is not None
+    log = GoldLog(DeltaTable(lake.places[SPEND]))
+    [commit] = [commit for commit in log.backwards() if commit.stamp]
+    assert commit.stamp is not None and commit.stamp.began is not None
+    read, seconds = commit.made or (0, 0.0)
+    assert (read, seconds) == (6, (commit.info["timestamp"] - commit.stamp.began) / 1000)
+    assert log.seconds_for(90) == pytest.approx(15 * seconds) and plan.seconds >= 15 * seconds
+    assert "takes about" not in plan.summary, "a moment is not worth a word"
+    longer = dataclasses.replace(plan, seconds=90.0).summary
+    assert longer.endswith("to read, once for all tables: 90; recomputing takes about 90 s, as earlier refreshes did")
+    assert log.seconds_for(601) is None, "six rows do not tell how long so many take"
 
 
 def everything_in(lake: Lake) -> Mapping[str, Any]:
