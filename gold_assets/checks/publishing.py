@@ -189,7 +189,7 @@ def _found_lacking(moment: Moment, table: Table, limits: Limits) -> str:
         return ""
     in_silver, place = moment.silver.file_dates.dates(), moment.lake.place(table.name)
     if to_make := lacking & in_silver:
-        return f"{plural(len(to_make), 'date')} are to be made anew at {place}"
+        return f"{place} has not got {plural(len(to_make), 'date')} yet that readers have"
     if limits.publish_while_rolling_out:
         return ""
     return (

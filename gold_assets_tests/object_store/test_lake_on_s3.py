@@ -4,6 +4,7 @@ import datetime as dt
 import shutil
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -21,9 +22,11 @@ from gold_assets.delta.dates import days
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.log import DeltaLog
 from gold_assets.engines import Engine
+from gold_assets.gold.held import decide
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.maintenance import maintain
 from gold_assets.gold.refresh import refresh
+from gold_assets.gold.safeguards import Safeguards
 from gold_assets.transactions.tables import TABLES, USER_SPEND_SUMMARY
 from gold_assets_tests.corruptions import good_lake
 from gold_assets_tests.micro_batches.daemon import Daemon
@@ -96,6 +99,20 @@ def test_every_check_is_green_on_a_good_lake_which_is_published_and_a_changed_di
         published.tables["user_spend_summary"].open().version()
         < DeltaTable(lake.places["user_spend_summary"]).version()
     )
+
+
+def test_a_date_that_silver_loses_is_held_until_somebody_decides(lake: Lake, engine: Engine) -> None:
+    lake = replace(lake, safeguards=Safeguards(least_rows=1))
+    write_silver(lake, [row(event_date=date) for date in (MONDAY, TUESDAY)])
+    refresh(lake, engine, [MONDAY, TUESDAY])
+    assert publish(lake, LIMITS).publication is not None
+    DeltaTable(lake.silver).delete("event_date = DATE '2024-01-01'")
+    held = refresh(lake, engine, [MONDAY, TUESDAY], how="patch").held["user_spend_summary"]
+    assert held.keys() == {MONDAY} and rows_of(lake.places["user_spend_summary"]).num_rows == 2
+    decide(lake, "approve", [MONDAY], "ann", "the shop has closed")
+    assert [decision.by for decision in lake.decisions()] == ["ann"]
+    refresh(lake, engine, [MONDAY, TUESDAY], how="patch")
+    assert_gold_is_true(lake)
 
 
 @pytest.mark.parametrize("features", [(), ("vacuumProtocolCheck",)], ids=["plain", "refused by delta-rs"])
