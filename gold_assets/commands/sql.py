@@ -21,7 +21,7 @@ def command(
 ) -> Answer:
     """Answer a SELECT from the tables as they were published, in DuckDB's SQL.
 
-    The tables go by their names, newer versions are not looked at, and nothing can be written. Needs the extra: pip install -e '.[read]'.
+    The tables go by their names, newer versions are not looked at, and nothing can be written. Needs the extra: pip install 'gold-assets[read]'.
 
     Exit code 0: answered; 2: nothing is published, or something to put right, said in one sentence.
     """

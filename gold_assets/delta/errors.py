@@ -26,7 +26,7 @@ def missing_extra(error: ModuleNotFoundError) -> UserError:
         raise error
     library, extra = found
     return UserError(
-        f"{library} is not installed, which this needs: install the extra that brings it, pip install -e '.[{extra}]'."
+        f"{library} is not installed, which this needs: install the extra that brings it, pip install 'gold-assets[{extra}]'."
     )
 
 

@@ -68,7 +68,7 @@ class _Events(SharedEventLog, SqliteEventLogStorage):
 
     def dispose(self) -> None:
         super().dispose()
-        for engine in self._engines.values():
+        for engine in list(self._engines.values()):  # another thread may be about to open one
             engine.dispose()
 
 

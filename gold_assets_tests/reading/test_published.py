@@ -223,11 +223,14 @@ def test_reading_needs_none_of_what_makes_the_tables(
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("from gold_assets import published; published().duckdb()", "DuckDB is not installed, .*\\.\\[read\\]'\\.$"),
-        ("from gold_assets import SailEngine", "PySpark is not installed, .*\\.\\[sail\\]'\\.$"),
+        (
+            "from gold_assets import published; published().duckdb()",
+            "DuckDB is not installed, .*gold-assets\\[read\\]'\\.$",
+        ),
+        ("from gold_assets import SailEngine", "PySpark is not installed, .*gold-assets\\[sail\\]'\\.$"),
         (
             "from gold_assets.commands.gold import gold; gold(['checks', '--from', '2026-01-01'])",
-            "^PySpark is not installed, .*\\.\\[sail\\]'\\.$",
+            "^PySpark is not installed, .*gold-assets\\[sail\\]'\\.$",
         ),
     ],
     ids=["read", "sail", "a command"],
