@@ -1,6 +1,5 @@
 """A changed table is rolled out in the background; readers get one definition of it at a time."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from deltalake import DeltaTable, write_deltalake
 from gold_assets.checks.publishing import publish
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
+from gold_assets.gold import next_place
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.maintenance import maintain
@@ -19,6 +19,7 @@ from gold_assets.gold.publishing_again import put_back, resume
 from gold_assets.gold.refresh import refresh
 from gold_assets.micro_batches import roll_out
 from gold_assets.reading.published import Published, published
+from gold_assets_tests.gold.test_maintenance import age_files
 from gold_assets_tests.shop import AFTER, BEFORE, BY_DAY, DATES, LAST, ROLL_OUT, Deployed, click, project
 
 pytestmark = pytest.mark.sail
@@ -106,10 +107,13 @@ def test_the_declaration_before_finds_its_table_again_and_what_it_missed_is_made
     assert sorted(row["views"] for row in now.arrow("by_page").to_pylist()) == [1, 1, 1, 1, 2]
 
 
-def test_a_next_place_does_not_take_over_while_readers_would_lose_what_silver_has_no_more(shop: Deployed) -> None:
+def test_a_next_place_does_not_take_over_while_readers_would_lose_what_silver_has_no_more(
+    shop: Deployed, engine: Engine
+) -> None:
     DeltaTable(shop.settings.lake.silver).delete("at < '2024-01-02'")
     before, after = shop.published(), shop.deploy(project(BY_DAY))
     after.roll_out()
+    refresh(after.settings.lake, engine, DATES)  # somebody makes the date too, of no rows
     said = publish(after.settings.lake, after.settings.limits).summary
     assert "readers have 2024-01-01, of which Silver has no rows any more" in said
     assert after.published().versions == before.versions
@@ -118,13 +122,16 @@ def test_a_next_place_does_not_take_over_while_readers_would_lose_what_silver_ha
     assert published(lake=after.settings.lake).arrow("by_page").num_rows == 4
 
 
-def test_a_table_that_somebody_else_changed_gets_no_next_place(shop: Deployed, engine: Engine) -> None:
+def test_a_table_that_somebody_else_changed_gets_no_next_place(
+    shop: Deployed, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = shop.settings.tables[0]
     rows = DeltaTable(shop.settings.lake.place("by_page")).to_pyarrow_table()
     more = rows.append_column("mood", pa.array(["good"] * 5))
     write_deltalake(
         shop.settings.lake.place("by_page"), more, mode="overwrite", schema_mode="overwrite", partition_by="event_date"
     )
+    monkeypatch.setattr(next_place, "_at_its_place", set())
     assert shop.settings.lake.place("by_page") == shop.settings.lake.places["by_page"]
     with pytest.raises(UserError, match="has the columns page, event_date, views, mood, by_page expects"):
         refresh(shop.settings.lake, engine, DATES, tables=[table])
@@ -173,9 +180,10 @@ def test_maintenance_keeps_what_readers_can_be_put_back_to_after_a_roll_out(shop
         refresh(lake, engine, DATES)
         publish(lake, after.settings.limits)
     weeks_later(lake, weeks=2)
-    for file in Path(lake.places["by_page"]).rglob("*"):
-        os.utime(file, (file.stat().st_mtime - 14 * 86_400,) * 2)
+    age_files(lake, "by_page")
+    files = len(list(Path(lake.places["by_page"]).rglob("*.parquet")))
     maintain(lake, engine)
+    assert len(list(Path(lake.places["by_page"]).rglob("*.parquet"))) < files, "what is in no such publication goes"
     assert Published(before).arrow("by_page").num_rows == 5
     put_back(after.settings.published_path, before, "ann", "two weeks of robots")
     assert set(published(lake=lake).arrow("by_page").column_names) == {"page", "event_date", "views"}
