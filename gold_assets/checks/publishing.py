@@ -185,15 +185,27 @@ def _code_versions(moment: Moment, limits: Limits, last: Publication | None) -> 
 
 def _found_lacking(moment: Moment, table: Table, limits: Limits) -> str:
     """What the table's next place has not got of what readers have, for people; empty where it has all."""
-    if not (lacking := {date for date in moment.lacks(table) if date in limits}):
+    if not (lacking := set(moment.lacks(table))):
         return ""
-    in_silver, place = moment.silver.file_dates.dates(), moment.lake.place(table.name)
-    if to_make := lacking & in_silver:
-        return f"{place} has not got {plural(len(to_make), 'date')} yet that readers have"
+    to_make, in_silver, place = (
+        set(moment.to_make(table)),
+        moment.silver.file_dates.dates(),
+        moment.lake.place(table.name),
+    )
+    if left := {date for date in to_make if date in limits}:
+        return f"{place} has not got {plural(len(left), 'date')} yet that readers have"
+    gone = lacking - in_silver
+    if kept := lacking - gone - to_make:
+        return (
+            f"readers have {dates_text(kept, 5)}, sealed or held, as Silver had them then, and {place} has Silver's rows of now: with gold "
+            "approve readers get these"
+        )
     if limits.publish_while_rolling_out:
         return ""
+    why = {"of which Silver has no rows any more": gone, "outside the window of partitions": to_make}
+    told = " and ".join(f"{dates_text(dates, 5)}, {which}" for which, dates in why.items() if dates)
     return (
-        f"readers have {dates_text(lacking, 5)}, of which Silver has no rows any more, so that {place} cannot get them: with "
+        f"readers have {told}, so that {place} cannot get them: with "
         f"{moment.lake.project.env_prefix}PUBLISH_WHILE_ROLLING_OUT=on readers get it without them"
     )
 

@@ -72,6 +72,7 @@ def command(
     asked = {"--at": at, "--history": history, "--back-to": back_to, "--resume": resume}
     if len(together := [name for name, given in asked.items() if given]) > 1:
         raise UserError(f"{' and '.join(together)} are given together, expected one of them: leave the others out.")
+    reason = (reason or "").strip()
     if bool(reason) != bool(back_to or resume):
         raise UserError(
             "--back-to and --resume want a --reason, and nothing else does: "
@@ -81,7 +82,10 @@ def command(
         return _put_back(settings, back_to, by, reason)
     if resume and reason:
         made = resume_publishing(settings.published_path, by, reason)
-        return Answer(lambda: f"Publishing goes on from {_silver(made)[0].lower()}{_silver(made)[1:]}.")
+        return Answer(
+            lambda: f"Publishing goes on from what is {_silver(made)[0].lower()}{_silver(made)[1:]}.",
+            lambda: _as_json(made),
+        )
     publications = Publications(settings.published_path, prefix=settings.prefix)
     found = published(at, lake=settings.published_path).publication
     if history:
@@ -104,7 +108,7 @@ def _put_back(settings: ReadingSettings, back_to: str, by: str, reason: str) -> 
     for name in to.names:
         to.delta(name)
     made = put_back(settings.published_path, to.publication, by, reason)
-    return Answer(lambda: f"{made.put_back}.\n{_silver(made)}.")
+    return Answer(lambda: f"{made.put_back}.\n{_silver(made)}.", lambda: _as_json(made))
 
 
 def _text(publication: Publication, held: Publication | None) -> str:

@@ -43,9 +43,10 @@ def next_place(place: str, number: int) -> str:
 
 
 def beside(place: str, recorded: str) -> str:
-    """The place that was ``recorded`` of a table as it is now, whose place, its own or a next one, is given."""
-    own, found = _A_NEXT.sub("", place), _A_NEXT.search(recorded.rstrip("/"))
-    return place if own == place and found is None else f"{own}{found[0] if found else ''}"
+    """The place that was ``recorded`` of a table as it is now, whose declared ``place`` is given: that, or a next one."""
+    then = posixpath.basename(recorded.rstrip("/"))
+    found = None if then == posixpath.basename(place.rstrip("/")) else _A_NEXT.search(then)
+    return place if found is None else f"{place.rstrip('/')}{found[0]}"
 
 
 def refuse_overlaps(places: Mapping[str, str]) -> None:

@@ -209,24 +209,40 @@ class Moment:
         return found
 
     def lacks(self, table: Table) -> Collection[dt.date]:
-        """The dates that readers have of a table, and that its next place has not got yet, or not from Silver's rows, which are gone.
+        """The dates that the table which readers have was made on, and that its next place has not got, or not as readers have them.
 
-        None where readers have the table from the place where it is.
+        As they have them it cannot get those of which Silver has no rows any more, and those that are held. None where readers
+        have the table from the place where it is.
         """
         if table.name not in self._lacks:
             self._lacks[table.name] = frozenset(self._lacking(table))
         return self._lacks[table.name]
+
+    def to_make(self, table: Table) -> Collection[dt.date]:
+        """Of the dates that the table's next place ``lacks``, those that a refresh makes."""
+        lacks = self.lacks(table)
+        made, in_silver = self.made_from(table, lacks), self.silver.file_dates.dates()
+        return {date for date in lacks if date not in made and date in in_silver}
 
     def _lacking(self, table: Table) -> Iterator[dt.date]:
         before = None if self._publication is None else self._publication.tables.get(table.name)
         if before is None or before.uri == self.lake.place(table.name):
             return
         try:
-            dates = FileDates(before.open()).dates()
+            log = GoldLog(before.open())
         except UserError:  # nobody can read it any more
             return
-        made, in_silver = self.made_from(table, dates), self.silver.file_dates.dates()
-        yield from (date for date in dates if date is not None and (date not in made or date not in in_silver))
+        in_silver = self.silver.file_dates.dates()
+        dates = {*FileDates(log.table).dates(), *log.made_from(in_silver)}
+        made = self.made_from(table, dates)
+        for date in dates:
+            if date is not None and (date not in made or date not in in_silver or self._is_held(date)):
+                yield date
+
+    def _is_held(self, date: dt.date) -> bool:
+        """Whether a table keeps what it has of the date, until a person decides or because one has: what ``gold approve`` can let through."""
+        holds = [hold for table in self.lake.tables if (hold := self.hold(table, date)) is not None]
+        return any(not hold.is_decided or self.holds.kept(date) is not None for hold in holds)
 
     def basis(self, table: Table, date: dt.date | None) -> Basis:
         """What to compare the date with: Silver's newest version where that has the same rows of it, else the version it was made from.
@@ -234,7 +250,7 @@ class Moment:
         Where that is not known or cannot be read any more, the newest: a date passes only if it is true to one of them;
         or it is kept, or was made by an earlier version of the table, and then what it was verified by counts.
         """
-        if date in self.lacks(table) and self._publication is not None:
+        if date in self.lacks(table) and not self.made_from(table, [date]) and self._publication is not None:
             at = f"version {self._publication.versions[table.name]} of the table before, published at {self._publication.at:%Y-%m-%d %H:%M:%S} UTC"
             return Basis(self.silver.version, f"{table.name} at {self.lake.place(table.name)} has not got it yet", at)
         if (older := self.older_version(table, date)) and (verified := self._verified(table, date)):
@@ -260,7 +276,7 @@ class Moment:
 
     def _verified(self, table: Table, date: dt.date | None) -> str:
         """By which publication the rows that the table has of the date were verified; empty where there is none."""
-        made, gold, last = self.made_from(table, [date]).get(date), self.gold(table), self._publication
+        made, gold, last = self.made_from(table, [date]).get(date), self.gold(table), self._verified_last
         of_table = None if last is None else last.tables.get(table.name)
         if last is None or of_table is None or made is None or gold is None or of_table.id != str(gold.metadata().id):
             return ""
@@ -271,6 +287,12 @@ class Moment:
     @cached_property
     def _publication(self) -> Publication | None:
         return self.lake.publications().newest() if self.lake.published else None
+
+    @cached_property
+    def _verified_last(self) -> Publication | None:
+        """The newest publication, or where a person put readers back since, what they were put back from: its rows were verified."""
+        last = self._publication
+        return last if last is None or not last.put_back_by else self.lake.publications().before_putting_back()
 
     def lag(self, *, after: int, first: dt.date, last: dt.date, publication: Publication | None = None) -> Lag | None:
         """What the tables lack of Silver's commits after version ``after``, on the dates from ``first`` to ``last``; None where nothing.

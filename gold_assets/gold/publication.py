@@ -281,8 +281,9 @@ class Publications:
         return self._first(f"WHERE held_since IS NULL AND number = {number}")
 
     def before_putting_back(self) -> Publication | None:
-        """The newest publication that nobody put readers back to: what they were put back from."""
-        return self._first("WHERE held_since IS NULL AND put_back_to IS NULL")
+        """The newest publication that was verified as such: what readers were put back from, whatever a person has said since."""
+        by_nobody = " AND put_back_by IS NULL" if "put_back_by" in self._ledger.columns else ""
+        return self._first(f"WHERE held_since IS NULL{by_nobody}")
 
     def before_roll_out(self, newest: Publication, since: dt.datetime) -> Publication | None:
         """The last publication of other definitions than the ``newest`` has, of those after a moment; None where there is none."""

@@ -126,11 +126,10 @@ def _behind(moment: Moment, window: Range) -> tuple[list[dt.date], int]:
     """The dates of the window that another version of a table made, the newest first; and how many dates there are."""
     dates = [date for date in moment.dates if date is not None and within(date, window)]
     behind: set[dt.date] = set()
-    in_silver = {date for date in moment.silver.file_dates.dates() if date is not None}
     for table in moment.lake.tables:
         made = moment.made_by(table, dates)
         behind |= set().union(*(of for version, of in made.items() if version != table.code_version))
-        behind |= in_silver.intersection(moment.lacks(table), dates)
+        behind |= set(moment.to_make(table)).intersection(dates)
     return sorted(behind, reverse=True), len(dates)
 
 

@@ -158,9 +158,11 @@ def test_readers_are_put_back_to_a_moment_or_a_number_and_it_is_told(
         if each["published_at"] == text_of(second.at)
     )
     assert "ann put readers back" in said("published", "--history", "1")
-    said("published", "--back-to", str(number), *reason)
+    assert said.json("published", "--back-to", str(number), *reason)["put_back_to"] == text_of(second.at)
     assert said.json("published")["silver_version"] == second.silver_version
-    assert said("published", "--resume", *reason).startswith("Publishing goes on from true to version 3 of Silver")
+    assert said("published", "--resume", *reason).startswith(
+        "Publishing goes on from what is true to version 3 of Silver"
+    )
     publish(lake, LIMITS)
     assert said("sql", f"SELECT count(DISTINCT user_id) AS users FROM {SPEND}", "--csv", "-") == "users\n3\n"
 
@@ -180,6 +182,7 @@ def test_readers_are_not_put_back_to_what_cannot_be_read(
         assert sentence in said.sentence("published", "--back-to", to, "--reason", "to try")
     assert "there is nothing to resume" in said.sentence("published", "--resume", "--reason", "to try")
     assert "--back-to and --resume want a --reason" in said.sentence("published", "--back-to", "1")
+    assert "say why" in said.sentence("published", "--resume", "--reason", " ")
     assert "--at and --resume are given together" in said.sentence("published", "--at", "2020-01-01", "--resume")
     assert said.json("published")["published_at"] == text_of(newest.at)
 

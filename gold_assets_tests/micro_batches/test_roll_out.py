@@ -12,6 +12,7 @@ from gold_assets.checks.publishing import publish
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold import next_place
+from gold_assets.gold.held import decide
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.maintenance import maintain
@@ -122,6 +123,46 @@ def test_a_next_place_does_not_take_over_while_readers_would_lose_what_silver_ha
     assert published(lake=after.settings.lake).arrow("by_page").num_rows == 4
 
 
+def test_a_next_place_does_not_take_over_while_readers_would_lose_dates_outside_the_window(
+    shop: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_PARTITIONS_START", "2024-01-03")
+    before, after = shop.published(), shop.deploy(project(BY_DAY))
+    assert after.roll_out() == [("2024-01-04", "2024-01-05"), ("2024-01-03", "2024-01-03")] and after.tick() == []
+    said = publish(after.settings.lake, after.settings.limits).summary
+    assert "readers have 2024-01-01 to 2024-01-02, outside the window of partitions, so that" in said
+    assert after.published().versions == before.versions
+
+
+def test_a_next_place_does_not_take_over_before_it_has_dates_on_which_the_table_before_has_no_rows(
+    shop: Deployed,
+) -> None:
+    click(shop.settings, [DATES[4]], 9)
+    few = shop.deploy(project(BEFORE.replace("GROUP", "WHERE seconds > 8 GROUP")))
+    few.follow()
+    assert published(lake=few.settings.lake).arrow("by_page").num_rows == 1
+    after = few.deploy(project(BY_DAY))
+    [request] = after.tick()
+    assert after.run(request) and after.published().versions == few.published().versions
+    assert "by_page_layout2" not in after.published().tables["by_page"].uri
+    after.roll_out()
+    assert published(lake=after.settings.lake).arrow("by_page").num_rows == 5
+
+
+def test_what_the_fuse_holds_readers_keep_until_a_person_decides_though_the_key_has_changed(shop: Deployed) -> None:
+    click(shop.settings, [DATES[4]] * 150, 9)
+    assert shop.follow()
+    DeltaTable(shop.settings.lake.silver).delete("seconds = 9")
+    after = shop.deploy(project(BY_DAY))
+    after.roll_out()
+    said = publish(after.settings.lake, after.settings.limits).summary
+    assert "readers have 2024-01-05, sealed or held, as Silver had them then, and" in said and after.tick() == []
+    assert max(row["views"] for row in published(lake=after.settings.lake).arrow("by_page").to_pylist()) == 151
+    decide(after.settings.lake, "approve", [DATES[4]], "ann", "they were robots")
+    after.follow()
+    assert published(lake=after.settings.lake).arrow("by_page")["views"].to_pylist() == [1] * 5
+
+
 def test_a_table_that_somebody_else_changed_gets_no_next_place(
     shop: Deployed, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +196,30 @@ def test_readers_put_back_after_a_roll_out_stay_so_until_another_version_passes(
     assert again.published().put_back_to is None
     assert again.published().versions not in (before.versions, undone.versions)
     assert again.longest() == [7] * 5 and again.failures() == []
+
+
+def test_readers_put_back_once_more_after_publishing_was_let_go_on_stay_so(shop: Deployed) -> None:
+    before = shop.published()
+    after = shop.deploy(project(AFTER))
+    after.roll_out()
+    settings = after.settings
+    put_back(settings.published_path, before, "ann", "longest counts robots")
+    resume(settings.published_path, "bob", "it does not")
+    put_back(settings.published_path, before, "ann", "it does")
+    assert publish(settings.lake, settings.limits).is_held and after.published().versions == before.versions
+
+
+def test_while_a_mended_version_is_rolled_out_what_readers_were_put_back_from_is_behind_and_not_wrong(
+    shop: Deployed,
+) -> None:
+    before = shop.published()
+    after = shop.deploy(project(AFTER))
+    after.roll_out()
+    put_back(after.settings.published_path, before, "ann", "longest counts robots")
+    mended = after.deploy(project(LAST.replace("min(seconds)", "min(seconds) + 1")))
+    [request] = mended.tick()
+    assert mended.run(request) and mended.longest() == [7, 7, 7, 8, 8]
+    assert mended.failures() == []
 
 
 def test_a_person_lets_publishing_go_on_after_readers_were_put_back(shop: Deployed) -> None:
