@@ -168,8 +168,9 @@ def _code_versions(moment: Moment, limits: Limits, last: Publication | None) -> 
         if found := _found_lacking(moment, table, limits):
             mixed.append(Failure(None, f"{table.name}:{OF_ONE_VERSION}", found))
             continue
-        if last is not None and last.code_versions.get(table.name) == table.code_version:
-            versions[table.name] = table.code_version  # and nothing else has made dates since
+        # Nothing else has made dates since, but where readers were put back: then the table is newer than that publication.
+        if last and not last.put_back_by and last.code_versions.get(table.name) == table.code_version:
+            versions[table.name] = table.code_version
             continue
         made = moment.made_by(table, [date for date in moment.dates if date is not None and date in limits])
         if len(made) <= 1:

@@ -209,6 +209,20 @@ def test_readers_put_back_once_more_after_publishing_was_let_go_on_stay_so(shop:
     assert publish(settings.lake, settings.limits).is_held and after.published().versions == before.versions
 
 
+def test_the_version_before_is_published_only_once_it_has_made_all_dates_that_readers_were_put_back_from(
+    shop: Deployed,
+) -> None:
+    before = shop.published()
+    doubled = shop.deploy(project(BEFORE.replace("count(*)", "2 * count(*)")))
+    doubled.roll_out()
+    put_back(doubled.settings.published_path, before, "ann", "each is counted twice")
+    again = doubled.deploy(project(BEFORE))
+    assert publish(again.settings.lake, again.settings.limits).is_held and again.published().versions == before.versions
+    again.roll_out()
+    assert again.published().put_back_to is None
+    assert published(lake=again.settings.lake).arrow("by_page")["views"].to_pylist() == [1] * 5
+
+
 def test_while_a_mended_version_is_rolled_out_what_readers_were_put_back_from_is_behind_and_not_wrong(
     shop: Deployed,
 ) -> None:
