@@ -266,5 +266,9 @@ def verified_last(check: Check, date: dt.date | None, basis: Basis) -> Finding:
 
 def not_there(table: Table, inspection: Inspection, check: Check, date: dt.date | None) -> Finding:
     inspection.moment.silver  # noqa: B018 - without it nothing can be said of Gold
-    place = inspection.lake.place(table.name)
+    place, moment = inspection.lake.place(table.name), inspection.moment
+    if date is None and moment.lacks(table):
+        return Finding(check, date, True, f"It is not made at {place} yet: readers have the table before.")
+    if date is not None and (basis := moment.basis(table, date)).verified:
+        return verified_last(check, date, basis)
     return Finding(check, date, False, f"There is no Delta table at {place}: materialize {table.name}.")

@@ -212,11 +212,17 @@ def _found_lacking(moment: Moment, table: Table, limits: Limits) -> str:
 
 
 def _unless_put_back(made: Publication, current: Publication, undone: Publication | None) -> Publication:
-    """The attempt, held back where readers were put back from definitions that are still the same, until a person lets it go on."""
+    """The attempt, held back until a person lets it go on, or no definition is there that readers were put back from.
+
+    Where they were put back to the same definitions, it was not these that were wrong.
+    """
     before = {} if undone is None else undone.code_versions
-    if any(made.code_versions.get(name, version) != version for name, version in before.items()):
+    bad = {name: version for name, version in before.items() if current.code_versions.get(name) != version}
+    if bad and all(made.code_versions.get(name, version) != version for name, version in bad.items()):
         return made
-    waits = Failure(None, f"published_gold:{PUT_BACK}", current.put_back)
+    another = f"once all dates are made by another version of {' and '.join(bad)}, or " if bad else ""
+    found = f"{current.put_back}. It goes on {another}with gold published --resume"
+    waits = Failure(None, f"published_gold:{PUT_BACK}", found)
     return dataclasses.replace(made, failures=[*made.failures, waits], held_since=made.held_since or made.at)
 
 
@@ -308,10 +314,7 @@ def _summary(made: Publication, current: Publication | None) -> str:
             f"Not published, since {made.held_since:%Y-%m-%d %H:%M:%S} UTC: of {verified} looked at, {dates} failed "
             f"{', '.join(sorted({failure.check for failure in wrong}))}; {stands}. Materialize what failed again."
         )
-    if current is not None and current.put_back:
-        return (
-            f"Not published, for {current.put_back}. It goes on once all dates are made by another version of a table, or with "
-            "gold published --resume."
-        )
+    if told := [failure.found for failure in made.failures if failure.check.endswith(f":{PUT_BACK}")]:
+        return f"Not published, for {told[0]}."
     found = "; ".join(f"{failure.check.partition(':')[0]}: {failure.found}" for failure in made.failures)
     return f"Not published before all dates are made anew: {found}; {stands}."

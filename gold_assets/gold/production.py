@@ -39,6 +39,11 @@ class Production:
         newest = self.newest()
         for name, version in self.code_versions.items():
             if (there := newest.code_versions.get(name)) != version:
+                if newest.put_back:
+                    raise UserError(
+                        f"In production {newest.put_back}. There {name} is another than this branch declares: wait until production has "
+                        f"published again, or load the branch again to make {name} in it."
+                    )
                 raise UserError(
                     f"Production has published {name} made by {f'version {there}' if there else 'several versions'} of it, and this branch "
                     f"declares version {version}: merge what production has into the branch, and load it again."

@@ -61,6 +61,9 @@ _SAID = ("put_back_to", "put_back_by", "put_back_because")
 GAINED = ("number", "published_uri", "fingerprints", "dates_behind", "dates_kept", "code_versions", *_SAID)
 """The columns that a table of an earlier version lacks until it gets its next row, and its rows for good."""
 
+_SEVERAL = "?"
+"""In place of a table's version, where several made its dates."""
+
 _AS_THEY_ARE = ("silver_uri", "silver_table_id", "silver_version", "dates_verified", "run_id", "held_since")
 """The columns that a publication has under the same name."""
 
@@ -186,10 +189,7 @@ class Publication:
         """Who put readers back to this, and why, for people; empty where nobody did."""
         if self.put_back_to is None:
             return ""
-        return (
-            f"{self.put_back_by} put readers back to the publication of {self.put_back_to:%Y-%m-%d %H:%M:%S} UTC on "
-            f"{self.at:%Y-%m-%d %H:%M:%S}: {self.put_back_because}"
-        )
+        return f"{self.put_back_by} put readers back to the publication of {self.put_back_to:%Y-%m-%d %H:%M:%S} UTC: {self.put_back_because}"
 
     @property
     def exceptions(self) -> str:
@@ -286,11 +286,12 @@ class Publications:
         return self._first(f"WHERE held_since IS NULL{by_nobody}")
 
     def before_roll_out(self, newest: Publication, since: dt.datetime) -> Publication | None:
-        """The last publication of other definitions than the ``newest`` has, of those after a moment; None where there is none."""
+        """The last publication of other definitions than the ``newest`` has, one of each table, of those after a moment; None where there is none."""
         if "code_versions" not in self._ledger.columns:
             return None
-        versions = ",".join(newest.code_versions.get(name, "") for name in newest.tables)
-        others = f"array_to_string(code_versions, ',', '') <> '{versions}'"
+        versions = ",".join(newest.code_versions.get(name, _SEVERAL) for name in newest.tables)
+        told = f"array_to_string(code_versions, ',', '{_SEVERAL}')"
+        others = f"{told} <> '{versions}' AND strpos({told}, '{_SEVERAL}') = 0"
         return self._first(f"WHERE held_since IS NULL AND published_at >= {_utc(since)} AND {others}")
 
     def since(self, moment: dt.datetime) -> list[Publication]:

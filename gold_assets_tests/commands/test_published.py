@@ -142,7 +142,7 @@ def test_readers_are_put_back_to_a_moment_or_a_number_and_it_is_told(
     second = publish_in(lake)
     reason = ("--reason", "a shop was loaded twice", "--by", "ann")
     told = said("published", "--back-to", text_of(publication.at), *reason)
-    assert told.startswith(f"ann put readers back to the publication of {publication.at:%Y-%m-%d %H:%M:%S} UTC on ")
+    assert told.startswith(f"ann put readers back to the publication of {publication.at:%Y-%m-%d %H:%M:%S} UTC: a shop")
     assert ": a shop was loaded twice.\nTrue to version 2 of Silver at " in told
     assert said("sql", f"SELECT count(DISTINCT user_id) AS users FROM {SPEND}", "--csv", "-") == "users\n1\n"
     add(lake, engine, "newer")

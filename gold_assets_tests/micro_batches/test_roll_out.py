@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from gold_assets.checks.publishing import publish
+from gold_assets import Table
+from gold_assets.checks.publishing import Outcome, publish
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold import next_place
@@ -77,6 +78,7 @@ def test_another_key_is_made_at_the_next_place_and_takes_over_when_it_is_whole(s
     shop.follow()
     before, place = shop.published(), shop.settings.lake.places["by_page"]
     after = shop.deploy(project(BY_DAY))
+    assert after.failures() == [], "readers have the table before"
     click(after.settings, [DATES[2]], 9)
     assert after.follow() == ["2024-01-03"], "what the next place has not got is rolled out"
     assert after.failures() == [], "dates that the next place has not got yet are behind, not wrong"
@@ -190,7 +192,7 @@ def test_readers_put_back_after_a_roll_out_stay_so_until_another_version_passes(
     assert (after.published().versions, after.published().silver_version) == (before.versions, before.silver_version)
     told = publish(settings.lake, settings.limits)
     assert told.is_held and "ann put readers back to the publication of" in told.summary
-    assert "longest counts robots. It goes on once all dates are made by another version" in told.summary
+    assert "longest counts robots. It goes on once all dates are made by another version of by_page, or" in told.summary
     again = after.deploy(project(LAST))
     again.roll_out()
     assert again.published().put_back_to is None
@@ -236,13 +238,32 @@ def test_while_a_mended_version_is_rolled_out_what_readers_were_put_back_from_is
     assert mended.failures() == []
 
 
+def test_another_version_of_another_table_lets_nothing_go_on(shop: Deployed, engine: Engine) -> None:
+    def made_by(sql: str, of_seconds: str) -> Outcome:
+        made = shop.deploy(
+            project(sql, Table("by_seconds", sql=f"{of_seconds} FROM clicks GROUP BY seconds, event_date"))
+        )
+        refresh(made.settings.lake, engine, DATES)
+        return publish(made.settings.lake, made.settings.limits)
+
+    counted, twice = (f"SELECT seconds, event_date, {count} AS clicks" for count in ("count(*)", "2 * count(*)"))
+    before = made_by(BEFORE, counted).publication
+    assert before is not None and not made_by(AFTER, counted).is_held
+    put_back(shop.settings.published_path, before, "ann", "longest counts robots")
+    held = made_by(AFTER, twice)
+    assert held.is_held and "by another version of by_page, or with" in held.summary
+    assert not made_by(LAST, twice).is_held
+
+
 def test_a_person_lets_publishing_go_on_after_readers_were_put_back(shop: Deployed) -> None:
     settings, before = shop.settings, shop.published()
     click(settings, [DATES[4]], 9)
     shop.follow()
     newer = shop.published()
     put_back(settings.published_path, before, "ann", "Friday's prices are wrong")
-    assert publish(settings.lake, settings.limits).is_held and shop.published().versions == before.versions
+    held = publish(settings.lake, settings.limits)
+    assert held.is_held and held.summary.endswith("prices are wrong. It goes on with gold published --resume.")
+    assert shop.published().versions == before.versions
     resume(settings.published_path, "bob", "they were right")
     assert publish(settings.lake, settings.limits).publication.versions == newer.versions  # type: ignore[union-attr]
     with pytest.raises(UserError, match="there is nothing to resume"):
