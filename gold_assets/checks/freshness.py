@@ -27,13 +27,9 @@ def one_silver_version(table: Table, inspection: Inspection, check: Check) -> It
             name: "unknown" if source is None else source.silver_version for name, source in sources.items()
         }
         if not any(sources.values()) and date not in held:
-            there = date in moment.dates
-            summary = (
-                "No refresh of it is in the log, and no table has rows: materialize it."
-                if there
-                else "Neither Silver nor a table has rows of it."
+            yield Finding(
+                check, date, False, "No refresh of it is in the log, and no table has rows: materialize it.", numbers
             )
-            yield Finding(check, date, not there, summary, numbers)
             continue
         if kept := [other.name for other in tables if moment.hold(other, date) is not None]:
             # Others may have followed: a run was killed between two tables, and Silver has changed the date again.

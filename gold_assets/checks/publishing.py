@@ -16,16 +16,7 @@ from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.production import together, without
-from gold_assets.gold.publication import Failure, Publication, PublishedTable
-
-OF_ONE_VERSION = "of_one_version"
-"""What holds a publication back while a table's new version is rolled out."""
-
-PUT_BACK = "put_back"
-"""What holds publications back after a person put readers back to an earlier one."""
-
-_WAITS = (OF_ONE_VERSION, PUT_BACK)
-"""What no date is wrong by."""
+from gold_assets.gold.publication import OF_ONE_VERSION, PUT_BACK, Failure, Publication, PublishedTable
 
 _PROMISED = ("tables", "silver_version", "reason", "dates_behind", "dates_kept", "code_versions", "failures")
 """By what one publication says more than another."""
@@ -118,7 +109,7 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
         table.name: last.tables[table.name].changes(moment.log(table)) if last and table.name in last.tables else None
         for table in lake.tables
     }
-    failed_before = {each.date for each in last.failures if not _waits(each)} if last else set()
+    failed_before = {each.date for each in last.failures if not each.waits} if last else set()
     failed_now = {finding.date for finding in _failed(checked.findings) if finding.check.table in tables}
     dates = _changed(moment, changes) | failed_before | failed_now
     holdings = Holdings(moment, limits, changes, dates, last)
@@ -226,10 +217,6 @@ def _unless_put_back(made: Publication, current: Publication, undone: Publicatio
     return dataclasses.replace(made, failures=[*made.failures, waits], held_since=made.held_since or made.at)
 
 
-def _waits(failure: Failure) -> bool:
-    return failure.check.partition(":")[2] in _WAITS
-
-
 def _failed(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if not finding.passed and finding.severity == "error"]
 
@@ -308,7 +295,7 @@ def _summary(made: Publication, current: Publication | None) -> str:
         if current is None
         else f"the publication of {current.at:%Y-%m-%d %H:%M:%S} UTC stands"
     )
-    if wrong := [failure for failure in made.failures if not _waits(failure)]:
+    if wrong := [failure for failure in made.failures if not failure.waits]:
         dates = dates_text({failure.date for failure in wrong}, 5)
         return (
             f"Not published, since {made.held_since:%Y-%m-%d %H:%M:%S} UTC: of {verified} looked at, {dates} failed "

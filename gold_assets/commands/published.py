@@ -1,6 +1,7 @@
 """``gold published``: say what is published, and how to read it elsewhere. Needs no Dagster instance and no engine."""
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from gold_assets.delta.plural import plural
 from gold_assets.gold.publication import Publication, Publications, PublishedTable
 from gold_assets.gold.publishing_again import put_back
 from gold_assets.gold.publishing_again import resume as resume_publishing
-from gold_assets.reading.published import Published, published, text_of
+from gold_assets.reading.published import Published, moment_of, published, text_of
 
 
 def _quoted(text: str, quote: str) -> str:
@@ -100,6 +101,10 @@ def _put_back(settings: ReadingSettings, back_to: str, by: str, reason: str) -> 
     """Put readers back to a publication whose tables can all be read."""
     publications = Publications(settings.published_path, prefix=settings.prefix)
     if not back_to.isdecimal():
+        if moment_of(back_to) > dt.datetime.now(dt.timezone.utc):
+            raise UserError(
+                f"{back_to} is a moment to come, expected one at which readers went by what they are to have: give that."
+            )
         to = published(back_to, lake=settings.published_path)
     elif (numbered := publications.numbered(int(back_to))) is None:
         raise UserError(f"There is no publication {back_to}: ask for one that gold published --history 20 numbers.")

@@ -281,7 +281,8 @@ class Moment:
         if last is None or of_table is None or made is None or gold is None or of_table.id != str(gold.metadata().id):
             return ""
         newest = max(made.table_version, made.overwritten_in or 0)
-        at = f"version {of_table.version} of the table, published at {last.at:%Y-%m-%d %H:%M:%S} UTC"
+        how = "compared" if last.failures else "published"
+        at = f"version {of_table.version} of the table, {how} at {last.at:%Y-%m-%d %H:%M:%S} UTC"
         return at if newest <= of_table.version else ""
 
     @cached_property
@@ -290,8 +291,14 @@ class Moment:
 
     @cached_property
     def _verified_last(self) -> Publication | None:
-        """The newest publication, or where a person put readers back since, what they were put back from: its rows were verified."""
+        """The newest publication, or where a person put readers back since, what they were put back from: its rows were verified.
+
+        So were those of a newer attempt that found nothing wrong, but waits.
+        """
         last = self._publication
+        attempt = None if last is None else self.lake.publications().last_attempt()
+        if attempt is not None and attempt.failures and all(failure.waits for failure in attempt.failures):
+            return attempt
         return last if last is None or not last.put_back_by else self.lake.publications().before_putting_back()
 
     def lag(self, *, after: int, first: dt.date, last: dt.date, publication: Publication | None = None) -> Lag | None:

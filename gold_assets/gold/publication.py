@@ -61,6 +61,12 @@ _SAID = ("put_back_to", "put_back_by", "put_back_because")
 GAINED = ("number", "published_uri", "fingerprints", "dates_behind", "dates_kept", "code_versions", *_SAID)
 """The columns that a table of an earlier version lacks until it gets its next row, and its rows for good."""
 
+OF_ONE_VERSION = "of_one_version"
+"""What holds a publication back while a table's new version is rolled out."""
+
+PUT_BACK = "put_back"
+"""What holds publications back after a person put readers back to an earlier one."""
+
 _SEVERAL = "?"
 """In place of a table's version, where several made its dates."""
 
@@ -139,6 +145,11 @@ class Failure:
     date: dt.date | None
     check: str
     found: str
+
+    @property
+    def waits(self) -> bool:
+        """Whether no date is wrong, and the publication only waits for other dates, or for a person."""
+        return self.check.partition(":")[2] in (OF_ONE_VERSION, PUT_BACK)
 
 
 @dataclass(frozen=True)

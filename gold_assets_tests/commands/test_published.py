@@ -178,6 +178,7 @@ def test_readers_are_not_put_back_to_what_cannot_be_read(
         "2020-01-01": "Nothing was published by 2020-01-01",
         "4711": "There is no publication 4711: ask for one that",
         "yesterday": "yesterday is no moment",
+        "9999-12-31": "9999-12-31 is a moment to come",
     }.items():
         assert sentence in said.sentence("published", "--back-to", to, "--reason", "to try")
     assert "there is nothing to resume" in said.sentence("published", "--resume", "--reason", "to try")

@@ -110,19 +110,6 @@ def test_gold_behind_silver_is_true_to_the_version_it_was_made_from(gold: Lake) 
     assert passed(gold, "reconciles") == [True, False, True]
 
 
-def test_a_date_that_neither_silver_nor_a_table_has_lacks_nothing_and_one_that_silver_has_is_to_be_made(
-    gold: Lake,
-) -> None:
-    thursday, friday = dt.date(2024, 1, 4), dt.date(2024, 1, 5)
-    write_silver(gold, [row(event_date=friday)])
-    told = findings(gold, "one_silver_version", dates=[thursday, friday])
-    found = [(finding.date, finding.passed, finding.summary) for finding in told]
-    assert found == [
-        (thursday, True, "Neither Silver nor a table has rows of it."),
-        (friday, False, "No refresh of it is in the log, and no table has rows: materialize it."),
-    ]
-
-
 def test_gold_is_behind_a_silver_whose_columns_took_each_others_names(gold: Lake, engine: Engine) -> None:
     swap_two_columns([row()])(gold)
     refresh(gold, engine, [TUESDAY])
