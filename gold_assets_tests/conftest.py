@@ -47,12 +47,14 @@ for _setting in [name for name in os.environ if name.startswith(("GOLD_", "DAGST
 
 hypothesis.settings.register_profile(
     "gold_assets",
-    max_examples=16 if ENGINE == "sail" else 5,
+    max_examples=8 if ENGINE == "sail" else 4,
     deadline=None,
     print_blob=True,
     # The engine and tmp_path live longer than an example; every example gets a lake of its own in them.
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )
+# pytest --hypothesis-profile nightly: what there is time for while nobody waits.
+hypothesis.settings.register_profile("nightly", hypothesis.settings.get_profile("gold_assets"), max_examples=48)
 # pytest --hypothesis-profile thorough: for when the contract, the transformations or an engine's version change.
 hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("gold_assets"), max_examples=600)
 hypothesis.settings.load_profile("gold_assets")

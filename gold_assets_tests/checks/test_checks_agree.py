@@ -100,7 +100,7 @@ def wrong(lake: Lake) -> Iterable[tuple[str, dt.date]]:
 
 
 @given(first=silver_rows, then=st.lists(steps, min_size=1, max_size=5))
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_reconciliation_is_red_where_gold_is_wrong_and_only_there(
     engine: Engine, first: list[dict[str, Any]], then: list[tuple[str, Any]]
 ) -> None:

@@ -291,7 +291,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=EXAMPLES // 8)
+@settings(max_examples=max(EXAMPLES // 8, 1))
 @given(
     first=st.lists(st.builds(shop, on, st.integers(3, 10)), min_size=2, max_size=4),
     history=st.lists(steps, min_size=8, max_size=16),

@@ -17,6 +17,6 @@ def test_whatever_happens_to_a_lake_gold_is_true_once_all_is_quiet(engine: Engin
         run_state_machine_as_test(
             LakeLife,
             settings=settings(
-                max_examples=4, stateful_step_count=30, derandomize=True, deadline=None, phases=[Phase.generate]
+                max_examples=2, stateful_step_count=30, derandomize=True, deadline=None, phases=[Phase.generate]
             ),
         )

@@ -171,7 +171,7 @@ def test_gold_is_true_once_it_is_quiet(engine: Engine, tmp_path: Path) -> None:
     run_state_machine_as_test(
         LifeHere,
         settings=settings(
-            max_examples=12,
+            max_examples=6,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

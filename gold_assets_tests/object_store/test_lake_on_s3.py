@@ -60,7 +60,7 @@ THREE_DAYS = days(MONDAY, WEDNESDAY)
 LIMITS = Limits(first_date=MONDAY, last_date=WEDNESDAY)
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(
     first=silver_rows(doubles, most=12),
     history=st.lists(steps, min_size=2, max_size=5),
