@@ -129,7 +129,7 @@ class GoldLog:
         None where that was far smaller.
         """
         most, seconds = max((made for commit in self._commits.values() if (made := commit.made)), default=(0, 0.0))
-        return None if most < rows * _FAR_SMALLER else seconds * rows / most
+        return None if not most or most < rows * _FAR_SMALLER else seconds * rows / most
 
     def newest_made(self) -> MadeFrom | None:
         """The Silver that the newest refresh of the table read; None where the log tells of none."""

@@ -95,6 +95,7 @@ def test_how_long_recomputing_takes_is_told_at_the_rate_of_the_largest_refresh_t
     longer = dataclasses.replace(plan, seconds=90.0).summary
     assert longer.endswith("to read, once for all tables: 90; recomputing takes about 90 s, as earlier refreshes did")
     assert log.seconds_for(601) is None, "six rows do not tell how long so many take"
+    assert GoldLog(DeltaTable(lake.places[SPEND])).seconds_for(0) is None, "of no refresh nothing is known"
 
 
 def everything_in(lake: Lake) -> Mapping[str, Any]:
