@@ -300,7 +300,6 @@ class Chaos:
     def _made_by_another(self) -> str:
         """The dates that an earlier deployment made, or that a table's next place has not got."""
         moment = Moment(self.lake)
-        silver = moment.silver.file_dates.dates()
         found = []
         for table in self.lake.tables:
             behind = {
@@ -309,7 +308,7 @@ class Chaos:
                 for date in dates
                 if version != table.code_version
             }
-            behind |= {date for date in moment.lacks(table) if date in silver}
+            behind |= {*moment.to_make(table)}  # not what is held: no roll-out makes that
             found += [f"{table.name}: {date}" for date in sorted(behind)]
         return "\n".join(found)
 
