@@ -79,9 +79,9 @@ def command(
             "--back-to and --resume want a --reason, and nothing else does: "
             + ("leave it out." if reason else "say why, for it stays on record.")
         )
-    if back_to and reason:
+    if back_to:
         return _put_back(settings, back_to, by, reason)
-    if resume and reason:
+    if resume:
         made = resume_publishing(settings.published_path, by, reason)
         return Answer(
             lambda: f"Publishing goes on from what is {_silver(made)[0].lower()}{_silver(made)[1:]}.",

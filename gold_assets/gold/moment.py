@@ -220,7 +220,8 @@ class Moment:
 
     def to_make(self, table: Table) -> Collection[dt.date]:
         """Of the dates that the table's next place ``lacks``, those that a refresh makes."""
-        lacks = self.lacks(table)
+        if not (lacks := self.lacks(table)):
+            return set()
         made, in_silver = self.made_from(table, lacks), self.silver.file_dates.dates()
         return {date for date in lacks if date not in made and date in in_silver}
 
