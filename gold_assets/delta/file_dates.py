@@ -80,6 +80,7 @@ class FileDates:
         self._is_partition = column in table.metadata().partition_columns
         others = {physical_name(name, field.metadata) for name, field in fields.items() if name != column}
         self._names = [self._physical, *({column} - others - {self._physical})]
+        self._has_learnt = False
         self._kept = kept_dates(kept_at, table.table_uri, str(table.metadata().id), self._physical)
 
     def rows(self, dates: Collection[dt.date] | None = None) -> dict[dt.date | None, int | None]:
@@ -90,7 +91,9 @@ class FileDates:
         wanted = None if dates is None else set(dates)
         files = (file for file in self._files if wanted is None or _may_hold(file, wanted))
         rows = _summed(self._asked(files, _rows_told))
-        vars(self).pop("_told", None)  # which may tell more now
+        if self._has_learnt:  # and may tell more now
+            vars(self).pop("_told", None)
+            self._has_learnt = False
         return rows
 
     def rows_told(self, dates: Collection[dt.date | None]) -> dict[dt.date | None, int | None]:
@@ -104,6 +107,11 @@ class FileDates:
             {None} if untold else set()
         )
         return {date: None if date in unknown else told.get(date, 0) for date in (*wanted, None)}
+
+    def rows_in_files(self, date: dt.date) -> int | None:
+        """The rows of all files that may hold the date, hidden ones among them: what finding its rows reads. None where the log does not tell."""
+        counts = [file.rows for file in self._files if _may_hold(file, {date})]
+        return None if None in counts else sum(filter(None, counts))
 
     def dates(self) -> set[dt.date | None]:
         """The dates that the table has files for. Raises ``UnknownDate``."""
@@ -150,6 +158,7 @@ class FileDates:
             except (OSError, DeltaError, pa.ArrowException, ValueError) as error:
                 raise UnknownDate(self._table, file.path) from error
             self._kept.learn(file.path, file.size, file.modified, held)
+            self._has_learnt = True
         if not held.has_column and not file.layout_told:
             raise UnknownDate(self._table, file.path)
         return held.rows

@@ -48,6 +48,12 @@ class FileChange:
         return str(self.action["path"])
 
     @property
+    def rows_in_file(self) -> int | None:
+        """The rows in the file, those that a deletion vector hides among them, where its statistics tell."""
+        vector = self.action.get("deletionVector")
+        return self.rows if self.rows is None or vector is None else self.rows + int(vector["cardinality"])
+
+    @property
     def has_vector(self) -> bool:
         """Whether a deletion vector hides some of its rows."""
         return self.action.get("deletionVector") is not None
@@ -77,7 +83,7 @@ Partitions = dict[tuple[tuple[str, Any], ...], Mapping[str, Any]]
 
 
 def file_change(version: int, action: Mapping[str, Any], partitions: Partitions | None = None) -> FileChange | None:
-    """The file that an action of a commit is of; None where it is of none."""
+    """The data file that an action of a commit adds or removes; None where it does neither."""
     if (file := action.get("add") or action.get("remove")) is None:
         return None
     kept = {name: file[name] for name in _KEPT if file.get(name) is not None}

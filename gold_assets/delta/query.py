@@ -1,6 +1,6 @@
 """SQL over Delta tables by DataFusion, in this process: it starts no engine, and reads deletion vectors right."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
 from gold_assets.delta.errors import UserError, failed
-from gold_assets.delta.scratch import register
+from gold_assets.delta.scratch import of_rows, register
 from gold_assets.delta.sql import DATAFUSION
 
 _PARTITIONS = 4
@@ -22,12 +22,42 @@ class Unreadable(UserError):
 
 
 @dataclass(frozen=True)
+class Among:
+    """Rows that have one of these keys, or where ``is_without`` none of them.
+
+    Attributes:
+        keys: a table of the keys.
+        columns: by column of the keys, the column of the rows; NULL is a value like any other.
+    """
+
+    keys: DeltaTable
+    columns: Mapping[str, str]
+    is_without: bool = False
+
+
+@dataclass(frozen=True)
 class View:
-    """A table with other columns, or fewer rows: what ``select`` makes of those that meet ``where``, both in SQL."""
+    """A table with other columns, or fewer rows: what ``select`` makes of those that meet ``where``, both in SQL.
+
+    Of these rows it has those that are ``among`` some keys, where that is given.
+    """
 
     table: DeltaTable
     select: str
     where: str
+    among: Among | None = None
+
+    def sql(self, name: str) -> str:
+        """The view over ``{name}_table`` and ``{name}_keys``."""
+        rows = f"SELECT {self.select} FROM {name}_table WHERE {self.where}"
+        if self.among is None:
+            return rows
+        same = " AND ".join(
+            f"(r.{DATAFUSION.name(column)} IS NOT DISTINCT FROM k.{DATAFUSION.name(key)})"
+            for key, column in self.among.columns.items()
+        )
+        join = "LEFT ANTI JOIN" if self.among.is_without else "LEFT SEMI JOIN"
+        return f"SELECT r.* FROM ({rows}) AS r {join} {name}_keys AS k ON {same}"
 
 
 def query(sql: str, **tables: DeltaTable | View) -> list[dict[str, Any]]:
@@ -46,20 +76,57 @@ def rows_of_arrow(table: pa.Table) -> list[dict[str, Any]]:
 
 def query_table(sql: str, **tables: DeltaTable | View) -> pa.Table:
     """The same as an Arrow table."""
+    known, whole = _named(sql, tables)
+    try:
+        return as_table(datafusion(known, partitions=_PARTITIONS).execute(whole))
+    except Exception as error:  # DataFusion's errors arrive as bare Exceptions
+        raise _unreadable(error, *known.values()) from error
+
+
+class Stream:
+    """The same rows, handed on as they are read, once, to another engine. Where reading fails, the engine's error hides why: ``failure`` tells.
+
+    Attributes:
+        failure: why reading ended before all rows were read; None where it did not.
+    """
+
+    def __init__(self, sql: str, **tables: DeltaTable | View) -> None:
+        """Raises ``Unreadable``."""
+        self.failure: Unreadable | None = None
+        self._known, whole = _named(sql, tables)
+        try:
+            self._read = pa.RecordBatchReader.from_stream(
+                datafusion(self._known, partitions=_PARTITIONS).execute(whole)
+            )
+        except Exception as error:  # DataFusion's errors arrive as bare Exceptions
+            raise _unreadable(error, *self._known.values()) from error
+
+    @property
+    def reader(self) -> pa.RecordBatchReader:
+        """The rows, in batches."""
+        return pa.RecordBatchReader.from_batches(self._read.schema, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._read
+        except Exception as error:
+            self.failure = _unreadable(error, *self._known.values())
+            raise
+
+
+def _named(sql: str, tables: Mapping[str, DeltaTable | View]) -> tuple[dict[str, DeltaTable], str]:
+    """The tables by the names that the SQL has for them, and the SQL with the views."""
     views = []
     known: dict[str, DeltaTable] = {}
     for name, table in tables.items():
         if isinstance(table, View):
             known[f"{name}_table"] = table.table
-            views.append(f"{name} AS (SELECT {table.select} FROM {name}_table WHERE {table.where})")
+            if table.among is not None:
+                known[f"{name}_keys"] = table.among.keys
+            views.append(f"{name} AS ({table.sql(name)})")
         else:
             known[name] = table
-    if views:
-        sql = f"WITH {', '.join(views)} {sql}"
-    try:
-        return as_table(datafusion(known, partitions=_PARTITIONS).execute(sql))
-    except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        raise _unreadable(error, *known.values()) from error
+    return known, f"WITH {', '.join(views)} {sql}" if views else sql
 
 
 def rows_of(table: DeltaTable, where: str = "true") -> pa.Table:
@@ -80,6 +147,18 @@ def arrow_schema(table: DeltaTable) -> pa.Schema:
     """The table's columns as Arrow's, where a batch may hold more than the 2 GiB of texts or binaries that delta-rs's types end at."""
     schema = pa.schema(table.schema().to_arrow())
     return pa.schema([field.with_type(_LARGE.get(field.type, field.type)) for field in schema])
+
+
+def among_sql(among: Collection[pa.Table] | None) -> tuple[str, dict[str, DeltaTable]]:
+    """A condition in SQL that a row has one of the values, and the tables that it names. Each of ``among`` is a column; None lets all rows pass."""
+    if among is None:
+        return "true", {}
+    named = [(DATAFUSION.name(values.column_names[0]), f"among_{number}") for number, values in enumerate(among)]
+    # Only where NULL is among the values: with OR, DataFusion reads all rows before it compares any.
+    nulls = [f"{name} IS NULL" for (name, _), values in zip(named, among, strict=True) if values[0].null_count]
+    is_among = [f"{name} IN (SELECT {name} FROM {table})" for name, table in named]
+    tables = {table: of_rows(values) for (_, table), values in zip(named, among, strict=True)}
+    return " OR ".join([*is_among, *nulls]) or "false", tables
 
 
 def datafusion(tables: Mapping[str, DeltaTable], *, partitions: int | None = None) -> QueryBuilder:

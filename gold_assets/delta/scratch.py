@@ -4,20 +4,22 @@ import functools
 import json
 import re
 import shutil
-import struct
 import tempfile
-import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, QueryBuilder
+from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import DeltaError
+from pyroaring import BitMap64
 
+from gold_assets.delta import deletion_vectors
 from gold_assets.delta.delta_rs_internals import files_of
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.storage import is_uri
@@ -36,21 +38,31 @@ _UNUSED_ID = 1_000_000
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.(parquet|json)")
 _OF_AN_ADD = ("path", "partitionValues", "size", "modificationTime", "stats", "deletionVector")
 """Not the statistics as values, among which are days that Python does not have."""
-_Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 
 
 def register(builder: QueryBuilder, name: str, table: DeltaTable) -> None:
-    """Let queries name the table: as it is, or where delta-rs refuses that, the same files without such features."""
+    """Let queries name the table: as it is; or where delta-rs refuses that, or would read it slowly, the same files in tables of our own."""
+    features = set(table.protocol().reader_features or ())
     if isinstance(table, _FilesAlone):
-        with suppress(DeltaError):
-            builder.register(f"{name}_whole", table.whole)  # which makes the object store known, where the files are
-    try:
+        _know_store_of(builder, name, table.whole)
+    elif features & _NEED_NOT_KNOW or "deletionVectors" in features:
+        _know_store_of(builder, name, table)
+        alone = _scratch(table.table_uri, table.version(), str(table.metadata().id))
+        table = alone if features & _NEED_NOT_KNOW or alone.has_vectors else table
+    parts = table.parts if isinstance(table, _FilesAlone) else ()
+    if not parts:
         builder.register(name, table)
-    except DeltaError:
-        # Though refused, this has made the table's object store known to the queries, which look for the files there.
-        if not set(table.protocol().reader_features or ()) & _NEED_NOT_KNOW:
-            raise
-        builder.register(name, _scratch(table.table_uri, table.version(), str(table.metadata().id)))
+        return
+    for number, part in enumerate(parts):
+        builder.register(f"{name}_{number}", part)
+    whole = " UNION ALL ".join(f"SELECT * FROM {name}_{number}" for number in range(len(parts)))
+    builder.execute(f"CREATE VIEW {name} AS {whole}")
+
+
+def _know_store_of(builder: QueryBuilder, name: str, table: DeltaTable) -> None:
+    """Make the object store known to the queries where the files of a table are, which is done also where the table is refused."""
+    with suppress(DeltaError):
+        builder.register(f"{name}_whole", table)
 
 
 def hidden_rows(table: DeltaTable) -> dict[str, int]:
@@ -59,10 +71,17 @@ def hidden_rows(table: DeltaTable) -> dict[str, int]:
     return {path: vector["cardinality"] for path, vector in vectors if vector is not None}
 
 
-def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]], *, number_as: str = "") -> DeltaTable:
+def of_files(
+    table: DeltaTable,
+    files: Iterable[Mapping[str, Any]],
+    *,
+    number_as: str = "",
+    hidden: Mapping[str, BitMap64] | None = None,
+) -> DeltaTable:
     """A table of these files alone, which are given as the log of ``table`` adds or removes them. Its files go with this object.
 
     It has no statistics. With ``number_as`` it has a column of that name besides, which says from which of the files a row is.
+    Of the files whose paths ``hidden`` has, it hides the rows at these positions, and no others.
     """
     kept = [{**file, "stats": None} for file in files]
     metadata = _metadata(table)
@@ -73,7 +92,16 @@ def of_files(table: DeltaTable, files: Iterable[Mapping[str, Any]], *, number_as
             {**file, "partitionValues": {**(file.get("partitionValues") or {}), number_as: str(number)}}
             for number, file in enumerate(kept)
         ]
-    return _FilesAlone(table, metadata, kept)
+    return _FilesAlone(table, metadata, kept, hidden or {})
+
+
+def of_rows(rows: pa.Table | pa.RecordBatchReader) -> DeltaTable:
+    """A table of these rows, whose files go with this object."""
+    folder = Path(tempfile.mkdtemp(prefix="gold_assets-"))
+    write_deltalake(str(folder), rows)
+    table = DeltaTable(str(folder))
+    weakref.finalize(table, shutil.rmtree, folder, ignore_errors=True)
+    return table
 
 
 def _add_partition(metadata: dict[str, Any], name: str) -> None:
@@ -86,21 +114,58 @@ def _add_partition(metadata: dict[str, Any], name: str) -> None:
 
 
 class _FilesAlone(DeltaTable):
-    """The table in a scratch folder, which goes with this object, of some of the files of ``whole``, given as its log has them."""
+    """The table in a scratch folder, which goes with this object, of some of the files of ``whole``, given as its log has them.
 
-    def __init__(self, whole: DeltaTable, metadata: Mapping[str, Any], files: Iterable[Mapping[str, Any]]) -> None:
+    Of the files whose paths ``hidden`` has, it hides the rows at these positions in place of those that their log hides.
+    """
+
+    def __init__(
+        self,
+        whole: DeltaTable,
+        metadata: Mapping[str, Any],
+        files: Iterable[dict[str, Any]],
+        hidden: Mapping[str, BitMap64] = MappingProxyType({}),
+    ) -> None:
         folder = Path(tempfile.mkdtemp(prefix="gold_assets-"))
+        self._files, self._metadata, self._hidden = [*files], metadata, hidden
+        hides = {file["path"]: hidden[file["path"]] for file in self._files if file["path"] in hidden}
+        vectors = {path: deletion_vectors.written(rows, folder) for path, rows in hides.items()}
+        adds = _adds(
+            whole,
+            [
+                file | {"deletionVector": vectors[file["path"]]} if file["path"] in vectors else file
+                for file in self._files
+            ],
+        )
         (folder / "_delta_log").mkdir()
         with (folder / "_delta_log" / f"{0:020}.json").open("w") as commit:
-            for action in (_protocol(whole), metadata, *_adds(whole, files)):
+            for action in (_protocol(whole), metadata, *adds):
                 commit.write(json.dumps(action) + "\n")
         super().__init__(str(folder))
         self.whole = whole
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether deletion vectors hide rows of its files."""
+        return bool(self._hidden) or any(file.get("deletionVector") for file in self._files)
+
+    @functools.cached_property
+    def parts(self) -> "Sequence[_FilesAlone]":
+        """The table in several, where that is read in less time; else none.
+
+        Where one of the files has a deletion vector, delta-rs 1.6 reads all files of a table one after the other.
+        """
+        number = min(pa.cpu_count(), len(self._files)) if self.has_vectors else 1
+        if number == 1:
+            return ()
+        return [
+            _FilesAlone(self.whole, self._metadata, self._files[start::number], self._hidden) for start in range(number)
+        ]
+
 
 @functools.lru_cache(maxsize=_VERSIONS_KEPT)
-def _scratch(uri: str, version: int, _table_id: str) -> DeltaTable:
+def _scratch(uri: str, version: int, _table_id: str) -> _FilesAlone:
     table = DeltaTable(uri, version=version)
     return _FilesAlone(table, _metadata(table), _active(table))
 
@@ -139,10 +204,10 @@ def _adds(table: DeltaTable, files: Iterable[Mapping[str, Any]]) -> Iterator[dic
     for add in files:
         vector = add.get("deletionVector")
         if vector is not None and vector["storageType"] == "u":
-            place = root + _relative_path(vector["pathOrInlineDv"])
+            place = root + deletion_vectors.relative_path(vector["pathOrInlineDv"])
             vector = {**vector, "storageType": "p", "pathOrInlineDv": place}
         path = add["path"] if is_uri(add["path"]) else root + add["path"]
-        kept = {name: add.get(name) for name in ("partitionValues", "size", "stats")}
+        kept = {"partitionValues": add.get("partitionValues") or {}, "size": add.get("size"), "stats": add.get("stats")}
         time = add.get("modificationTime", 0)  # which a remove does not tell
         yield {"add": {**kept, "path": path, "modificationTime": time, "dataChange": True, "deletionVector": vector}}
 
@@ -186,13 +251,3 @@ def _actions_in(files: pafs.FileSystem, path: str, fields: Sequence[str]) -> Ite
                 yield from _actions_in(files, f"_delta_log/_sidecars/{action['sidecar']['path']}", fields)
             else:
                 yield action
-
-
-def _relative_path(encoded: str) -> str:
-    """The path of a deletion vector's file below the table: a prefix, and 20 characters of Z85 that are a UUID."""
-    prefix, digits = encoded[:-20], encoded[-20:]
-    numbers = (
-        functools.reduce(lambda n, digit: n * 85 + _Z85.index(digit), digits[at : at + 5], 0) for at in range(0, 20, 5)
-    )
-    name = f"deletion_vector_{uuid.UUID(bytes=struct.pack('>4I', *numbers))}.bin"
-    return f"{prefix}/{name}" if prefix else name
