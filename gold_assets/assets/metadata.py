@@ -39,7 +39,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     },
     "A materialization of a date": {
         "dagster/partition_row_count": "The date's rows.",
-        "how": "What was done, recomputed or patched, and why.",
+        "how": "What was done, `recomputed`, `patched`, or `keys`, which computes the rows of changed keys alone; and why.",
         "seconds": "How long writing the date took, in seconds.",
         "silver_version": "The version of Silver that the date was made from.",
         "table_version": "The version of the table that holds it.",

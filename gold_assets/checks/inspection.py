@@ -32,7 +32,9 @@ _ROWS_AT_ONCE, _DATES_AT_ONCE = 4_000_000, 92
 
 @dataclass(frozen=True)
 class Reconciled:
-    """A date of a table beside Silver; where there is a ``patch``, no more than that, and ``silver`` counts the rows that it added."""
+    """A date of a table beside Silver. Where there is a ``patch``, no more than what it did: ``silver`` counts the rows that it added, or those of
+    the keys that it made anew.
+    """
 
     basis: Basis
     silver: SilverCounts
@@ -110,7 +112,7 @@ class Inspection:
     def reconcile(self, table: Table, dates: Sequence[dt.date | None]) -> dict[dt.date | None, Reconciled]:
         """Each date of the table beside the Silver it was made from."""
         reconciled: dict[dt.date | None, Reconciled] = {}
-        if self.patches and table.combines:
+        if self.patches:
             for patch in self._patches.of(table, dates):
                 with suppress(Unreadable):  # then the dates are compared as a whole
                     reconciled |= self._patched(table, patch)

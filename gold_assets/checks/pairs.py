@@ -4,7 +4,7 @@ import atexit
 import datetime as dt
 import functools
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from gold_assets.declaring.source import VIOLATIONS, types_of
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.errors import UserError, reason
-from gold_assets.delta.query import View, query_table, rows_of_arrow
+from gold_assets.delta.query import Among, Stream, View, query_table, rows_of_arrow
 from gold_assets.delta.sql import DATAFUSION, unpruned
 from gold_assets.gold.open_table import left_in_silver
 from gold_assets.silver.pin import Silver
@@ -38,19 +38,24 @@ class Sides:
     """What is compared: Silver's rows with Gold's; and where only what a patch did is, its new rows and Gold's before it.
 
     Attributes:
-        silver: Silver, whose rows make Gold's; where ``before`` is given, those that the patch added.
-        gold: Gold's rows; where ``before`` is given, in the files that the patch wrote.
-        before: Gold's rows in the files that the patch took away.
+        silver: Silver, whose rows make Gold's; where ``before`` is given, those that the patch added; where ``kept`` is, too, those of the
+            keys that it made anew.
+        gold: Gold's rows; where ``before`` is given and ``kept`` is not, in the files that the patch wrote.
+        before: Gold's rows in the files that the patch took away. Where it made keys anew and took no file away, Gold's rows.
+        kept: where the patch made keys anew, which of the rows ``before`` it had to keep: those of all other keys.
     """
 
     silver: Silver
     gold: DeltaTable
     before: DeltaTable | None = None
+    kept: Among | None = None
 
     def views(self, dates: Collection[dt.date | None]) -> dict[str, View]:
         """What the SQL of ``pairs`` reads, by name."""
         views = {"silver": self.silver.view(dates), "gold": gold_view(self.gold, dates)}
-        return views if self.before is None else {**views, "before": gold_view(self.before, dates)}
+        if self.before is None:
+            return views
+        return {**views, "before": replace(gold_view(self.before, dates), among=self.kept)}
 
 
 def gold_view(gold: DeltaTable, dates: Collection[dt.date | None]) -> View:
@@ -101,20 +106,26 @@ def asked(
     if silver is not None:
         columns = table.source.read_sql(table.select.reads, silver.types)
         read["silver"] = f"SELECT {columns} FROM silver WHERE {_of_silver(table, silver, broken_dates, only)}"
-    return by_duckdb(table, sql, **{name: query_table(read[name], **{name: view}) for name, view in views.items()})
+    return by_duckdb(table, sql, **{name: Stream(read[name], **{name: view}) for name, view in views.items()})
 
 
-def by_duckdb(table: Table, sql: str, **tables: pa.Table) -> pa.Table:
-    """What DuckDB answers to a SELECT about ``table`` from Arrow tables, by the names of the arguments."""
+def by_duckdb(table: Table, sql: str, **tables: pa.Table | Stream) -> pa.Table:
+    """What DuckDB answers to a SELECT about ``table`` from rows by the names of the arguments, each of which it reads once.
+
+    Raises ``Unreadable`` and ``UserError``.
+    """
     import duckdb
 
     with _database().cursor() as db:
         db.execute("SET TimeZone = 'UTC'")
         for name, rows in tables.items():
-            db.register(name, rows)
+            db.register(name, rows.reader if isinstance(rows, Stream) else rows)
         try:
             return db.sql(sql).to_arrow_table()
         except duckdb.Error as error:
+            for rows in tables.values():
+                if isinstance(rows, Stream) and rows.failure is not None:
+                    raise rows.failure from error
             what = f"DuckDB cannot answer what {table.name} is compared with ({reason(error)})"
             raise UserError(f"{what}: correct {one_line(table.reference)}") from error
 
@@ -196,7 +207,7 @@ def _key_pairs(table: Table, select: Select, sides: Sides) -> str:
     agree = " AND ".join(_is_same(name, is_exact=name not in select.sums_of_doubles) for name in aggregates) or "true"
     silver = f"SELECT *, 1 AS rows FROM ({select.duckdb})"
     if sides.before is not None:
-        silver = _and_before(table, select, silver)
+        silver = _and_before(table, select, silver) if sides.kept is None else _and_kept(table, select, silver)
     return f"""
         SELECT {of_either}, {both}{broken}, coalesce(s.rows > 0 AND g.rows = 1 AND {agree}, false) AS agrees
         FROM ({silver}) AS s FULL JOIN ({gold_by_key(table, "gold")}) AS g ON {on_key(table, "s", "g")}"""
@@ -245,6 +256,17 @@ def _and_before(table: Table, select: Select, silver: str) -> str:
         SELECT {", ".join(f"coalesce(n.{sql_name(name)}, b.{sql_name(name)}) AS {sql_name(name)}" for name in key)},
             coalesce(n.rows, 0) + coalesce(b.rows, 0) AS rows, {", ".join(values)}
         FROM ({silver}) AS n FULL JOIN ({gold_by_key(table, "before")}) AS b ON {on_key(table, "n", "b")}"""
+
+
+def _and_kept(table: Table, select: Select, silver: str) -> str:
+    """What Gold must hold where a patch made keys anew: what Silver's rows of these keys make, and Gold's rows before of all other keys."""
+    names = [*keys(table), "rows", *select.aggregates]
+    sizes = [f"{prefix}_of_{name}" for name in select.sums_of_doubles for prefix in ("size", "leeway")]
+    columns = ", ".join(map(sql_name, names))
+    of_sizes, nulls = ("".join(f", {sql}{sql_name(name)}" for name in sizes) for sql in ("", "NULL AS "))
+    return f"""
+        SELECT {columns}{of_sizes} FROM ({silver})
+        UNION ALL SELECT {columns}{nulls} FROM ({gold_by_key(table, "before")})"""
 
 
 def _mean(before: str, new: str, counted_by: str) -> str:

@@ -48,6 +48,9 @@ def _reconciliation(
     against, doubt = f"Silver version {found.basis.version}", ""
     if patch := found.patch:
         gained = f"the {plural(silver.rows, 'row')} that Silver gained after version {patch.since}, up to {patch.to}"
+        if patch.keys is not None:
+            of_keys = f"the {plural(patch.keys, 'key')} that it may have changed after version {patch.since}"
+            gained = f"the {plural(silver.rows, 'row')} that Silver has, at version {patch.to}, of {of_keys}"
         against = f"Gold before the newest patch and {gained}"
     if found.basis.doubt:
         doubt = f" That is the newest, for {found.basis.doubt}."

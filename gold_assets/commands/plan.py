@@ -14,9 +14,9 @@ from gold_assets.gold.lake_plan import lake_plan
 def command(settings: Settings, first: dt.datetime | None, last: dt.datetime | None, names: tuple[str, ...]) -> Answer:
     """Say which dates of the tables are not current, and change nothing.
 
-    Told by the logs alone: which dates would be patched with the files that Silver has gained, which recomputed, how many of
-    Silver's rows that reads, and why. The sensor does so with dates that Silver's commits touch; dates that are behind for
-    another reason, such as a new code version, wait until they are materialized.
+    Told by the logs alone: which dates would be patched with the files that Silver has gained, which would have the rows of
+    changed keys alone computed, which would be recomputed, how many of Silver's rows that reads, and why. The sensor does so with dates that
+    Silver's commits touch; dates that are behind for another reason, such as a new code version, wait until they are materialized.
 
     Exit code 0: planned; 2: something to put right, said in one sentence.
     """

@@ -128,6 +128,8 @@ def value(column: Column, rows: DataFrame) -> Expression:
         number = F.col(column.name)
         # Sail rounds a decimal twice: in a double it divides another by a power of ten.
         return (number.cast("string") if is_decimal else number).cast("double")
+    if column.kind == "date":
+        return F.col(column.name).cast("date")
     if column.kind != "decimal":
         return F.col(column.name)
     found, decimal = _as_decimal_or_double(column, rows)
@@ -239,7 +241,7 @@ def value_sql(column: Column, type: str) -> str:
     if column.kind == "number":
         # Of a decimal the nearest double: DataFusion rounds a decimal twice, and its text once.
         return f"CAST(CAST({column.name} AS VARCHAR) AS DOUBLE)" if digits_of(type) else _double_sql(column)
-    return column.name
+    return f"CAST({column.name} AS DATE)" if column.kind == "date" and type != "date" else column.name
 
 
 def bound_sql(scale: int, bound: str, *, up: bool) -> str:

@@ -66,6 +66,11 @@ class Reference:
     """By column that is an average, the one that counts its values."""
     _select: exp.Select
 
+    @cached_property
+    def read_as_is(self) -> Mapping[str, str]:
+        """By column that has the values of one of the source's columns as they are, that column."""
+        return {name: name for name in self._columns}
+
     def __init__(
         self, table: str, sql: str, source: str, columns: Mapping[str, Column], more: Collection[str] = ()
     ) -> None:

@@ -201,6 +201,14 @@ class Select(Reference):
         return self.origins[name]
 
     @cached_property
+    def read_as_is(self) -> Mapping[str, str]:
+        """By column that has the values of one of the source's columns as they are, that column."""
+        read = {f"k{number}": value.sql for number, (_, value) in enumerate(self.groups)}
+        read |= {f"`{name}`": f"`{name}`" for name in self.columns}
+        plain = {name: read.get(value.sql, "").strip("`") for name, value in self.values.items()}
+        return {name: column for name, column in plain.items() if column in self.columns}
+
+    @cached_property
     def _aggregates(self) -> Mapping[str, _Aggregate]:
         """By column, the aggregate that it is, where it is one and no more."""
         numbers = {f"a{number}": each for number, each in enumerate(self.found)}

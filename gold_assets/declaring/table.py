@@ -18,6 +18,9 @@ from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.sql import DATAFUSION
 
+_TELL_APART = ("key", "string", "byte", "short", "integer", "long", "boolean", "binary", "timestamp", "timestamp_ntz")
+"""Kinds of columns that are read as they are, and of which two values are the same or are not, on every engine."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -172,6 +175,23 @@ class Table:
     def combines(self) -> bool:
         """Whether what new rows of the source make can be added to the rows of a date."""
         return self.select.combined.keys() == self.select.aggregates.keys()
+
+    @functools.cached_property
+    def merge_key(self) -> Mapping[str, str]:
+        """The columns by which some of its rows can be replaced, each with the source's column of the same values.
+
+        All rows with the same values there are made from the source's rows with these values, and from no others. Of the table's key
+        they are the columns that are the source's as they are; of a table of rows, which has no key, those that are read as keys, else
+        all. Empty where ``event_date`` would be alone.
+        """
+        of = self.key or self.source.keys or [*self.select.read_as_is]
+        read = {
+            name: self.source.by_name[column]
+            for name, column in self.select.read_as_is.items()
+            if name in (*of, EVENT_DATE)
+        }
+        exact = {name: column.name for name, column in read.items() if column.kind in _TELL_APART}
+        return {**exact, EVENT_DATE: EVENT_DATE} if exact else {}
 
     @property
     def totals(self) -> Collection[str]:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 
@@ -35,9 +36,20 @@ class Engine(Protocol):
     """What fits into the engine's memory, however long the range; each slice is a commit of each table."""
 
     def read(
-        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
+        self,
+        table: DeltaTable,
+        on: RowsOn | None = None,
+        files: Collection[Mapping[str, Any]] | None = None,
+        among: Collection[pa.Table] | None = None,
     ) -> DataFrame:
-        """The rows of ``table`` at the version that it is loaded at; of ``files`` alone, which its log adds, where they are given."""
+        """The rows of ``table`` at the version that it is loaded at; of ``files`` alone, which its log adds, where they are given.
+
+        Rows may be left out whose values are ``among`` none of those given, each a column of the table, NULL among them where it counts.
+        """
+        ...
+
+    def rows(self, rows: pa.Table) -> DataFrame:
+        """Rows that are in memory."""
         ...
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:

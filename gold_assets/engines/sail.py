@@ -11,7 +11,7 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, missing_extra, reason
 from gold_assets.delta.file_dates import FileDates, has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
-from gold_assets.delta.query import arrow_schema, datafusion
+from gold_assets.delta.query import among_sql, arrow_schema, datafusion
 from gold_assets.delta.scratch import of_files
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.delta.storage import located
@@ -138,9 +138,15 @@ class SailEngine:
             return self._session
 
     def read(
-        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
+        self,
+        table: DeltaTable,
+        on: RowsOn | None = None,
+        files: Collection[Mapping[str, Any]] | None = None,
+        among: Collection[pa.Table] | None = None,
     ) -> DataFrame:
         """As ``Engine.read``."""
+        if among is not None:
+            return self._copy(table, on, among)
         if files is not None:
             return self._copy(of_files(table, files), on)
         place = self._readable(table.table_uri)
@@ -156,6 +162,10 @@ class SailEngine:
         )
         return (read if on is None else read.filter(on.sql(SPARK))).limit(_ALL_ROWS)
 
+    def rows(self, rows: pa.Table) -> DataFrame:
+        """As ``Engine.rows``."""
+        return self._in_files(rows.schema, rows.to_batches())
+
     def _are_few(self, table: DeltaTable, on: RowsOn | None) -> bool:
         """Whether the log tells that these rows are few."""
         if on is None:
@@ -164,24 +174,37 @@ class SailEngine:
         counts = [told.get(date, 0) for date in on.dates]
         return None not in counts and sum(filter(None, counts)) <= self.few_rows
 
-    def _copy(self, table: DeltaTable, on: RowsOn | None) -> DataFrame:
-        """The rows as delta-rs reads them, in files that are deleted once neither they nor anything made from them is left."""
+    def _copy(self, table: DeltaTable, on: RowsOn | None, among: Collection[pa.Table] | None = None) -> DataFrame:
+        """The rows as delta-rs reads them, in files; of ``among`` as ``Engine.read`` has it."""
         try:
-            return self._copy_as(pa.schema(table.schema().to_arrow()), table, on)
+            return self._copy_as(pa.schema(table.schema().to_arrow()), table, on, among)
         except OSError as error:
             if not isinstance(error.__cause__, pa.ArrowInvalid):
                 raise
         # Texts too large for these types. Not at once, for functions of Sail 0.7 such as replace pass over the larger ones.
-        return self._copy_as(arrow_schema(table), table, on)
+        return self._copy_as(arrow_schema(table), table, on, among)
 
-    def _copy_as(self, schema: pa.Schema, table: DeltaTable, on: RowsOn | None) -> DataFrame:
+    def _copy_as(
+        self, schema: pa.Schema, table: DeltaTable, on: RowsOn | None, among: Collection[pa.Table] | None
+    ) -> DataFrame:
         columns = ", ".join(map(DATAFUSION.name, schema.names))
-        where = "" if on is None else f" WHERE {on.sql(DATAFUSION)}"
+        is_on = "true" if on is None else on.sql(DATAFUSION)
+        is_among, tables = among_sql(among)
+        sql = f"SELECT {columns} FROM rows WHERE ({is_on}) AND ({is_among})"
+        # Asked for as they are written, where what DataFusion fails with is told.
+        batches = (
+            pa.record_batch(batch)
+            for builder in [datafusion({"rows": table, **tables})]
+            for batch in builder.execute(sql)
+        )
+        return self._in_files(schema, batches)
+
+    def _in_files(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> DataFrame:
+        """The rows in files that are deleted once neither they nor anything made from them is left."""
         scratch = tempfile.mkdtemp(dir=self._scratch_folder())
         try:
-            batches = datafusion({"rows": table}).execute(f"SELECT {columns} FROM rows{where}")
             ds.write_dataset(
-                (pa.record_batch(batch).cast(schema) for batch in batches),
+                (batch.cast(schema) for batch in batches),
                 scratch,
                 schema=schema,
                 format=_ARROW,

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
@@ -185,9 +186,13 @@ class SparkEngine:
         return path if scheme == "file" else str(detail["location"])
 
     def read(
-        self, table: DeltaTable, on: RowsOn | None = None, files: Collection[Mapping[str, Any]] | None = None
+        self,
+        table: DeltaTable,
+        on: RowsOn | None = None,
+        files: Collection[Mapping[str, Any]] | None = None,
+        among: Collection[pa.Table] | None = None,
     ) -> DataFrame:
-        """As ``Engine.read``."""
+        """As ``Engine.read``. Rows that are not ``among`` these are left to what joins them, which Spark does as it reads."""
         version, path = table.version(), spark_path(table.table_uri)
         rows = self.session.read.format("delta").option("versionAsOf", version).load(path)
         if files is not None:
@@ -196,6 +201,10 @@ class SparkEngine:
             # Not by its plain name, which a column of the table may have.
             rows = rows.filter(rows.metadataColumn("_metadata")["file_name"].isin(*names))
         return rows if on is None else rows.filter(on.sql(SPARK))
+
+    def rows(self, rows: pa.Table) -> DataFrame:
+        """As ``Engine.rows``."""
+        return self.session.createDataFrame(rows)
 
     def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         """As ``Engine.replace``."""

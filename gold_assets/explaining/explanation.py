@@ -49,7 +49,7 @@ class Made:
     """How the rows of the date that are there were made.
 
     Attributes:
-        how: ``recomputed`` or ``patched``; or that no refresh but a comparison told of which version of Silver they are.
+        how: as ``Stamp.how`` has it; or that no refresh but a comparison told of which version of Silver they are.
         by, at, table_version: who asked for it, when, and by which version of the table.
         overwritten_in: the version in which somebody else changed rows of the date since, None where nobody did.
     """
@@ -187,10 +187,11 @@ def _made(moment: Moment, question: Question) -> Made | None:
     if (source := moment.standing(question.table, question.date).made) is None:
         return None
     info: Mapping[str, Any] = {}
-    with suppress(FileNotFoundError):  # what the date was made from is known for longer than its commit
-        info = moment.log(question.table).commit(source.table_version).info
-    commit = CommitInfo.of(source.table_version, info)
     how = "patched" if source.patches else "recomputed"
+    with suppress(FileNotFoundError):  # what the date was made from is known for longer than its commit
+        told = moment.log(question.table).commit(source.table_version)
+        info, how = told.info, how if told.stamp is None else told.stamp.how
+    commit = CommitInfo.of(source.table_version, info)
     return Made(
         source.silver_version,
         how if source.refresh_id else "as a comparison has found",

@@ -43,7 +43,7 @@ class Change(CommitInfo):
 
     Attributes:
         by: who asked for it.
-        how: ``recomputed`` or ``patched``; else that somebody else wrote it.
+        how: as ``Stamp.how`` has it; else that somebody else wrote it.
         silver_version: the version of Silver that it was made from, None where somebody else wrote it.
         since_silver_version: the version of Silver that the rows before were made from; -1 where there were none, None where it is not told.
         before, after: the rows asked about; None where the files are gone, so that whether they changed is not known.
@@ -176,7 +176,7 @@ def _changes(
         info = CommitInfo.of(commit.version, commit.info)
         how, silver_version = "written by somebody else", None
         if stamp is not None:
-            how, silver_version = "recomputed" if stamp.since is None else "patched", stamp.silver_version
+            how, silver_version = stamp.how, stamp.silver_version
             info = dataclasses.replace(info, by=stamp.by or info.by)
         yield Change(
             **vars(info),

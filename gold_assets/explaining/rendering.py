@@ -103,7 +103,7 @@ def _made(made: Made | None) -> Iterator[_Part]:
     if made is None:
         yield _Part("How it was made, the table's log does not tell")
         return
-    patches = f", the {plural(made.patches, 'patch')} since it was recomputed" if made.how == "patched" else ""
+    patches = f", the {plural(made.patches, 'patch')} since it was recomputed" if made.patches else ""
     said = f"Made from Silver's version {made.silver_version}, {made.how}{patches}, in version {made.table_version}"
     yield _Part(f"{said} at {_time(made.at)}{_by(made.by)}")
     if made.overwritten_in is not None:

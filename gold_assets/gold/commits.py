@@ -6,12 +6,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from operator import and_
 
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
@@ -25,6 +24,7 @@ from gold_assets.delta.log import FileChange
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.types import type_name
 from gold_assets.engines import Engine
+from gold_assets.gold.changed_keys import FAILURES, ChangedKeys, NotByKey
 from gold_assets.gold.combine import MOST_APPENDED, combined
 from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.open_table import declared_fields, left_in_silver
@@ -32,8 +32,8 @@ from gold_assets.gold.plan import Planner, Step
 from gold_assets.gold.provenance import COMMITS_A_SUMMARY, Stamp
 from gold_assets.silver.pin import Silver
 
-FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
-"""What reading, computing and writing fail with."""
+_KEEPS_ROWS = ("patched", "keys")
+"""The steps that leave rows of a date as they are."""
 
 Steps = Mapping[dt.date | None, Step]
 """By date, what there is to do; None stands for the rows without a date."""
@@ -47,7 +47,7 @@ class WrittenDate:
         rows: how many there are.
         table_version: the table's version that holds them.
         seconds: the date's share of the time it took.
-        step: whether it was patched or recomputed, and why.
+        step: whether it was patched, brought up by its changed keys or recomputed, and why.
     """
 
     rows: int
@@ -105,28 +105,50 @@ class Target:
 
         return self._written(self._committed(commit_once, steps), started)
 
-    def patch(self, dates: Collection[dt.date | None], planner: Planner, new_rows: NewRows) -> tuple[Written, Steps]:
-        """Patch those of the dates to which Silver only gained rows: what was written, and the plan's steps for the others.
+    def patch(
+        self, dates: Collection[dt.date | None], planner: Planner, new_rows: NewRows, changed_keys: ChangedKeys
+    ) -> tuple[Written, Steps]:
+        """Bring up those of the dates of which the plan keeps rows: what was written, and the plan's steps for the others.
 
         The plan is made anew for each attempt to commit: another writer may have added the same rows meanwhile.
         """
         written: Written = {}
+        not_by_key: dict[dt.date | None, str] = {}
         while True:
             started = time.perf_counter()
             left = set(dates) - written.keys()
-
-            def commit_once(left: Collection[dt.date | None] = left) -> _Attempt:
-                steps = planner.steps(self.table, left)
-                if not (patched := _of_one_version(steps)):
-                    return _Attempt(steps)
-                # Each plan asks for the rows without a date, and would search further back for them where no stamp covers them.
-                holds_null = None in patched or (None in steps and planner.is_still_true(steps[None], patched.values()))
-                return self._patch_once(patched, new_rows, holds_null=holds_null)
-
-            attempt = self._committed(commit_once, left)
+            bring_up_once = partial(self._bring_up_once, left, not_by_key, planner, new_rows, changed_keys)
+            attempt = self._committed(bring_up_once, left)
             if attempt.stamp is None:
                 return written, attempt.steps
             written |= self._written(attempt, started)
+
+    def _bring_up_once(
+        self,
+        left: Collection[dt.date | None],
+        not_by_key: dict[dt.date | None, str],
+        planner: Planner,
+        new_rows: NewRows,
+        changed_keys: ChangedKeys,
+    ) -> "_Attempt":
+        """One commit for those of the dates that can share it. Why others do not go by keys, as it turns out, is added to ``not_by_key``."""
+        while True:
+            steps = {
+                date: replace(step, how="recomputed", reason=f"{step.reason}, {not_by_key[date]}")
+                if step.how == "keys" and date in not_by_key
+                else step
+                for date, step in planner.steps(self.table, left).items()
+            }
+            if not (kept := _of_one_version(steps)):
+                return _Attempt(steps)
+            # Each plan asks for the rows without a date, and would search further back for them where no stamp covers them.
+            holds_null = None in kept or (None in steps and planner.is_still_true(steps[None], kept.values()))
+            if all(step.how == "patched" for step in kept.values()):
+                return self._patch_once(kept, new_rows, holds_null=holds_null)
+            try:
+                return self._make_keys_once(kept, changed_keys, holds_null=holds_null)
+            except NotByKey as doubt:
+                not_by_key.update(dict.fromkeys(kept, str(doubt)))
 
     def _patch_once(self, steps: Steps, new_rows: NewRows, *, holds_null: bool) -> "_Attempt":
         where = predicate(steps)
@@ -143,8 +165,37 @@ class Target:
         self.engine.replace(self.delta, combined(self.table, before, new), where, self._user_metadata(stamp))
         return _Attempt(steps, stamp)
 
-    def _stamp(self, steps: Steps, holds_null: bool, appended: int = 0, began: int | None = None) -> Stamp:
-        made = [step.made for step in steps.values() if step.how == "patched" and step.made is not None]
+    def _make_keys_once(self, steps: Steps, changed_keys: ChangedKeys, *, holds_null: bool) -> "_Attempt":
+        """Compute the rows of the keys of which Silver lost or gained rows, and leave all others. Raises ``NotByKey``."""
+        where, dates = predicate(steps), [*steps]
+        (since,) = {step.made.silver_version for step in steps.values() if step.made is not None}
+        changed = changed_keys.of(self.table, dates, since)
+        names = {name: f"__gold_assets_key_{number}" for number, name in enumerate(changed.column_names)}
+        keys = self.engine.rows(changed.rename_columns([*names.values()]))
+
+        def have_key(column_of: Mapping[str, str]) -> Column:
+            return reduce(
+                and_, (F.col(SPARK.name(column_of[name])).eqNullSafe(F.col(SPARK.name(names[name]))) for name in names)
+            )
+
+        of_gold, of_silver = have_key({name: name for name in names}), have_key(self.table.merge_key)
+        rows, before = changed_keys.rows(dates, since), self.engine.read(self.delta, RowsOn(steps))
+        new = self._in_order(self.table.of(rows.join(keys, of_silver, "left_semi")))
+        appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
+        if not self.table.key and appended <= MOST_APPENDED and before.join(keys, of_gold, "left_semi").isEmpty():
+            stamp = self._stamp(steps, holds_null, appended, keys=changed.num_rows)
+            rows_before = FileDates(self.delta).rows()
+            self.engine.append(self.delta, new, where, self._user_metadata(stamp))
+            return _Attempt(steps, stamp, rows_before)
+        stamp = self._stamp(steps, holds_null, keys=changed.num_rows)
+        kept = before.join(keys, of_gold, "left_anti")
+        self.engine.replace(self.delta, kept.unionByName(new), where, self._user_metadata(stamp))
+        return _Attempt(steps, stamp)
+
+    def _stamp(
+        self, steps: Steps, holds_null: bool, appended: int = 0, began: int | None = None, keys: int | None = None
+    ) -> Stamp:
+        made = [step.made for step in steps.values() if step.how in _KEEPS_ROWS and step.made is not None]
         dates = sorted(date for date in steps if date is not None)
         rows = self.silver.file_dates.rows_told(dates)
         return Stamp(
@@ -161,6 +212,7 @@ class Target:
             by="; ".join(filter(None, [self.by, *sorted({str(step.approval or "") for step in steps.values()})])),
             silver_rows=[rows[date] for date in dates],
             began=began,
+            keys=keys,
         )
 
     def _user_metadata(self, stamp: Stamp) -> str:
@@ -227,11 +279,14 @@ class _Attempt:
 
 
 def _of_one_version(steps: Steps) -> Steps:
-    """The patches that add to rows made from the oldest version of Silver among them: a commit's stamp names one version."""
-    patched = {date: step for date, step in steps.items() if step.how == "patched"}
-    versions = [step.made.silver_version for step in patched.values() if step.made is not None]
-    return {
-        date: step
-        for date, step in patched.items()
-        if step.made is not None and step.made.silver_version == min(versions)
+    """The steps of one commit, whose stamp names one version of Silver that rows were kept from: those that keep rows of the oldest, in the same way.
+
+    A date of a newer version waits for a commit of its own: what Silver changed before that version and put back after it has not
+    changed since the oldest.
+    """
+    kept = {
+        date: (step.made.silver_version, step.how)
+        for date, step in steps.items()
+        if step.how in _KEEPS_ROWS and step.made is not None
     }
+    return {date: steps[date] for date in kept if kept[date] == min(kept.values())}

@@ -41,6 +41,8 @@ class Holds:
     def __init__(self, moment: "Moment") -> None:
         self._moment, self._safeguards = moment, moment.lake.safeguards
         self._today = dt.datetime.now(dt.timezone.utc).date()
+        self._asked: set[tuple[int, dt.date]] = set()
+        """Versions of Silver and dates of which the files were asked, since the log did not tell their rows."""
         self.unseen: set[dt.date] = set()
         """The dates that were asked for of which nothing tells Silver's rows, so that the fuse cannot see them."""
 
@@ -105,7 +107,9 @@ class Holds:
         return None if silver is None else self._rows(silver, date)
 
     def _rows(self, silver: Silver, date: dt.date) -> int | None:
-        if (told := silver.file_dates.rows_told([date])[date]) is None:
+        told = silver.file_dates.rows_told([date])[date]
+        if told is None and (silver.version, date) not in self._asked:
+            self._asked.add((silver.version, date))
             with suppress(UnknownDate):
                 silver.file_dates.rows([date])
                 told = silver.file_dates.rows_told([date])[date]

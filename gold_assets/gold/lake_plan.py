@@ -17,6 +17,14 @@ from gold_assets.silver.pin import Silver
 _WORTH_TELLING = 10.0
 """Seconds."""
 
+HowToDo = Literal["patch", "keys", "recompute", "held", "sealed"]
+
+_READS_DATES = ("keys", "recomputed")
+"""The steps that read all of Silver's rows of a date."""
+
+_TO_DO: Mapping[str, HowToDo] = {"patched": "patch", "keys": "keys", "recomputed": "recompute"}
+"""By ``how`` of a step, ``how`` of what there is to do."""
+
 
 @dataclass(frozen=True)
 class ToDo:
@@ -24,15 +32,17 @@ class ToDo:
 
     Attributes:
         first, last: the run's ends, both included; None for the rows without a date.
-        how: as ``refresh`` is asked for it; ``held`` or ``sealed`` where it leaves them as they are until a person decides.
-        rows: Silver's rows to read: of the added files where they are patched, else of the dates. None where they are not counted.
+        how: what a refresh by the logs does: ``patch``, ``keys`` or ``recompute``; ``held`` or ``sealed`` where it leaves them as they are until
+            a person decides.
+        rows: Silver's rows to read: of the added files where they are patched, else of the dates, which are searched for the changed keys
+            where it goes by ``keys``. None where they are not counted.
         reason: why, in a few words.
     """
 
     table: str
     first: dt.date | None
     last: dt.date | None
-    how: Literal["patch", "recompute", "held", "sealed"]
+    how: HowToDo
     rows: int | None
     reason: str
 
@@ -48,7 +58,7 @@ class LakePlan:
     Attributes:
         silver: what the tables would be made from.
         steps: per table name and date, what there is to do; None stands for the rows without a date.
-        silver_rows: Silver's rows of the dates that would be recomputed, as ``FileDates.rows`` tells them.
+        silver_rows: Silver's rows of the dates that would be recomputed or go by keys, as ``FileDates.rows`` tells them.
         seconds: about how long recomputing takes, at the rate of earlier refreshes; None where the logs tell of none that large.
     """
 
@@ -76,10 +86,11 @@ class LakePlan:
         """The plan in a sentence."""
         tables, version = plural(len(self.steps), "table"), self.silver.version
         patched, recomputed, current = map(self.dates, ("patched", "recomputed", "current"))
+        by_key = f", {count} by keys" if (count := self.dates("keys")) else ""
         kept = ", ".join(f"{count} {how}" for how in ("held", "sealed") if (count := self.dates(how)))
         if self.to_do:
             return (
-                f"{plural(patched, 'date')} to patch, {recomputed} to recompute{kept and f', {kept}'} and {current} current in "
+                f"{plural(patched, 'date')} to patch{by_key}, {recomputed} to recompute{kept and f', {kept}'} and {current} current in "
                 f"{tables}; rows of Silver's version {version} to read, once for all tables: {_number(self.rows)}{self._takes}"
             )
         if not current:
@@ -121,6 +132,7 @@ class LakePlan:
         return {
             "silver_version": self.silver.version,
             "dates_to_patch": self.dates("patched"),
+            "dates_by_keys": self.dates("keys"),
             "dates_to_recompute": self.dates("recomputed"),
             "dates_current": self.dates("current"),
             "dates_held": self.dates("held"),
@@ -134,10 +146,10 @@ class LakePlan:
 
     def _to_do_for(self, name: str) -> Iterator[ToDo]:
         steps = self.steps[name]
-        dates: dict[tuple[Literal["patch", "recompute", "held", "sealed"], str], list[dt.date | None]] = {}
+        dates: dict[tuple[HowToDo, str], list[dt.date | None]] = {}
         for date, step in steps.items():
             if step.is_behind:
-                dates.setdefault(("patch" if step.how == "patched" else "recompute", step.reason), []).append(date)
+                dates.setdefault((_TO_DO[step.how], step.reason), []).append(date)
             elif step.hold is not None and not step.hold.is_decided:
                 dates.setdefault((step.hold.kind, step.reason), []).append(date)
         found = []
@@ -156,7 +168,7 @@ class LakePlan:
         for date, step in steps:
             if step.how == "patched":
                 of_files |= {file.path: file.rows for file in step.files}
-            elif step.how == "recomputed":
+            elif step.how in _READS_DATES:
                 of_dates[date] = self.silver_rows.get(date, 0)
         known = [rows for rows in (*of_files.values(), *of_dates.values()) if rows is not None]
         return sum(known) if len(known) == len(of_files) + len(of_dates) else None
@@ -174,11 +186,11 @@ def lake_plan(lake: Lake, tables: Collection[Table], dates: Collection[dt.date])
     on = sorted(date for date in moment.dates.intersection(dates) if date is not None)
     planner = Planner(moment)
     steps = {table.name: planner.steps(table, [*on, *([None] if table.is_quarantine else [])]) for table in tables}
-    recomputed = {date for of in steps.values() for date, step in of.items() if step.how == "recomputed"}
+    read = {date for of in steps.values() for date, step in of.items() if step.how in _READS_DATES}
     rows = {}
-    if recomputed:
+    if read:
         # Asked for dates alone, a file is left out though it has rows without one.
-        rows = silver.file_dates.rows(None if None in recomputed else {date for date in recomputed if date})
+        rows = silver.file_dates.rows(None if None in read else {date for date in read if date})
     return LakePlan(silver, steps, rows, _seconds(moment, steps, rows))
 
 

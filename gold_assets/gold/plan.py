@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 import functools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,8 +21,9 @@ from gold_assets.gold.decisions import Decision
 from gold_assets.gold.holds import Hold
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.provenance import MadeFrom
+from gold_assets.silver.changed_rows import ChangedRows
 
-How = Literal["current", "patched", "recomputed", "sealed", "held"]
+How = Literal["current", "patched", "keys", "recomputed", "sealed", "held"]
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Step:
     """What there is to do for a date of a table, or what was done.
 
     Attributes:
-        how: ``current``: nothing; ``patched``: add what the files that Silver gained make; ``recomputed``: compute all rows;
-            ``sealed`` and ``held``: nothing, though Silver has changed it, or may have, for ``hold`` holds it.
+        how: ``current``: nothing; ``patched``: add what the files that Silver gained make; ``keys``: compute the rows of the keys of
+            which Silver lost or gained rows, and keep all others; ``recomputed``: compute all rows; ``sealed`` and ``held``: nothing,
+            though Silver has changed it, or may have, for ``hold`` holds it.
         reason: why, in a few words.
         made: how the rows that are there were made, where the table's log tells.
-        files: those that Silver gained, where that is what is added.
+        files: those that Silver gained, where that is what is added; or gained and lost, where it goes by keys.
+        spared: of about how many rows the computing is spared where it goes by keys; None where the logs do not tell.
         approval: the decision by which it is done, where the safeguards may have held it.
     """
 
@@ -42,17 +45,33 @@ class Step:
     reason: str
     made: MadeFrom | None = None
     files: tuple[FileChange, ...] = ()
+    spared: float | None = None
     hold: Hold | None = None
     approval: Decision | None = None
 
     @property
     def is_behind(self) -> bool:
         """Whether a refresh would change the date."""
-        return self.how in ("patched", "recomputed")
+        return self.how in ("patched", "keys", "recomputed")
 
     def __str__(self) -> str:
         return f"{self.how}: {self.reason}"
 
+
+OF_OTHER_ROWS, OF_HIDDEN_ROWS, OF_REWRITTEN_ROWS = 0.35, 0.05, 0.3
+"""What making changed keys anew takes, where computing a row takes 1: for each row of the date, all of which are searched for those keys;
+besides, for each row of a file with another deletion vector; and for each row of a file that came or went, which is compared with
+the other such rows. Measured by ``benchmarks.changed_keys``."""
+
+AS_MANY_ROWS = 300_000
+"""What a commit by keys takes however few there are, as the number of rows that are computed in that time."""
+
+MOST_REWRITTEN = 0.5
+"""Where a larger share of a date's rows is in files that came or went, they are not compared: that costs too much where it turns out that most
+keys have changed."""
+
+MOST_CHANGED = 0.3
+"""Where a larger share of a date's rows has changed, most keys are taken to have."""
 
 ASKED_FOR = Step("recomputed", "asked for")
 NOT_THERE = Step("recomputed", "the table is not there yet")
@@ -69,6 +88,7 @@ class Planner:
         self._moment, self._silver, self._changes = moment, moment.silver, moment.changes
         self._opened = frozenset(opened)
         self._paths_at = functools.cache(self._paths)
+        self._estimate_of = functools.cache(self._estimate)
 
     def steps(self, table: Table, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
         """What there is to do for each of the ``dates`` of the table, as it is now. Raises ``UserError``."""
@@ -90,7 +110,8 @@ class Planner:
             return dict.fromkeys(dates, NOT_THERE)
         try:
             made = self._moment.log(table).made_from(dates)
-            return {date: self._unless_held(step_of(made.get(date), date), date) for date in dates}
+            steps = _unless_few({date: step_of(made.get(date), date) for date in dates})
+            return {date: self._unless_held(step, date) for date, step in steps.items()}
         except (DeltaError, OSError) as error:
             what = f"What there is to do for {table.name} at {gold.table_uri} cannot be told from its log and Silver's"
             otherwise = (
@@ -130,20 +151,58 @@ class Planner:
         files = self._changes.files_after(date, made.silver_version)
         if not files:
             return Step("current", f"made from version {made.silver_version}, unchanged since", made)
-        return self._step_on_top(table, made, files)
+        return self._step_on_top(table, made, date, files)
 
-    def _step_on_top(self, table: Table, made: MadeFrom, files: Sequence[FileChange]) -> Step:
-        """A patch by these files that Silver has changed, where that gives the rows that all of them together make."""
+    def _step_on_top(self, table: Table, made: MadeFrom, date: dt.date | None, files: Sequence[FileChange]) -> Step:
+        """The step for a date of which Silver added or removed these files: one that keeps rows where that is exact and costs less."""
         if not made.refresh_id:
             return Step("recomputed", "the log tells of no refresh of it", made)
-        if reason := self._not_only_added(files, made.silver_version):
-            return Step("recomputed", reason, made)
-        if not table.combines:
-            return Step("recomputed", f"{table.name} does not say how its columns add up", made)
         if made.patches >= MOST_PATCHES:
             return Step("recomputed", f"patched {made.patches} times in a row", made)
-        versions = sorted({file.version for file in files})
-        return Step("patched", f"{plural(len(files), 'file')} added in {_versions(versions)}", made, tuple(files))
+        versions = _versions(sorted({file.version for file in files}))
+        not_added = self._not_only_added(files, made.silver_version)
+        changed = not_added or f"{plural(len(files), 'file')} added in {versions}"
+        if not not_added and table.combines:
+            return Step("patched", changed, made, tuple(files))
+        if not not_added:
+            changed += f", and {table.name} does not say how its columns add up"
+        if reason := self._not_by_key(table, files):
+            return Step("recomputed", f"{changed}, and {reason}", made)
+        rows, share = self._estimate_of(date, made.silver_version)
+        if share >= 1:
+            is_large = rows is not None and rows >= AS_MANY_ROWS
+            return Step("recomputed", f"{changed}, in too large a part of the date" if is_large else changed, made)
+        if rows is None:
+            return Step("keys", changed, made, tuple(files))
+        takes = f"{changed}, about {share:.1f} of computing all rows"
+        return Step("keys", takes, made, tuple(files), rows * (1 - share))
+
+    def _not_by_key(self, table: Table, files: Collection[FileChange]) -> str:
+        """Why the keys that these files have changed cannot be computed anew by themselves; empty where they can."""
+        if not table.merge_key:
+            return f"no key of {table.name} is a column of Silver"
+        if self._silver.table.metadata().partition_columns and any(
+            "partitionValues" not in file.action for file in files
+        ):
+            return "the log does not tell of which partitions"
+        return ""
+
+    def _estimate(self, date: dt.date | None, since: int) -> tuple[int | None, float]:
+        """Silver's rows of a date, and about what share of computing them all it takes to make the changed keys anew.
+
+        The share is 1 where it is not worth trying. Rows are None, and the share 0, where the logs do not tell.
+        """
+        told = self._silver.file_dates
+        rows = told.rows_told([date])[date]
+        if rows is None and date is not None:
+            rows = told.rows_in_files(date)
+        to_read = ChangedRows(self._silver, self._changes, [date], since).rows_to_read
+        if rows is None or to_read is None:
+            return None, 0
+        hidden, whole, changed = to_read
+        if whole > rows * MOST_REWRITTEN or changed > rows * MOST_CHANGED:
+            return rows, 1
+        return rows, OF_OTHER_ROWS + (OF_HIDDEN_ROWS * hidden + OF_REWRITTEN_ROWS * whole) / max(rows, 1)
 
     def _not_to_be_built_on(self, table: Table, made: MadeFrom) -> str:
         if made.overwritten_in is not None:
@@ -188,6 +247,21 @@ class Planner:
     @functools.cached_property
     def _live_names(self) -> Counter[str]:
         return Counter(map(_name, self._live))
+
+
+def _unless_few(steps: dict[dt.date | None, Step]) -> dict[dt.date | None, Step]:
+    """The steps; where a commit by keys would spare less than ``AS_MANY_ROWS``, which it takes in any case, all rows are computed."""
+    by_version: dict[int, list[dt.date | None]] = defaultdict(list)
+    for date, step in steps.items():
+        if step.how == "keys" and step.made is not None:
+            by_version[step.made.silver_version].append(date)
+    for dates in by_version.values():
+        spared = [steps[date].spared for date in dates]
+        if None not in spared and sum(filter(None, spared)) < AS_MANY_ROWS:
+            for date in dates:
+                reason = steps[date].reason.partition(", about ")[0]
+                steps[date] = dataclasses.replace(steps[date], how="recomputed", reason=reason, files=(), spared=None)
+    return steps
 
 
 def _name(path: str) -> str:

@@ -33,7 +33,7 @@ class SilverRead(SilverVersion):
             of that Silver.
         code_version: of the transformation.
         renamed: Silver's columns that have another name here, by Silver's name.
-        patches: how many refreshes in a row, up to this one, added to the rows that were there; 0 where it computed them all.
+        patches: how many refreshes in a row, up to this one, kept rows that were there; 0 where it computed them all.
         appended: how many of the newest of those left the files that were there.
         by: who asked for the refresh, empty where it did not say.
     """
@@ -66,12 +66,13 @@ class Stamp(SilverRead):
     """What a commit of a refresh says of itself, in its ``userMetadata``.
 
     Attributes:
-        since: the Silver version that the rows before were made from, where they were added to.
+        since: the Silver version that the rows before were made from, where they were added to or some were replaced.
         on_version: the table's version that the refresh began from.
         dates: those whose rows it made, of which the above is true.
         and_null: whether that is also true of the rows without a date.
         silver_rows: of each of the dates, in order, how many rows Silver had, None where its log did not tell.
         began: when it began to make these rows, in milliseconds since 1970; None of an earlier release.
+        keys: how many keys it made anew, None where it did not go by the keys that Silver had changed.
     """
 
     on_version: int
@@ -80,6 +81,7 @@ class Stamp(SilverRead):
     since: int | None = None
     silver_rows: Sequence[int | None] = ()
     began: int | None = None
+    keys: int | None = None
 
     def user_metadata(self, summary: "Summary | None" = None) -> str:
         """Of the refresh's commit, which may carry a summary of those before."""
@@ -97,6 +99,11 @@ class Stamp(SilverRead):
             return cls(**{"on_version": version - 1, **told, "dates": dates_of(said["dates"])})
         except (KeyError, TypeError, ValueError):
             return None
+
+    @property
+    def how(self) -> str:
+        """What it did, in a few words."""
+        return "recomputed" if self.since is None else "patched" if self.keys is None else "changed keys made anew"
 
     @property
     def covers(self) -> Collection[dt.date | None]:

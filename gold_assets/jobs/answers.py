@@ -36,7 +36,7 @@ def plan_job(settings: Settings) -> dg.JobDefinition:
 
     @one_op_job(settings.project, "plan", "plan_gold", said)
     def plan_gold(context: dg.OpExecutionContext, config: PlanConfig, lakehouse: Lakehouse) -> None:
-        """Say by the logs which dates would be patched or recomputed, how many of Silver's rows that reads, and why."""
+        """Say by the logs which dates would be patched, brought up by their changed keys, or recomputed, how many of Silver's rows that reads, and why."""
         lake, limits = lakehouse.lake(settings.project), settings.limits
         dates = asked_dates(config.dates) or days(limits.first_date, limits.end)
         planned = lake_plan(lake, lake.named(config.tables), dates)
@@ -52,6 +52,7 @@ def _metadata(planned: LakePlan) -> dict[str, Any]:
         "summary": planned.summary,
         "silver_version": planned.silver.version,
         "dates_to_patch": planned.dates("patched"),
+        "dates_by_keys": planned.dates("keys"),
         "dates_to_recompute": planned.dates("recomputed"),
         "dates_current": planned.dates("current"),
         "dates_held": planned.dates("held"),

@@ -52,6 +52,7 @@ class SilverChanges:
         """By date, newest first."""
         self._partitions: Partitions = {}
         """The values of each, once for all its files."""
+        self._feeds: dict[int, Sequence[Mapping[str, Any]]] = {}
         self._everywhere: dict[int, str] = {}
         self._untold: dict[int, str] = {}
         """Why it is not known which dates a version changed."""
@@ -104,6 +105,13 @@ class SilverChanges:
         self._read_to(version)
         return self._known_files(date, version)
 
+    def feed_of(self, version: int) -> Sequence[Mapping[str, Any]]:
+        """The files of the change data feed in which a version that was read says which rows it changed; none where it does not.
+
+        They have all rows that it changed, as they were and as they are, however it did that.
+        """
+        return self._feeds.get(version, ())
+
     def changed_after(self, date: dt.date | None, version: int) -> bool | None:
         """Whether the date's rows changed after ``version``; None where neither is known."""
         self._read_to(version)
@@ -151,6 +159,8 @@ class SilverChanges:
             for action in self._log.actions(version):
                 if "metaData" in action:
                     commit.metadata = _Meaning.of(action["metaData"])
+                if "cdc" in action:
+                    commit.feed.append(action["cdc"])
                 if (change := file_change(version, action, self._partitions)) is None or not change.data_change:
                     continue
                 try:
@@ -164,6 +174,8 @@ class SilverChanges:
         return commit
 
     def _take(self, version: int, commit: "_Commit") -> None:
+        if commit.feed:
+            self._feeds[version] = commit.feed
         for dates, change in commit.files:
             for date in dates:
                 self._files.setdefault(date, []).append(change)
@@ -213,9 +225,10 @@ class SilverChanges:
 
 @dataclass
 class _Commit:
-    """What one says: its files that change data, with the dates they may hold; and one whose dates nothing tells."""
+    """What one says: its files that change data, with the dates they may hold; one whose dates nothing tells; and its change data feed."""
 
     files: list[tuple[Collection[dt.date | None], FileChange]] = field(default_factory=list)
+    feed: list[Mapping[str, Any]] = field(default_factory=list)
     metadata: "_Meaning | None" = None
     of_unknown_date: str | None = None
 

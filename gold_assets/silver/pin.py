@@ -3,11 +3,12 @@
 import datetime as dt
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from deltalake import DeltaTable, Field
+import pyarrow as pa
+from deltalake import DeltaTable, Field, Schema
 from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame
 
@@ -18,9 +19,10 @@ from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import DeltaLog
 from gold_assets.delta.opening import opened
 from gold_assets.delta.places import absolute
-from gold_assets.delta.query import View, datafusion
+from gold_assets.delta.query import Among, View, among_sql, datafusion, query_table
+from gold_assets.delta.scratch import of_rows
 from gold_assets.delta.sql import DATAFUSION, SPARK, Dialect
-from gold_assets.delta.types import parts
+from gold_assets.delta.types import parts, plain
 from gold_assets.engines import Engine
 from gold_assets.silver.columns import SilverColumns, known_columns
 from gold_assets.silver.version import SilverVersion
@@ -39,6 +41,7 @@ class Silver:
         commit: the fingerprint of the commit that made this version, taken before anything else was read of it; empty
             where log clean-up has taken that.
         dates_kept_at: a place for what is read of the dates in its files, where it is to outlast the process.
+        among: which of its rows ``view`` has; None where it has all. ``read`` does not go by it.
     """
 
     uri: str
@@ -49,6 +52,7 @@ class Silver:
     commit: str
     columns: SilverColumns
     dates_kept_at: str | None = None
+    among: Among | None = None
 
     @property
     def as_told(self) -> SilverVersion:
@@ -104,9 +108,11 @@ class Silver:
         engine: Engine,
         dates: Collection[dt.date | None],
         files: Collection[Mapping[str, Any]] | None = None,
+        among: Collection[pa.Table] | None = None,
     ) -> DataFrame:
-        """Silver's rows of these dates, those without a date as None; of ``files`` alone, as ``Engine.read`` has it."""
-        rows = engine.read(self.table, RowsOn(dates, self.columns.date), files)
+        """Silver's rows of these dates, those without a date as None; of ``files`` alone or ``among`` values, as ``Engine.read`` has it."""
+        among = None if among is None else self._in_silver(among)
+        rows = engine.read(self.table, RowsOn(dates, self.columns.date), files, among)
         if self.columns.as_they_are and {FIRST_DAY, LAST_DAY}.isdisjoint(dates):
             return rows
         return rows.selectExpr(*self._selected(dates, SPARK))
@@ -114,7 +120,24 @@ class Silver:
     def view(self, dates: Collection[dt.date | None]) -> View:
         """The same rows for ``query``."""
         where = RowsOn(dates, self.columns.date).sql(DATAFUSION)
-        return View(self.table, ", ".join(self._selected(dates, DATAFUSION)), where or "false")
+        return View(self.table, ", ".join(self._selected(dates, DATAFUSION)), where or "false", self.among)
+
+    def copied(self, dates: Collection[dt.date | None], among: Collection[pa.Table]) -> "Silver":
+        """The same with a copy of its rows of these dates that have one of the values ``among``, for ``view`` alone. Raises ``Unreadable``."""
+        kept = {column.source for column in self.columns.mapped} | {self.columns.date.name}
+        fields = [Field(field.name, plain(field.type)) for field in self.table.schema().fields if field.name in kept]
+        is_among, tables = among_sql(self._in_silver(among))
+        where = RowsOn(dates, self.columns.date).sql(DATAFUSION) or "false"
+        columns = ", ".join(DATAFUSION.name(field.name) for field in fields)
+        rows = query_table(f"SELECT {columns} FROM rows WHERE ({where}) AND ({is_among})", rows=self.table, **tables)
+        return replace(self, table=of_rows(rows.cast(pa.schema(Schema(fields).to_arrow()))))
+
+    def _in_silver(self, among: Collection[pa.Table]) -> list[pa.Table] | None:
+        """The values by Silver's names of their columns; None where Silver has others, as a CHAR has, whose blanks are read away."""
+        columns = {column.name: column for column in self.columns.mapped}
+        of = [(columns[values.column_names[0]], values) for values in among]
+        is_char = any(column.is_char for column, _ in of)
+        return None if is_char else [values.rename_columns([column.source]) for column, values in of]
 
     def _selected(self, dates: Collection[dt.date | None], dialect: Dialect) -> list[str]:
         """The columns in SQL, as they are known here."""

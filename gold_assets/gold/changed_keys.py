@@ -1,0 +1,144 @@
+"""The keys of which Silver has lost or gained rows, and its rows of these keys: what a refresh reads to make them anew, and no others."""
+
+import datetime as dt
+import logging
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+
+from gold_assets.declaring.table import Table
+from gold_assets.delta.dates import EVENT_DATE
+from gold_assets.delta.file_dates import FileDates
+from gold_assets.delta.query import Unreadable
+from gold_assets.engines import Engine
+from gold_assets.silver.changed_rows import ChangedRows, distinct, most_telling
+from gold_assets.silver.changes import SilverChanges
+from gold_assets.silver.pin import Silver
+
+logger = logging.getLogger(__name__)
+
+FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
+"""What reading, computing and writing fail with."""
+
+MOST_KEYS = 0.1
+"""Where a larger share of a date's keys has changed, to compute all of them costs less: Silver's rows of these keys have to be copied."""
+
+
+class NotByKey(Exception):
+    """Why the keys that Silver has changed are not made anew by themselves, in a few words."""
+
+
+@dataclass(frozen=True)
+class _Since:
+    """What has changed on some dates since a version of Silver.
+
+    Attributes:
+        keys: by table, the values of its ``merge_key``, by its names.
+        not_by_key: by table, why not they alone are made anew.
+    """
+
+    keys: Mapping[str, pa.Table]
+    not_by_key: Mapping[str, str]
+
+
+class ChangedKeys:
+    """The changed keys of some tables, and Silver's rows of these keys, each read once for all of the tables."""
+
+    def __init__(
+        self, silver: Silver, changes: SilverChanges, engine: Engine, opened: Sequence[tuple[Table, DeltaTable]]
+    ) -> None:
+        self._silver, self._changes, self._engine = silver, changes, engine
+        self._opened = [(table, delta) for table, delta in opened if table.merge_key]
+        self._reading = threading.Lock()
+        self._known: dict[tuple[int, frozenset[dt.date | None]], _Since] = {}
+        self._rows: dict[tuple[int, frozenset[dt.date | None]], DataFrame] = {}
+
+    def of(self, table: Table, dates: Collection[dt.date | None], since: int) -> pa.Table:
+        """The table's changed keys on these dates: its ``merge_key``, by its names. There may be some that have not changed. Raises ``NotByKey``."""
+        asked = since, frozenset(dates)
+        with self._reading:
+            if asked not in self._known:
+                self._known[asked] = self._since(*asked)
+        known = self._known[asked]
+        if table.name in known.not_by_key:
+            raise NotByKey(known.not_by_key[table.name])
+        return known.keys[table.name]
+
+    def rows(self, dates: Collection[dt.date | None], since: int) -> DataFrame:
+        """Silver's rows of these dates, once ``of`` has told their keys. Those may be left out that have none of the changed keys of any table."""
+        asked = since, frozenset(dates)
+        with self._reading:
+            if asked not in self._rows:
+                known = self._known[asked]
+                among = most_telling(
+                    [
+                        known.keys[table.name].rename_columns([*table.merge_key.values()])
+                        for table, _ in self._opened
+                        if table.name not in known.not_by_key
+                    ]
+                )
+                try:
+                    self._rows[asked] = self._silver.read(self._engine, dates, among=among)
+                except FAILURES as error:
+                    raise self._silver.cannot_be_read(error, dates) from error
+            return self._rows[asked]
+
+    def _since(self, since: int, dates: Collection[dt.date | None]) -> _Since:
+        columns = {column for table, _ in self._opened for column in table.merge_key.values()}
+        try:
+            changed = ChangedRows(self._silver, self._changes, dates, since).values(columns)
+        except Unreadable as error:
+            logger.warning("Which rows Silver has changed cannot be told: %s", error)
+            doubt = "but the files that tell which keys changed cannot be read"
+            return _Since({}, {table.name: doubt for table, _ in self._opened})
+        keys = {
+            table.name: distinct(changed.select([*table.merge_key.values()]).rename_columns([*table.merge_key]))
+            for table, _ in self._opened
+        }
+        of_column: dict[str, float] = {}
+        for table, delta in self._opened:
+            column, *others = (column for column in table.merge_key.values() if column != EVENT_DATE)
+            there = keys_there(table, delta, self._silver, dates) if table.key and not others else None
+            if there:
+                of_column[column] = distinct(changed.select([column, EVENT_DATE])).num_rows / there
+        many = {
+            table.name: why
+            for table, delta in self._opened
+            if (why := self._are_many(table, delta, keys[table.name].num_rows, dates, of_column))
+        }
+        return _Since(keys, many)
+
+    def _are_many(
+        self,
+        table: Table,
+        delta: DeltaTable,
+        changed: int,
+        dates: Collection[dt.date | None],
+        of_column: Mapping[str, float],
+    ) -> str:
+        """Why computing all keys costs less; empty where it does not.
+
+        ``of_column``: which share of a column's values has changed, where that is known: Silver's rows are filtered by one column.
+        """
+        shares = [of_column[column] for column in table.merge_key.values() if column in of_column]
+        if shares and min(shares) > MOST_KEYS:
+            return f"but {changed:,} keys may have changed, whose rows are too large a part of Silver's"
+        there = keys_there(table, delta, self._silver, dates)
+        if there is None or changed <= there * MOST_KEYS:
+            return ""
+        what = f"{there:,} keys" if table.key else f"{there:,} rows of Silver"
+        return f"but {changed:,} keys may have changed, where there were {what}"
+
+
+def keys_there(table: Table, delta: DeltaTable, silver: Silver, dates: Collection[dt.date | None]) -> int | None:
+    """About how many keys the dates have: as many as the table has rows, or Silver where the table has no key; None where the logs do not tell."""
+    told = (FileDates(delta) if table.key else silver.file_dates).rows_told(dates)
+    counts = [told.get(date, 0) for date in dates]
+    return None if None in counts else sum(filter(None, counts))
