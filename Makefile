@@ -56,7 +56,7 @@ test-sail: .venv/.test .venv/.s3
 
 # Of the lower floor, those tests run on both engines in which an engine takes part: first what takes long.
 ON_SPARK := $(addprefix gold_assets_tests/, gold/test_refresh.py gold/test_streaming.py commands/test_stream.py object_store \
-	engines gold/test_patch.py gold/test_maintenance.py gold/test_real_data.py gold/test_transformations.py \
+	engines gold/test_patch.py gold/test_changed_keys.py gold/test_maintenance.py gold/test_real_data.py gold/test_transformations.py \
 	silver/test_contract.py reading/test_on_engines.py declaring/test_select.py)
 
 test-spark: .venv/.test .venv/.s3 .venv/.spark

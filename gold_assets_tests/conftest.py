@@ -57,6 +57,13 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile("nightly", hypothesis.settings.get_profile("gold_assets"), max_examples=48)
 # pytest --hypothesis-profile thorough: for when the contract, the transformations or an engine's version change.
 hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("gold_assets"), max_examples=600)
+# pytest --hypothesis-profile quick: while code is being written. A history that fails is not made shorter.
+hypothesis.settings.register_profile(
+    "quick",
+    hypothesis.settings.get_profile("gold_assets"),
+    max_examples=40,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
 hypothesis.settings.load_profile("gold_assets")
 
 

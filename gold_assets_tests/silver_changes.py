@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from gold_assets.gold.lake import Lake
+from gold_assets_tests import vectors
 from gold_assets_tests.small_silver import SCHEMA, commit, rename_columns, with_type, write_silver
 
 Change = Callable[[Lake], object]
@@ -81,6 +83,35 @@ def vacuum(lake: Lake) -> None:
 
 def set_a_property(lake: Lake) -> None:
     DeltaTable(lake.silver).alter.set_table_properties({"delta.logRetentionDuration": "interval 9 days"})
+
+
+def merge(date: dt.date, *, delete: bool, feed: bool, insert: Rows = (), user: str = "ann") -> Change:
+    """A MERGE with deletion vectors, of a user's rows of a date, and a change data feed where ``feed``."""
+
+    def matched(rows: pa.Table) -> pa.Array:
+        return pc.and_(pc.equal(rows["event_date"], date), pc.equal(rows["user_id"], user))
+
+    def update(rows: pa.Table) -> pa.Table:
+        changed = rows.set_column(rows.column_names.index("amount"), "amount", pc.add(rows["amount"], 1.0))
+        ratio = pc.if_else(pc.equal(rows["risk_level"], "high"), 0.25, 0.125)
+        changed = changed.set_column(rows.column_names.index("usage_cost_ratio"), "usage_cost_ratio", ratio)
+        return changed.set_column(
+            rows.column_names.index("risk_level"), "risk_level", pa.array(["high"] * rows.num_rows)
+        )
+
+    def change(lake: Lake) -> None:
+        new = None
+        if insert:
+            schema = pa.schema(DeltaTable(lake.silver).schema().to_arrow())
+            new = pa.Table.from_pylist([{**dict.fromkeys(schema.names), **each} for each in insert], schema=schema)
+        vectors.merge(lake.silver, matched, None if delete else update, new, feed=feed)
+
+    return change
+
+
+def compact_by_vectors(lake: Lake) -> None:
+    """A compaction that leaves out the rows that deletion vectors hide."""
+    vectors.compact(lake.silver)
 
 
 def swap_two_columns(rows: Rows) -> Change:

@@ -103,7 +103,10 @@ def short_id(lake: Lake) -> str:
 def commit(folder: Path, *actions: Mapping[str, Any]) -> None:
     """A commit to the table in a folder, as a writer would make it that knows more of Delta than delta-rs."""
     version = DeltaTable(folder).version() + 1
-    (folder / "_delta_log" / f"{version:020}.json").write_text("\n".join(map(json.dumps, actions)))
+    written = folder / "_delta_log" / f".{version}.tmp"
+    written.write_text("\n".join(map(json.dumps, actions)))
+    # Whole at once, for others may be reading the log.
+    written.rename(folder / "_delta_log" / f"{version:020}.json")
 
 
 def ask_readers_for(folder: Path, *features: str) -> None:

@@ -67,6 +67,12 @@ class SilverHistory:
     def give_dates(self) -> None:
         silver_changes.give_a_date(self._date())(self.lake)
 
+    def merge(self) -> None:
+        delete, feed = self._choice.choice([True, False]), self._choice.choice([True, False])
+        insert = self._choice.choice([[], self._rows()])
+        date, user = self._held_date(), self._choice.choice(_USERS)
+        silver_changes.merge(date, delete=delete, feed=feed, insert=insert, user=user)(self.lake)
+
     def optimize(self) -> None:
         silver_changes.compact(self.lake)
 

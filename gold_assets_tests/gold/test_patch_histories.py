@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import event, given, settings
 
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
-from gold_assets.gold import commits, plan
+from gold_assets.gold import changed_keys, commits, plan
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.transactions.tables import TABLES
@@ -115,6 +116,8 @@ changes_of_silver = st.one_of(
     on.map(silver_changes.update),
     st.builds(silver_changes.move, on, on | st.none(), st.just("user_id = 'bob'")),
     on.map(silver_changes.give_a_date),
+    *[st.builds(silver_changes.merge, on, delete=st.booleans(), feed=st.booleans(), insert=st.just([]) | rows)] * 4,
+    st.just(silver_changes.compact_by_vectors),
     st.sampled_from([silver_changes.compact, silver_changes.vacuum, silver_changes.set_a_property]),
 )
 changes = st.one_of(
@@ -137,12 +140,14 @@ followed = st.one_of(st.just(DATES), st.just(DATES), st.just(DATES), st.lists(on
     history=st.lists(st.tuples(changes, followed), min_size=6, max_size=12),
     partitioned=st.booleans(),
     most=st.sampled_from([500, 2]),
+    by_key=st.booleans(),
 )
 def test_gold_is_true_after_each_refresh_that_patches(
     first: list[dict[str, Any]],
     history: list[tuple[Change, list[dt.date] | None]],
     partitioned: bool,
     most: int,
+    by_key: bool,
     engine: Engine,
     tmp_path: Path,
 ) -> None:
@@ -152,6 +157,11 @@ def test_gold_is_true_after_each_refresh_that_patches(
     with pytest.MonkeyPatch.context() as bounds:
         bounds.setattr(plan, "MOST_PATCHES", most)
         bounds.setattr(commits, "MOST_APPENDED", most // 2)
+        if by_key:  # however many keys have changed
+            bounds.setattr(plan, "MOST_CHANGED", math.inf)
+            bounds.setattr(plan, "AS_MANY_ROWS", 0)
+            bounds.setattr(plan, "MOST_REWRITTEN", math.inf)
+            bounds.setattr(changed_keys, "MOST_KEYS", math.inf)
         refresh(lake, engine, DATES, how="patch")
         for change, dates in [*history, (of_silver(silver_changes.compact), DATES)]:
             change(lake, engine)

@@ -486,6 +486,7 @@ def test_each_commit_says_which_silver_it_is_made_from(lake: Lake, engine: Engin
             "renamed": {},
             "on_version": 0,
             "since": None,
+            "keys": None,
             "patches": 0,
             "appended": 0,
             "by": "a test",

@@ -188,6 +188,11 @@ class LakeLife(RuleBasedStateMachine):
         silver_changes.give_a_date(to)(self.lake)
 
     @precondition(is_not_mapped)
+    @step(date=a_date, user=_users, delete=st.booleans(), feed=st.booleans())
+    def owner_merges_with_deletion_vectors(self, date: dt.date, user: str, delete: bool, feed: bool) -> None:
+        silver_changes.merge(date, delete=delete, feed=feed, user=user)(self.lake)
+
+    @precondition(is_not_mapped)
     @step(rows=_rows)
     def owner_merges(self, rows: Sequence[Any]) -> None:
         by_key = {(each["user_id"], each["event_date"]): each for each in _rows_of(rows)}
