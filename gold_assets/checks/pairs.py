@@ -41,7 +41,7 @@ class Sides:
         silver: Silver, whose rows make Gold's; where ``before`` is given, those that the patch added; where ``kept`` is, too, those of the
             keys that it made anew.
         gold: Gold's rows; where ``before`` is given and ``kept`` is not, in the files that the patch wrote.
-        before: Gold's rows in the files that the patch took away. Where it made keys anew and took no file away, Gold's rows.
+        before: Gold's rows in the files that the patch took away. Where it made keys anew and took no file away, those before it.
         kept: where the patch made keys anew, which of the rows ``before`` it had to keep: those of all other keys.
     """
 

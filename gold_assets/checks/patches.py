@@ -20,7 +20,7 @@ from gold_assets.gold.changed_keys import keys_there
 from gold_assets.gold.gold_log import GoldCommit
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.provenance import MadeFrom, Stamp
-from gold_assets.silver.changed_rows import ChangedRows, distinct, most_telling
+from gold_assets.silver.changed_rows import ChangedRows, most_telling
 from gold_assets.silver.pin import Silver
 
 _FEW_KEYS, _FEW_AT_LEAST = 0.1, 1_000
@@ -128,10 +128,7 @@ class Patches:
         asked = silver.version, since, dates
         if asked not in self._changed:
             tables = [table for table in self._moment.lake.tables if table.merge_key]
-            columns = {column for table in tables for column in table.merge_key.values()}
-            changes = self._moment.changes_of(silver)
-            changed = ChangedRows(silver, changes, dates, since).values(columns)
-            keys = {table.name: distinct(changed.select([*table.merge_key.values()])) for table in tables}
+            keys = ChangedRows(silver, self._moment.changes_of(silver), dates, since).keys(tables)
             few = {
                 table.name: keys[table.name]
                 for table in tables

@@ -185,12 +185,10 @@ class Table:
         all. Empty where ``event_date`` would be alone.
         """
         of = self.key or self.source.keys or [*self.select.read_as_is]
-        read = {
-            name: self.source.by_name[column]
-            for name, column in self.select.read_as_is.items()
-            if name in (*of, EVENT_DATE)
-        }
-        exact = {name: column.name for name, column in read.items() if column.kind in _TELL_APART}
+        read = {name: self.source.by_name[column] for name, column in self.select.read_as_is.items() if name in of}
+        # Of two columns with the values of one of the source's, one tells the rows apart.
+        of_source = {column.name: name for name, column in read.items() if column.kind in _TELL_APART}
+        exact = {name: column for column, name in of_source.items()}
         return {**exact, EVENT_DATE: EVENT_DATE} if exact else {}
 
     @property

@@ -108,6 +108,13 @@ class FileDates:
         )
         return {date: None if date in unknown else told.get(date, 0) for date in (*wanted, None)}
 
+    @functools.cached_property
+    def rows_a_byte(self) -> float | None:
+        """The rows of the files, by their size, as far as the log tells; None where it does not."""
+        told = [(file.rows, file.size) for file in self._files if file.rows is not None and file.size]
+        rows, size = (sum(each) for each in zip(*told, strict=True)) if told else (0, 0)
+        return rows / size if rows and size else None
+
     def rows_in_files(self, date: dt.date) -> int | None:
         """The rows of all files that may hold the date, hidden ones among them: what finding its rows reads. None where the log does not tell."""
         counts = [file.rows for file in self._files if _may_hold(file, {date})]

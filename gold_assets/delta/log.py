@@ -50,8 +50,13 @@ class FileChange:
     @property
     def rows_in_file(self) -> int | None:
         """The rows in the file, those that a deletion vector hides among them, where its statistics tell."""
+        return None if self.rows is None else self.rows + self.hidden
+
+    @property
+    def hidden(self) -> int:
+        """How many of its rows a deletion vector hides."""
         vector = self.action.get("deletionVector")
-        return self.rows if self.rows is None or vector is None else self.rows + int(vector["cardinality"])
+        return 0 if vector is None else int(vector["cardinality"])
 
     @property
     def has_vector(self) -> bool:

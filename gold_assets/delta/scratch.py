@@ -95,7 +95,7 @@ def of_files(
     return _FilesAlone(table, metadata, kept, hidden or {})
 
 
-def of_rows(rows: pa.Table | pa.RecordBatchReader) -> DeltaTable:
+def of_rows(rows: pa.Table) -> DeltaTable:
     """A table of these rows, whose files go with this object."""
     folder = Path(tempfile.mkdtemp(prefix="gold_assets-"))
     write_deltalake(str(folder), rows)

@@ -7,9 +7,15 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from gold_assets.delta.dates import RowsOn
+
+FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
+"""What reading, computing and writing fail with."""
 
 TARGET_FILE_BYTES = 100 << 20
 """Of what OPTIMIZE writes. A date that is larger becomes several files, and a look-up opens those that may hold its key."""

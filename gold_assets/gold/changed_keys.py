@@ -8,24 +8,18 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.query import Unreadable
-from gold_assets.engines import Engine
-from gold_assets.silver.changed_rows import ChangedRows, distinct, most_telling
+from gold_assets.engines import FAILURES, Engine
+from gold_assets.silver.changed_rows import ChangedRows, most_telling
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
 
 logger = logging.getLogger(__name__)
-
-FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
-"""What reading, computing and writing fail with."""
 
 MOST_KEYS = 0.1
 """Where a larger share of a date's keys has changed, to compute all of them costs less: Silver's rows of these keys have to be copied."""
@@ -40,7 +34,7 @@ class _Since:
     """What has changed on some dates since a version of Silver.
 
     Attributes:
-        keys: by table, the values of its ``merge_key``, by its names.
+        keys: by table, the values that its ``merge_key`` has in Silver's columns.
         not_by_key: by table, why not they alone are made anew.
     """
 
@@ -61,7 +55,7 @@ class ChangedKeys:
         self._rows: dict[tuple[int, frozenset[dt.date | None]], DataFrame] = {}
 
     def of(self, table: Table, dates: Collection[dt.date | None], since: int) -> pa.Table:
-        """The table's changed keys on these dates: its ``merge_key``, by its names. There may be some that have not changed. Raises ``NotByKey``."""
+        """The table's changed keys on these dates: the values that its ``merge_key`` has in Silver's columns. There may be some that have not changed. Raises ``NotByKey``."""
         asked = since, frozenset(dates)
         with self._reading:
             if asked not in self._known:
@@ -77,13 +71,7 @@ class ChangedKeys:
         with self._reading:
             if asked not in self._rows:
                 known = self._known[asked]
-                among = most_telling(
-                    [
-                        known.keys[table.name].rename_columns([*table.merge_key.values()])
-                        for table, _ in self._opened
-                        if table.name not in known.not_by_key
-                    ]
-                )
+                among = most_telling([keys for name, keys in known.keys.items() if name not in known.not_by_key])
                 try:
                     self._rows[asked] = self._silver.read(self._engine, dates, among=among)
                 except FAILURES as error:
@@ -91,50 +79,39 @@ class ChangedKeys:
             return self._rows[asked]
 
     def _since(self, since: int, dates: Collection[dt.date | None]) -> _Since:
-        columns = {column for table, _ in self._opened for column in table.merge_key.values()}
+        tables = [table for table, _ in self._opened]
         try:
-            changed = ChangedRows(self._silver, self._changes, dates, since).values(columns)
+            keys = ChangedRows(self._silver, self._changes, dates, since).keys(tables)
         except Unreadable as error:
             logger.warning("Which rows Silver has changed cannot be told: %s", error)
             doubt = "but the files that tell which keys changed cannot be read"
-            return _Since({}, {table.name: doubt for table, _ in self._opened})
-        keys = {
-            table.name: distinct(changed.select([*table.merge_key.values()]).rename_columns([*table.merge_key]))
-            for table, _ in self._opened
-        }
+            return _Since({}, {table.name: doubt for table in tables})
+        there = {table.name: keys_there(table, delta, self._silver, dates) for table, delta in self._opened}
         of_column: dict[str, float] = {}
-        for table, delta in self._opened:
+        for table in tables:
             column, *others = (column for column in table.merge_key.values() if column != EVENT_DATE)
-            there = keys_there(table, delta, self._silver, dates) if table.key and not others else None
-            if there:
-                of_column[column] = distinct(changed.select([column, EVENT_DATE])).num_rows / there
+            if table.key and not others and (count := there[table.name]):
+                of_column[column] = keys[table.name].num_rows / count
         many = {
             table.name: why
-            for table, delta in self._opened
-            if (why := self._are_many(table, delta, keys[table.name].num_rows, dates, of_column))
+            for table in tables
+            if (why := _are_many(table, keys[table.name].num_rows, there[table.name], of_column))
         }
         return _Since(keys, many)
 
-    def _are_many(
-        self,
-        table: Table,
-        delta: DeltaTable,
-        changed: int,
-        dates: Collection[dt.date | None],
-        of_column: Mapping[str, float],
-    ) -> str:
-        """Why computing all keys costs less; empty where it does not.
 
-        ``of_column``: which share of a column's values has changed, where that is known: Silver's rows are filtered by one column.
-        """
-        shares = [of_column[column] for column in table.merge_key.values() if column in of_column]
-        if shares and min(shares) > MOST_KEYS:
-            return f"but {changed:,} keys may have changed, whose rows are too large a part of Silver's"
-        there = keys_there(table, delta, self._silver, dates)
-        if there is None or changed <= there * MOST_KEYS:
-            return ""
-        what = f"{there:,} keys" if table.key else f"{there:,} rows of Silver"
-        return f"but {changed:,} keys may have changed, where there were {what}"
+def _are_many(table: Table, changed: int, there: int | None, of_column: Mapping[str, float]) -> str:
+    """Why computing all keys, of which so many are ``there``, costs less; empty where it does not.
+
+    ``of_column``: which share of a column's values has changed, where that is known: Silver's rows are filtered by one column.
+    """
+    shares = [of_column[column] for column in table.merge_key.values() if column in of_column]
+    if shares and min(shares) > MOST_KEYS:
+        return f"but {changed:,} keys may have changed, whose rows are too large a part of Silver's"
+    if there is None or changed <= there * MOST_KEYS:
+        return ""
+    what = f"{there:,} keys" if table.key else f"{there:,} rows of Silver"
+    return f"but {changed:,} keys may have changed, where there were {what}"
 
 
 def keys_there(table: Table, delta: DeltaTable, silver: Silver, dates: Collection[dt.date | None]) -> int | None:

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import and_
@@ -23,8 +23,8 @@ from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import FileChange
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.types import type_name
-from gold_assets.engines import Engine
-from gold_assets.gold.changed_keys import FAILURES, ChangedKeys, NotByKey
+from gold_assets.engines import FAILURES, Engine
+from gold_assets.gold.changed_keys import ChangedKeys, NotByKey
 from gold_assets.gold.combine import MOST_APPENDED, combined
 from gold_assets.gold.gold_log import GoldCommit, GoldLog
 from gold_assets.gold.open_table import declared_fields, left_in_silver
@@ -156,10 +156,7 @@ class Target:
         new = self._in_order(self.table.of(new.filter(where)))
         appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
         if not self.table.key and appended <= MOST_APPENDED:
-            stamp = self._stamp(steps, holds_null, appended)
-            rows_before = FileDates(self.delta).rows()
-            self.engine.append(self.delta, new, where, self._user_metadata(stamp))
-            return _Attempt(steps, stamp, rows_before)
+            return self._append(steps, new, self._stamp(steps, holds_null, appended))
         before = self.engine.read(self.delta, RowsOn(steps))
         stamp = self._stamp(steps, holds_null)
         self.engine.replace(self.delta, combined(self.table, before, new), where, self._user_metadata(stamp))
@@ -170,27 +167,29 @@ class Target:
         where, dates = predicate(steps), [*steps]
         (since,) = {step.made.silver_version for step in steps.values() if step.made is not None}
         changed = changed_keys.of(self.table, dates, since)
-        names = {name: f"__gold_assets_key_{number}" for number, name in enumerate(changed.column_names)}
-        keys = self.engine.rows(changed.rename_columns([*names.values()]))
+        names = [f"__gold_assets_key_{number}" for number in range(changed.num_columns)]
+        keys = self.engine.rows(changed.rename_columns(names))
 
-        def have_key(column_of: Mapping[str, str]) -> Column:
-            return reduce(
-                and_, (F.col(SPARK.name(column_of[name])).eqNullSafe(F.col(SPARK.name(names[name]))) for name in names)
-            )
+        def have_key(columns: Iterable[str]) -> Column:
+            pairs = zip(columns, names, strict=True)
+            return reduce(and_, (F.col(SPARK.name(column)).eqNullSafe(F.col(SPARK.name(key))) for column, key in pairs))
 
-        of_gold, of_silver = have_key({name: name for name in names}), have_key(self.table.merge_key)
+        of_gold, of_silver = have_key(self.table.merge_key), have_key(self.table.merge_key.values())
         rows, before = changed_keys.rows(dates, since), self.engine.read(self.delta, RowsOn(steps))
         new = self._in_order(self.table.of(rows.join(keys, of_silver, "left_semi")))
         appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
         if not self.table.key and appended <= MOST_APPENDED and before.join(keys, of_gold, "left_semi").isEmpty():
-            stamp = self._stamp(steps, holds_null, appended, keys=changed.num_rows)
-            rows_before = FileDates(self.delta).rows()
-            self.engine.append(self.delta, new, where, self._user_metadata(stamp))
-            return _Attempt(steps, stamp, rows_before)
+            return self._append(steps, new, self._stamp(steps, holds_null, appended, keys=changed.num_rows))
         stamp = self._stamp(steps, holds_null, keys=changed.num_rows)
         kept = before.join(keys, of_gold, "left_anti")
         self.engine.replace(self.delta, kept.unionByName(new), where, self._user_metadata(stamp))
         return _Attempt(steps, stamp)
+
+    def _append(self, steps: Steps, new: DataFrame, stamp: Stamp) -> "_Attempt":
+        """Leave the files that are there."""
+        rows_before = FileDates(self.delta).rows()
+        self.engine.append(self.delta, new, predicate(steps), self._user_metadata(stamp))
+        return _Attempt(steps, stamp, rows_before)
 
     def _stamp(
         self, steps: Steps, holds_null: bool, appended: int = 0, began: int | None = None, keys: int | None = None

@@ -15,8 +15,8 @@ from pyspark.sql import DataFrame
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import as_date, dates_text, slices_of
 from gold_assets.delta.types import type_name
-from gold_assets.engines import Engine
-from gold_assets.gold.changed_keys import FAILURES, ChangedKeys
+from gold_assets.engines import FAILURES, Engine
+from gold_assets.gold.changed_keys import ChangedKeys
 from gold_assets.gold.commits import NewRows, Steps, Target, Written, WrittenDate
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment

@@ -10,16 +10,16 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.schema import PrimitiveType
 from pyroaring import BitMap64
 
+from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.deletion_vectors import positions
 from gold_assets.delta.log import FileChange
-from gold_assets.delta.query import Unreadable, View, as_table, query_table
+from gold_assets.delta.query import Unreadable, View, query_table
 from gold_assets.delta.scratch import of_files
 from gold_assets.delta.sql import DATAFUSION
 from gold_assets.delta.types import type_name
@@ -93,6 +93,11 @@ class ChangedRows:
         except (DeltaError, OSError, pa.ArrowException) as error:
             raise Unreadable(f"What Silver at {self._silver.uri} has changed cannot be read ({error}).") from error
 
+    def keys(self, tables: Collection[Table]) -> dict[str, pa.Table]:
+        """By table, the ``values`` of the source's columns that its ``merge_key`` is of. Raises ``Unreadable``."""
+        changed = self.values({column for table in tables for column in table.merge_key.values()})
+        return {table.name: distinct(changed.select([*table.merge_key.values()])) for table in tables}
+
     def _asked(self, selected: str) -> tuple[list[str], dict[str, View]]:
         """SELECTs of all such rows, and what they read."""
         tables: dict[str, View] = {}
@@ -155,27 +160,19 @@ class ChangedRows:
             for before, after in self._states:
                 if before is not None and after is not None:
                     hidden += after.rows_in_file or before.rows_in_file or self._rows_by_size(after)
-                    changed += abs(_hidden(before) - _hidden(after))
+                    changed += abs(before.hidden - after.hidden)
                 elif (file := before or after) is not None:
                     rows = file.rows_in_file or self._rows_by_size(file)
-                    whole, changed = whole + rows, changed + rows - _hidden(file)
+                    whole, changed = whole + rows, changed + rows - file.hidden
             return hidden, whole, changed
         return None
 
     def _rows_by_size(self, file: FileChange) -> int:
         """About how many rows a file has of which the log tells the size alone, by those of Silver's other files. Raises ``Unreadable``."""
-        if self._rows_a_byte is None or "size" not in file.action:
+        rows_a_byte = self._silver.file_dates.rows_a_byte
+        if rows_a_byte is None or "size" not in file.action:
             raise Unreadable(f"The log of Silver at {self._silver.uri} does not tell the rows of {file.path}.")
-        return int(file.action["size"] * self._rows_a_byte)
-
-    @cached_property
-    def _rows_a_byte(self) -> float | None:
-        files = as_table(self._silver.table.get_add_actions())
-        rows, size = (
-            pc.sum(files[name]).as_py() if name in files.column_names else None
-            for name in ("num_records", "size_bytes")
-        )
-        return rows / size if rows and size else None
+        return int(file.action["size"] * rows_a_byte)
 
     @cached_property
     def _read(self) -> _Files:
@@ -229,11 +226,6 @@ class ChangedRows:
             files.changed.append(after.action)
         hidden = files.hidden.get(after.path, BitMap64(range(rows)))
         files.hidden[after.path] = hidden - (was ^ now)
-
-
-def _hidden(file: FileChange) -> int:
-    """How many rows its deletion vector hides."""
-    return int((file.action.get("deletionVector") or {"cardinality": 0})["cardinality"])
 
 
 def _vector_id(action: Action) -> str:

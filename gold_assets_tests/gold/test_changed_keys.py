@@ -451,7 +451,7 @@ BY_COUNTRY = """
     SELECT country, event_date, count(DISTINCT visitor) AS visitors, max(seconds) AS longest, avg(seconds) AS mean
     FROM visits GROUP BY country, event_date
 """
-LONG = "SELECT visitor, seconds, event_date FROM visits WHERE seconds > 5"
+LONG = "SELECT visitor, visitor AS who, seconds, event_date FROM visits WHERE seconds > 5"
 
 
 @pytest.fixture
