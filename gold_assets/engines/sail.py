@@ -87,12 +87,21 @@ def _start_alone() -> tuple[Any, SparkSession]:
         if not closed or connections_to(port) == 1:
             return server, cast(SparkSession, session)
         session.stop()
-        end_connections(port)
-        server.stop()
+        _stop(server)
     raise UserError(
         f"The embedded engine was started {_STARTS} times, and each time another process connected to its port, {port}, at "
         "once: find what connects to the loopback ports of this machine and stop it, or set GOLD_ENGINE=spark."
     )
+
+
+def _stop(server: Any) -> None:
+    """Stop a server, which by itself waits for ever for whoever is connected, also for who connects while it stops."""
+    _, port = server.listening_address
+    stopping = threading.Thread(target=server.stop, daemon=True)
+    stopping.start()
+    while stopping.is_alive():
+        end_connections(port)
+        stopping.join(0.05)
 
 
 def _reads_exactly(table: DeltaTable, on: RowsOn | None) -> bool:
@@ -276,7 +285,7 @@ class SailEngine:
             if self._session is not None:
                 self._session.stop()
             if self._server is not None:
-                self._server.stop()
+                _stop(self._server)
             if self._scratch is not None:
                 self._scratch.cleanup()
             self._session = self._server = self._scratch = None

@@ -35,7 +35,7 @@ def refuse_new_connections(port: int) -> bool:
 
 
 def end_connections(port: int) -> None:
-    """End all connections to ``port``. A server that is to stop waits for them for ever."""
+    """End all connections to ``port`` that its server has accepted by now."""
     for ours in _sockets_at(port, listening=False):
         with suppress(OSError):
             ours.shutdown(socket.SHUT_RDWR)

@@ -11,7 +11,7 @@ import pytest
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import sail
 from gold_assets.engines.sail import SailEngine
-from gold_assets.engines.socket_filter import connections_to, refuse_new_connections
+from gold_assets.engines.socket_filter import connections_to, end_connections, refuse_new_connections
 
 pytestmark = [
     pytest.mark.sail,
@@ -94,6 +94,24 @@ def test_an_engine_that_is_never_alone_is_one_sentence(monkeypatch: pytest.Monke
     ):
         SailEngine().session  # noqa: B018
     assert len(entered) >= 5
+
+
+def test_who_is_accepted_only_while_the_engine_stops_does_not_keep_it_from_stopping(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+
+    def finds_nobody_the_first_time(port: int) -> None:
+        looked.append(port)
+        if len(looked) > 1:
+            end_connections(port)
+
+    monkeypatch.setattr(sail, "end_connections", finds_nobody_the_first_time)
+    engine = SailEngine()
+    with intruder(monkeypatch, times=1):
+        assert engine.session
+    engine.close()
+    assert len(set(looked)) == 2, "the engine that was not alone, and the one that was"
 
 
 def test_who_is_connected_stays_and_all_are_counted() -> None:
