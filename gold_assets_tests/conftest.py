@@ -33,8 +33,11 @@ SMALL_TABLES = str(Path(__file__).parent / "engines" / "small_tables.conf")
 MakeLake = Callable[[Lake, Engine], None]
 CopyOf = Callable[[MakeLake], Lake]
 
-JVMS_OF_THEIR_OWN = ("/object_store/", "/engines/test_spark_")
+JVMS_OF_THEIR_OWN = ("/object_store/", "/commands/", "/engines/test_spark_cluster", "/engines/test_spark_start")
 """The tests of which Spark runs in processes that they start."""
+
+WITH_STREAMS = ("/gold/test_streaming", "/engines/test_silvers_that_people_have")
+"""Half of what is left, by how long it takes."""
 
 ENGINE = os.environ.get("GOLD_ENGINE") or "sail"
 
@@ -57,7 +60,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile("nightly", hypothesis.settings.get_profile("gold_assets"), max_examples=48)
 # pytest --hypothesis-profile thorough: for when the contract, the transformations or an engine's version change.
 hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("gold_assets"), max_examples=600)
-# pytest --hypothesis-profile quick: while code is being written. A history that fails is not made shorter.
 # pytest --hypothesis-profile quick: while code is written; a failure is shown as it was found, without minutes of shrinking.
 hypothesis.settings.register_profile(
     "quick",
@@ -88,9 +90,9 @@ class FewSessions(LoadFileScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
-        if "/test_stream" in file:
-            return "streams"
-        return file if any(name in file for name in JVMS_OF_THEIR_OWN) else "refreshes"
+        if any(name in file for name in JVMS_OF_THEIR_OWN):
+            return file
+        return "streams" if any(name in file for name in WITH_STREAMS) else "refreshes"
 
 
 @pytest.hookimpl(optionalhook=True)

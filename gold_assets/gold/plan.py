@@ -37,7 +37,7 @@ class Step:
         reason: why, in a few words.
         made: how the rows that are there were made, where the table's log tells.
         files: those that Silver gained, where that is what is added; or gained and lost, where it goes by keys.
-        spared: of about how many rows the computing is spared where it goes by keys; None where the logs do not tell.
+        estimate: where it goes by keys, about what that takes; None where the logs do not tell.
         approval: the decision by which it is done, where the safeguards may have held it.
     """
 
@@ -45,7 +45,7 @@ class Step:
     reason: str
     made: MadeFrom | None = None
     files: tuple[FileChange, ...] = ()
-    spared: float | None = None
+    estimate: "Estimate | None" = None
     hold: Hold | None = None
     approval: Decision | None = None
 
@@ -56,6 +56,24 @@ class Step:
 
     def __str__(self) -> str:
         return f"{self.how}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """About what it takes to make the changed keys of a date anew.
+
+    Attributes:
+        rows: Silver's of the date.
+        share: of computing all of them; 1 where it is not worth trying.
+    """
+
+    rows: int
+    share: float
+
+    @property
+    def spared(self) -> float:
+        """Of how many rows the computing is spared."""
+        return self.rows * (1 - self.share)
 
 
 OF_OTHER_ROWS, OF_HIDDEN_ROWS, OF_REWRITTEN_ROWS = 0.35, 0.05, 0.3
@@ -168,14 +186,10 @@ class Planner:
             changed += f", and {table.name} does not say how its columns add up"
         if reason := self._not_by_key(table, files):
             return Step("recomputed", f"{changed}, and {reason}", made)
-        rows, share = self._estimate_of(date, made.silver_version)
-        if share >= 1:
-            is_large = rows is not None and rows >= AS_MANY_ROWS
-            return Step("recomputed", f"{changed}, in too large a part of the date" if is_large else changed, made)
-        if rows is None:
-            return Step("keys", changed, made, tuple(files))
-        takes = f"{changed}, about {share:.1f} of computing all rows"
-        return Step("keys", takes, made, tuple(files), rows * (1 - share))
+        estimate = self._estimate_of(date, made.silver_version)
+        if estimate is not None and estimate.share >= 1:
+            return Step("recomputed", f"{changed}, in too large a part of the date", made)
+        return Step("keys", changed, made, tuple(files), estimate)
 
     def _not_by_key(self, table: Table, files: Collection[FileChange]) -> str:
         """Why the keys that these files have changed cannot be computed anew by themselves; empty where they can."""
@@ -187,22 +201,19 @@ class Planner:
             return "the log does not tell of which partitions"
         return ""
 
-    def _estimate(self, date: dt.date | None, since: int) -> tuple[int | None, float]:
-        """Silver's rows of a date, and about what share of computing them all it takes to make the changed keys anew.
-
-        The share is 1 where it is not worth trying. Rows are None, and the share 0, where the logs do not tell.
-        """
+    def _estimate(self, date: dt.date | None, since: int) -> Estimate | None:
+        """What it takes to make the keys anew that have changed since a version; None where the logs do not tell."""
         told = self._silver.file_dates
         rows = told.rows_told([date])[date]
         if rows is None and date is not None:
             rows = told.rows_in_files(date)
         to_read = ChangedRows(self._silver, self._changes, [date], since).rows_to_read
         if rows is None or to_read is None:
-            return None, 0
+            return None
         hidden, whole, changed = to_read
         if whole > rows * MOST_REWRITTEN or changed > rows * MOST_CHANGED:
-            return rows, 1
-        return rows, OF_OTHER_ROWS + (OF_HIDDEN_ROWS * hidden + OF_REWRITTEN_ROWS * whole) / max(rows, 1)
+            return Estimate(rows, 1)
+        return Estimate(rows, OF_OTHER_ROWS + (OF_HIDDEN_ROWS * hidden + OF_REWRITTEN_ROWS * whole) / max(rows, 1))
 
     def _not_to_be_built_on(self, table: Table, made: MadeFrom) -> str:
         if made.overwritten_in is not None:
@@ -251,17 +262,28 @@ class Planner:
 
 def _unless_few(steps: dict[dt.date | None, Step]) -> dict[dt.date | None, Step]:
     """The steps; where a commit by keys would spare less than ``AS_MANY_ROWS``, which it takes in any case, all rows are computed."""
-    by_version: dict[int, list[dt.date | None]] = defaultdict(list)
+    by_version: dict[int, dict[dt.date | None, Step]] = defaultdict(dict)
     for date, step in steps.items():
         if step.how == "keys" and step.made is not None:
-            by_version[step.made.silver_version].append(date)
-    for dates in by_version.values():
-        spared = [steps[date].spared for date in dates]
-        if None not in spared and sum(filter(None, spared)) < AS_MANY_ROWS:
-            for date in dates:
-                reason = steps[date].reason.partition(", about ")[0]
-                steps[date] = dataclasses.replace(steps[date], how="recomputed", reason=reason, files=(), spared=None)
-    return steps
+            by_version[step.made.silver_version][date] = step
+    chosen = dict(steps)
+    for by_keys in by_version.values():
+        estimates = [step.estimate for step in by_keys.values()]
+        known = [estimate for estimate in estimates if estimate is not None]
+        is_few = len(known) == len(estimates) and sum(estimate.spared for estimate in known) < AS_MANY_ROWS
+        chosen |= {date: _few(step) if is_few else _with_estimate(step) for date, step in by_keys.items()}
+    return chosen
+
+
+def _few(step: Step) -> Step:
+    return Step("recomputed", f"{step.reason}, of so few rows that computing all takes less", step.made)
+
+
+def _with_estimate(step: Step) -> Step:
+    if step.estimate is None:
+        return step
+    takes = f"about {step.estimate.share:.1f} of computing all rows"
+    return dataclasses.replace(step, reason=f"{step.reason}, {takes}")
 
 
 def _name(path: str) -> str:

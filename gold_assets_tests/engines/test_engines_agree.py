@@ -85,7 +85,7 @@ LAYOUTS = {
 }
 
 
-@settings(max_examples=4, phases=[Phase.generate])  # an example takes seconds, and a shrink would take hundreds
+@settings(max_examples=2, phases=[Phase.generate])  # an example takes seconds, and a shrink would take hundreds
 @given(rows=rows, layout=st.sampled_from(list(LAYOUTS)))
 def test_both_engines_leave_the_same_rows_of_any_silver_and_they_are_true(
     tmp_path_factory: pytest.TempPathFactory,

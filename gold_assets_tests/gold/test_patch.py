@@ -226,12 +226,14 @@ def test_an_older_silver_changes_nothing(lake: Lake, engine: Engine) -> None:
 def test_removed_changed_and_moved_rows_are_recomputed(lake: Lake, engine: Engine) -> None:
     grow(lake)
     silver(lake).delete("event_date = '2024-01-01' AND user_id = 'ann'")
-    assert said(lake, engine) == "recomputed: rows removed in version 2"
+    assert said(lake, engine) == "recomputed: rows removed in version 2, in too large a part of the date"
     silver(lake).update({"amount": "9"}, predicate="event_date = '2024-01-01' AND user_id = 'new'")
-    assert said(lake, engine) == "recomputed: rows removed in version 3"
+    assert said(lake, engine) == "recomputed: rows removed in version 3, in too large a part of the date"
     silver(lake).update({"event_date": "DATE '2024-01-02'"}, predicate="user_id = 'new'")
     done = patch(lake, engine)
-    assert str(done.dates[SPEND][MONDAY].step) == "recomputed: rows removed in version 4"
+    assert (
+        str(done.dates[SPEND][MONDAY].step) == "recomputed: rows removed in version 4, in too large a part of the date"
+    )
     assert str(done.dates[SPEND][TUESDAY].step) == "patched: 1 file added in version 4"
 
 
@@ -246,14 +248,17 @@ def test_files_with_a_deletion_vector_are_recomputed(tmp_path: Path, engine: Eng
     commit(Path(lake.silver), {"remove": {**identity, "deletionTimestamp": 0, "dataChange": True}})
     refresh(lake, engine, BOTH)
     commit(Path(lake.silver), {"add": with_vector})  # as a restore adds it
-    assert said(lake, engine) == "recomputed: rows hidden by a deletion vector in version 6"
+    assert (
+        said(lake, engine)
+        == "recomputed: rows hidden by a deletion vector in version 6, in too large a part of the date"
+    )
 
 
 @pytest.mark.sail
 def test_a_file_that_was_there_is_not_added_twice(lake: Lake, engine: Engine) -> None:
     [add] = adds_of(lake.silver, 0)
     commit(Path(lake.silver), {"add": add})
-    assert said(lake, engine) == "recomputed: files were added that were there"
+    assert said(lake, engine) == "recomputed: files were added that were there, in too large a part of the date"
     commit(Path(lake.silver), {"add": add})
     commit(Path(lake.silver), {"add": add})
     assert said(lake, engine).startswith("recomputed: files added in versions 2 to 3 are not there any more")
@@ -266,7 +271,7 @@ def test_a_file_of_the_name_of_another_is_recomputed(lake: Lake, engine: Engine)
     (Path(lake.silver) / copied).parent.mkdir(parents=True)
     shutil.copy(Path(lake.silver) / add["path"], Path(lake.silver) / copied)
     commit(Path(lake.silver), {"add": add | {"path": copied}})
-    assert said(lake, engine) == "recomputed: files of the same name were added"
+    assert said(lake, engine) == "recomputed: files of the same name were added, in too large a part of the date"
 
 
 @pytest.mark.sail
@@ -274,7 +279,10 @@ def test_added_files_that_were_compacted_since_are_recomputed(lake: Lake, engine
     grow(lake)
     silver(lake).optimize.compact()
     silver(lake).vacuum(0, dry_run=False, enforce_retention_duration=False)
-    assert said(lake, engine) == "recomputed: files added in version 1 are not there any more"
+    assert (
+        said(lake, engine)
+        == "recomputed: files added in version 1 are not there any more, in too large a part of the date"
+    )
 
 
 @pytest.mark.sail
@@ -378,7 +386,7 @@ def test_a_table_that_does_not_say_how_it_adds_up_recomputes(lake: Lake, engine:
     silent_lake = dataclasses.replace(lake, project=dataclasses.replace(lake.project, tables=(silent,)))
     assert (
         said(silent_lake, engine, table=SPEND)
-        == f"recomputed: 1 file added in version 1, and {SPEND} does not say how its columns add up"
+        == f"recomputed: 1 file added in version 1, and {SPEND} does not say how its columns add up, in too large a part of the date"
     )
 
 
