@@ -13,6 +13,8 @@ from gold_assets.delta.sql import DATAFUSION
 
 _PARTITIONS = 4
 """More than cores: the files of a table are of unequal size."""
+_ROWS_HANDED_ON = 32_768
+"""At once, to another engine: four times DataFusion's own, for each time takes as long as a few thousand rows."""
 _ROWS_WHERE_LARGE = 64
 _LARGE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
 
@@ -96,7 +98,7 @@ class Stream:
         self._known, whole = _named(sql, tables)
         try:
             self._read = pa.RecordBatchReader.from_stream(
-                datafusion(self._known, partitions=_PARTITIONS).execute(whole)
+                datafusion(self._known, partitions=_PARTITIONS, batch_rows=_ROWS_HANDED_ON).execute(whole)
             )
         except Exception as error:  # DataFusion's errors arrive as bare Exceptions
             raise _unreadable(error, *self._known.values()) from error
@@ -161,13 +163,20 @@ def among_sql(among: Collection[pa.Table] | None) -> tuple[str, dict[str, DeltaT
     return " OR ".join([*is_among, *nulls]) or "false", tables
 
 
-def datafusion(tables: Mapping[str, DeltaTable], *, partitions: int | None = None) -> QueryBuilder:
-    """What runs SQL over the tables, by the names given, in so many ``partitions``, by default as many as there are cores."""
+def datafusion(
+    tables: Mapping[str, DeltaTable], *, partitions: int | None = None, batch_rows: int | None = None
+) -> QueryBuilder:
+    """What runs SQL over the tables, by the names given, in so many ``partitions``, by default as many as there are cores.
+
+    It answers in batches of ``batch_rows``, by default 8,192.
+    """
     builder = QueryBuilder()
     # Spark writes a timestamp as INT96 by default. As nanoseconds, in 64 bits, the year 9999 becomes 1816.
     builder.execute("SET datafusion.execution.parquet.coerce_int96 = 'us'")
     if partitions is not None:
         builder.execute(f"SET datafusion.execution.target_partitions = {partitions}")
+    if batch_rows is not None:
+        builder.execute(f"SET datafusion.execution.batch_size = {batch_rows}")
     for name, table in tables.items():
         register(builder, name, table)
     return builder
