@@ -9,9 +9,9 @@ import pytest
 from deltalake import DeltaTable
 
 from gold_assets_tests.instance.dagster_dev import DagsterDev
-from gold_assets_tests.micro_batches.test_micro_batch_end_to_end import wait_until_true
 from gold_assets_tests.object_store.s3_server import SECRET_KEY, S3Server
 from gold_assets_tests.small_silver import TUESDAY, WEDNESDAY, high_risk_row, row, write_silver
+from gold_assets_tests.truth import gold_is_true
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.sail, pytest.mark.s3]
 
@@ -32,6 +32,10 @@ def dagster_dev(tmp_path: Path, s3: S3Server) -> Iterator[DagsterDev]:
     assert not dagster_dev.processes()
 
 
+def wait_until_true(dagster_dev: DagsterDev) -> None:
+    dagster_dev.wait_for("Gold is true", 240, lambda: gold_is_true(dagster_dev.lake))
+
+
 def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     run = instance.get_run_by_id(run_id)
     assert run is not None
@@ -41,6 +45,7 @@ def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 def test_gold_follows_though_the_store_goes_away_in_the_middle(dagster_dev: DagsterDev, s3: S3Server) -> None:
     wait_until_true(dagster_dev)
     DeltaTable(dagster_dev.lake.silver).delete("event_date = '2024-01-02'")
+    DeltaTable(dagster_dev.lake.silver).update({"event_date": "DATE '2024-01-09'"}, predicate="user_id IS NULL")
     wait_until_true(dagster_dev)
     with dagster_dev.instance() as instance:
         runs = len(instance.get_runs())
