@@ -1,4 +1,4 @@
-"""A small project, of which versions are deployed one after the other."""
+"""A project of which versions are deployed one after the other, and a small one to do so with."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ from gold_assets.code_location import definitions
 from gold_assets.config import Settings
 from gold_assets.environment import load_settings
 from gold_assets.gold.publication import Publication
+from gold_assets.resources import asset_key, named
 
-ROLL_OUT = "shop_roll_out_sensor"
+MICRO_BATCH, ROLL_OUT = "micro_batch_sensor", "roll_out_sensor"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DATES = [dt.date(2024, 1, day) for day in range(1, 6)]
 CLICKS = Source("clicks", date="at", columns=[Column("page", "string"), Column("seconds", "long")])
@@ -53,7 +54,7 @@ class Deployed:
             repository_def=self.repository,
             resources=self.repository.get_top_level_resources(),
         ) as context:
-            result = self.repository.get_sensor_def(sensor).evaluate_tick(context)
+            result = self.repository.get_sensor_def(named(self.project, sensor)).evaluate_tick(context)
         self.cursors[sensor], self.said = result.cursor, result.skip_message or ""
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
@@ -62,7 +63,7 @@ class Deployed:
     def follow(self) -> list[str]:
         """Let the micro-batches follow Silver: the dates that were asked for, which may be the ends of a range."""
         asked = []
-        while requests := self.tick("shop_micro_batch_sensor"):
+        while requests := self.tick(MICRO_BATCH):
             for request in requests:
                 assert self.run(request)
                 first, last = (request.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
@@ -71,7 +72,7 @@ class Deployed:
 
     def run(self, request: dg.RunRequest) -> bool:
         job = self.repository.get_implicit_global_asset_job_def().get_subset(
-            asset_selection={dg.AssetKey(["shop", table.name]) for table in self.settings.tables}
+            asset_selection={asset_key(self.project, table.name) for table in self.settings.tables}
         )
         config = {**QUIET, **request.run_config}
         return job.execute_in_process(

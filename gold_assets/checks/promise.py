@@ -72,6 +72,11 @@ class Holdings:
             table.name: {date for date in _of(table, self._asked) if moment.standing(table, date).is_open}
             for table in self._tables
         }
+        self._without_commit = {
+            name: {date for date, source in made.items() if not source.silver_commit and date in self._asked}
+            for name, made in self._sources.items()
+        }
+        """The dates that an earlier release made, which told no commit: a Silver that is put back later would pass for theirs."""
 
     @property
     def to_compare(self) -> set[dt.date | None]:
@@ -144,8 +149,9 @@ class Holdings:
                     logger.warning("%s: what was verified cannot be noted (%s)", table.name, reason(error))
 
     def _as_found(self, table: Table, verified: Collection[dt.date | None]) -> Made:
-        """Of the doubtful dates of a table that are verified, what they are equal to: those that are compared with Silver's newest version."""
-        silver, dates = self._moment.silver, self._doubtful[table.name] & set(verified)
+        """Of a table's verified dates of which the log leaves something open, what they are equal to: those that are compared with Silver's newest version."""
+        silver, doubtful = self._moment.silver, self._doubtful[table.name]
+        dates = (doubtful | self._without_commit[table.name]) & set(verified)
         rows, found = silver.file_dates.rows_told(dates), Made()
         for date in dates:
             basis = self._moment.basis(table, date)
@@ -153,8 +159,8 @@ class Holdings:
                 source = self._sources[table.name].get(date)
                 found[date] = MadeFrom(
                     **vars(silver.as_told),
-                    # It tells of no refresh, and of no patch that could be compared by itself.
-                    refresh_id="",
+                    # A comparison tells of no refresh, and of no patch that could be compared by itself.
+                    refresh_id=source.refresh_id if source and date not in doubtful else "",
                     code_version=source.code_version if source else table.code_version,
                     renamed=source.renamed if source else dict(silver.columns.renamed),
                     table_version=source.table_version if source else self._moment.log(table).table.version(),

@@ -129,7 +129,7 @@ def _attempt(checked: Checked, last: Publication | None, run_id: str) -> Publica
     failures += mixed
     now = dt.datetime.now(dt.timezone.utc)
     promise = holdings.promise(dates, untrue)
-    if not failures:
+    if not deciding:  # what is rolled out has been compared, too
         holdings.note(dates - untrue)
     return Publication(
         at=now,

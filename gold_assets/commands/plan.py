@@ -16,7 +16,8 @@ def command(settings: Settings, first: dt.datetime | None, last: dt.datetime | N
 
     Told by the logs alone: which dates would be patched with the files that Silver has gained, which would have the rows of
     changed keys alone computed, which would be recomputed, how many of Silver's rows that reads, and why. The sensor does so with dates that
-    Silver's commits touch; dates that are behind for another reason, such as a new code version, wait until they are materialized.
+    Silver's commits touch, and the roll-out with those that an earlier version of a table made; dates that are behind for another reason
+    wait until they are materialized.
 
     Exit code 0: planned; 2: something to put right, said in one sentence.
     """

@@ -97,4 +97,4 @@ def _of_an_earlier_release(values: Mapping[str, Any]) -> dict[str, Any]:
     versions = (applied + 1, requested["to"])
     of_all = {"versions": versions, "attempt": requested["attempt"], "again_at": requested["again_at"]}
     asked = [{**of_all, "dates": dates} for dates in requested["ranges"]]
-    return {**values, "followed": requested["to"], "commit": requested["commit"], "asked": asked}
+    return {**values, "followed": requested["to"], "commit": requested.get("commit", ""), "asked": asked}

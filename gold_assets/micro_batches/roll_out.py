@@ -91,7 +91,7 @@ def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: fl
     if progress.done == current and progress.window == window:
         return _skip(progress, "All dates are made by the newest version of their tables.")
     if running := _running(context.instance, lake):
-        return _skip(progress, f"Waits for {plural(running, 'run')} that makes Gold.")
+        return _skip(progress, f"Waits for {plural(running, 'run')} to make Gold.")
     progress = _after_last_run(context.instance, lake, progress, now)
     if progress.again_at > now:
         said = f"{plural(progress.failed, 'run')} in a row did not succeed; the next follows in {progress.again_at - now:.0f} s."

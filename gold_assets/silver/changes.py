@@ -76,7 +76,7 @@ class SilverChanges:
         version = made.silver_version
         known = self._fingerprint(version)
         is_cut = not known and version <= self.to
-        if is_cut or (known and known == made.silver_commit):
+        if is_cut or (known and made.silver_commit in (known, "")):  # an earlier release went by the version alone
             return ""
         return f"made from a version {version} of Silver that its log does not have"
 

@@ -22,6 +22,7 @@ from gold_assets.delta.kept_dates import kept_dates
 from gold_assets.engines import Engine
 from gold_assets.gold.gold_log import GoldLog
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.lake_plan import lake_plan
 from gold_assets.gold.publication import GAINED, SCHEMA, Publications
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.conftest import CopyOf
@@ -376,6 +377,27 @@ def test_a_wrong_date_of_which_no_refresh_is_in_the_log_is_not_published(lake: L
     held = publish(lake, LIMITS).attempt
     assert held is not None and {failure.date for failure in held.failures} == {TUESDAY}
     assert GoldLog(DeltaTable(lake.places[SPEND])).made_from(DATES) == {}
+
+
+def test_a_silver_put_back_is_seen_by_what_an_earlier_release_made_which_told_no_commit_once_that_was_published(
+    lake: Lake, engine: Engine
+) -> None:
+    for place in lake.places.values():
+        for commit in Path(place, "_delta_log").glob("*.json"):
+            commit.write_text(commit.read_text().replace('\\"silver_commit\\"', '\\"later\\"'))
+    append(lake, TUESDAY)
+    lake = replace(lake, published=f"{lake.published}_anew")
+    assert lake_plan(lake, lake.tables, DATES).dates("current") == 2 * len(lake.tables)
+    must_publish(publish(lake, LIMITS))
+    append(lake, MONDAY)
+    written = refresh(lake, engine, [MONDAY, TUESDAY], how="patch").dates[SPEND]
+    assert [made.step.how for made in written.values()] == ["patched", "patched"]
+    for version in (3, 4):
+        (Path(lake.silver) / "_delta_log" / f"{version:020}.json").unlink()
+    append(lake, WEDNESDAY)
+    assert {each.reason for each in lake_plan(lake, lake.tables, DATES).to_do} == {
+        f"made from a version {version} of Silver that its log does not have" for version in (3, 4)
+    }
 
 
 def test_a_publication_names_the_dates_outside_the_window_that_lack_the_version_it_promises(

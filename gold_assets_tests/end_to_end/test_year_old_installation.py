@@ -1,7 +1,6 @@
 """An installation that the version before made, and that lay for a year: this version takes it over. ``make.py`` says how it was made."""
 
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from gold_assets.gold.publication import Publications
 from gold_assets.partitions import range_of
 from gold_assets.reading.published import publications_of, published
 from gold_assets_tests.end_to_end.command_line import run
+from gold_assets_tests.end_to_end.packing import unpack
 from gold_assets_tests.end_to_end.year_old_installation.make import DATES, WINDOW
 from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import row, write_silver
@@ -33,8 +33,7 @@ TOUCHED = DATES[4]
 def dev(tmp_path_factory: pytest.TempPathFactory) -> DagsterDev:
     """The installation, with this version's ``dagster dev``, which does not run yet."""
     folder = tmp_path_factory.mktemp("year_old")
-    with tarfile.open(INSTALLATION) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(INSTALLATION, folder)
     return DagsterDev(folder, **WINDOW)
 
 

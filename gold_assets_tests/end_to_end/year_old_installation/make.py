@@ -1,6 +1,7 @@
 """How ``installation.tar.xz`` was made: by the version before, and by moving times.
 
-It was run once, by hand, with the code of 9e74a39, of which it takes the project, its ``dagster dev`` and its tests' Silver::
+It was run once, by hand, with the code of 9e74a39, of which it takes the project, its ``dagster dev`` and its tests' Silver, and with what that
+requires, matplotlib among it::
 
     git archive 9e74a39 | tar -x -C OLD; cd OLD
     PYTHONPATH=OLD python NEW/gold_assets_tests/end_to_end/year_old_installation/make.py
@@ -11,11 +12,12 @@ sensor is off: its cursor is of a version that Silver's log has long lost. Then 
 """
 
 import datetime as dt
+import importlib
 import json
 import sqlite3
-import tarfile
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,6 @@ from gold_assets.engines.sail import SailEngine
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.end_to_end.command_line import run
-from gold_assets_tests.instance.dagster_dev import DagsterDev
 from gold_assets_tests.small_silver import high_risk_row, row, write_silver
 from gold_assets_tests.truth import gold_is_true
 
@@ -41,7 +42,9 @@ COMMITS = 14
 
 def main() -> None:
     folder = Path(tempfile.mkdtemp())
-    dev = DagsterDev(folder, **WINDOW)
+    # It is elsewhere in the new version.
+    dagster_dev: Any = importlib.import_module("gold_assets_tests.automation.dagster_dev")
+    dev = dagster_dev.DagsterDev(folder, **WINDOW)
     lake = dev.lake
     users = [f"user {number}" for number in range(5)]
     first = [row(user_id=user, event_date=date) for date in DATES for user in users]
@@ -66,9 +69,7 @@ def main() -> None:
     for table in (lake.silver, lake.places["user_spend_summary"]):
         assert not Path(table, "_delta_log", f"{1:020}.json").exists(), "the log was not cleaned"
     age(folder, dt.timedelta(days=130))
-    with tarfile.open(HERE / "installation.tar.xz", "w:xz", preset=9) as archive:
-        for part in ("lake", "dagster_home"):
-            archive.add(folder / part, part, filter=of_no_one)
+    of_new_version("end_to_end/packing.py").pack(folder, HERE / "installation.tar.xz")
 
 
 def follow(lake: Lake) -> None:
@@ -80,7 +81,7 @@ def follow(lake: Lake) -> None:
     engine.close()
 
 
-def maintain(dev: DagsterDev) -> None:
+def maintain(dev: Any) -> None:
     """A publication, and a night."""
     for command in (
         ("gold", "checks", "--publish"),
@@ -95,7 +96,7 @@ def clean_silver(lake: Lake) -> None:
     DeltaTable(lake.silver).cleanup_metadata()
 
 
-def wait_until_at_rest(dev: DagsterDev) -> None:
+def wait_until_at_rest(dev: Any) -> None:
     """Until Gold is true, no run is in flight and the sensor knows."""
     dev.wait_for("Gold is true", PATIENCE, lambda: gold_is_true(dev.lake))
     with dev.instance() as instance:
@@ -108,27 +109,19 @@ def wait_until_at_rest(dev: DagsterDev) -> None:
         dev.wait_for("the sensor knows", PATIENCE, is_at_rest)
 
 
-def of_no_one(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Without its owner; and without what Dagster keeps for its processes alone."""
-    if Path(entry.name).name in (".logs_queue", ".telemetry", "logs", "storage", "artifacts"):
-        return None
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = ""
-    return entry
+def of_new_version(module: str) -> Any:
+    """A module of the new version's tests, of which the version before knows nothing."""
+    path = HERE.parents[1] / module
+    return SourceFileLoader(path.stem, str(path)).load_module()
 
 
 def age(folder: Path, by: dt.timedelta) -> None:
-    """Let time pass for the lake, and for what Dagster has recorded. How is known to the new version alone."""
-    passing_time: Any = SourceFileLoader(
-        "passing_time", str(HERE.parents[1] / "life" / "passing_time.py")
-    ).load_module()
+    """Let time pass for the lake, and for what Dagster has recorded."""
+    passing_time = of_new_version("life/passing_time.py")
     fingerprints = passing_time.let_time_pass(folder, by)
     for database in (folder / "dagster_home").rglob("*.db"):
-        with sqlite3.connect(database) as records:
-            records.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with closing(sqlite3.connect(database)) as records, records:
             _age_records(records, by, lambda text: passing_time.in_cursor(text, fingerprints, by))
-            records.commit()
-            records.execute("PRAGMA journal_mode=DELETE")
 
 
 def _age_records(records: sqlite3.Connection, by: dt.timedelta, with_fingerprints: Callable[[str], str]) -> None:
