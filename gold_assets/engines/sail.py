@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -48,7 +47,6 @@ _NEVER_IDLE = [("grpc.client_idle_timeout_ms", 2**31 - 1)]
 
 _NEEDS_NO_ESCAPE = re.compile(r"[A-Za-z0-9/._~+,;:&=-]+")
 _ALL_ROWS = 2**31 - 1
-_ARROW = ds.IpcFileFormat()
 _ROWS_A_FILE = 1 << 17
 """Of a copy. Sail holds a file that it reads in memory."""
 _APPLICATION = "gold_assets"
@@ -210,14 +208,17 @@ class SailEngine:
 
     def _in_files(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> DataFrame:
         """The rows in files that are deleted once neither they nor anything made from them is left."""
+        import pyarrow.dataset as ds  # and pandas with it, which not every process that loads a project needs
+
+        arrow = ds.IpcFileFormat()
         scratch = tempfile.mkdtemp(dir=self._scratch_folder())
         try:
             ds.write_dataset(
                 (batch.cast(schema) for batch in batches),
                 scratch,
                 schema=schema,
-                format=_ARROW,
-                file_options=_ARROW.make_write_options(compression="lz4"),
+                format=arrow,
+                file_options=arrow.make_write_options(compression="lz4"),
                 max_rows_per_file=_ROWS_A_FILE,
                 max_rows_per_group=_ROWS_A_FILE,
             )
@@ -241,6 +242,8 @@ class SailEngine:
         self._write(table, rows, user_metadata, mode="append")
 
     def _write(self, table: DeltaTable, rows: DataFrame, user_metadata: str, **how: Any) -> None:
+        import pyarrow.dataset as ds
+
         # Appends do not conflict with each other. Transactions of one application do.
         transaction = Transaction(_APPLICATION, table.version() + 1)
         # The rows leave Sail as Arrow in files of a scratch folder: twice as fast as over gRPC.
@@ -251,7 +254,7 @@ class SailEngine:
                 rows.write.mode("append").format("arrow").save(str(computed))
             except PySparkException as error:
                 raise OSError(f"computing the rows into {scratch}: {reason(error)}") from error
-            dataset = ds.dataset(computed, schema=arrow_schema(table), format=_ARROW)
+            dataset = ds.dataset(computed, schema=arrow_schema(table), format="arrow")
             with races_told():
                 write_deltalake(
                     table,

@@ -41,7 +41,7 @@ _ROUNDED = "is rounded"
 
 _DOUBLES = (PrimitiveType("double"), PrimitiveType("float"))
 _WHEN = {"old": "before", "new": "after"}
-_NOTHING = pa.table({EVENT_DATE: pa.array([], pa.date32()), SIZE: pa.array([], pa.int64())})
+_NOTHING = pa.Table.from_batches([], pa.schema([(EVENT_DATE, pa.date32()), (SIZE, pa.int64())]))
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,9 @@ steps = st.one_of(
 )
 
 
+EXAMPLES = settings().max_examples
+
+
 def apply(lake: Lake, engine: Engine, step: tuple[str, Any]) -> None:
     what, detail = step
     if what == "append":
@@ -100,7 +103,7 @@ def wrong(lake: Lake) -> Iterable[tuple[str, dt.date]]:
 
 
 @given(first=silver_rows, then=st.lists(steps, min_size=1, max_size=5))
-@settings(max_examples=4)
+@settings(max_examples=EXAMPLES // 4)
 def test_reconciliation_is_red_where_gold_is_wrong_and_only_there(
     engine: Engine, first: list[dict[str, Any]], then: list[tuple[str, Any]]
 ) -> None:

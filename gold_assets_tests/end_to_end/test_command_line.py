@@ -80,10 +80,12 @@ def test_the_definitions_load_from_a_lake_that_is_not_there(command: tuple[str, 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_loading_the_definitions_starts_no_engine_and_touches_no_table(env: dict[str, str], tmp_path: Path) -> None:
+def test_loading_the_definitions_starts_no_engine_loads_no_pandas_and_touches_no_table(
+    env: dict[str, str], tmp_path: Path
+) -> None:
     before = sorted(tmp_path.rglob("*"))
-    loaded = "import sys, psutil, gold_assets.transactions.definitions; print('pysail' in sys.modules, psutil.Process().children())"
+    loaded = "import sys, psutil, gold_assets.transactions.definitions; print({'pysail', 'pandas'} & {*sys.modules}, psutil.Process().children())"
     done = run(Path(sys.executable).name, "-c", loaded, env=env)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["False", "[]"]
+    assert done.stdout.split() == ["set()", "[]"]
     assert sorted(tmp_path.rglob("*")) == before
