@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
-from pyspark.sql import SparkSession
 from xdist.scheduler import LoadFileScheduling
 
 from gold_assets import transactions
@@ -111,16 +110,9 @@ def engine() -> Iterator[Engine]:
 def new_engine() -> Engine:
     """An engine of the kind that ``GOLD_ENGINE`` names."""
     if ENGINE == "spark":
-        from gold_assets.engines.spark import SparkEngine, open_session
+        from gold_assets.engines.spark import SparkEngine
 
-        def open_to_optimize(conf: dict[str, Any]) -> SparkSession:
-            """For minutes of work the optimizing compiler pays, as it does not for a run of one date."""
-            options = conf["spark.driver.extraJavaOptions"]
-            for of_the_quick_one in ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=256m"):
-                options = options.replace(of_the_quick_one, "")
-            return open_session({**conf, "spark.driver.extraJavaOptions": options})
-
-        return SparkEngine(conf_file=SMALL_TABLES, open=open_to_optimize)
+        return SparkEngine(conf_file=SMALL_TABLES)
     from gold_assets.engines.sail import SailEngine
 
     sail = SailEngine()
