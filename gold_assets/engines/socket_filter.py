@@ -35,7 +35,7 @@ def refuse_new_connections(port: int) -> bool:
 
 
 def end_connections(port: int) -> None:
-    """End all connections to ``port`` that its server has accepted by now."""
+    """End all connections to ``port`` that its server has accepted by now. On Linux; elsewhere they stay."""
     for ours in _sockets_at(port, listening=False):
         with suppress(OSError):
             ours.shutdown(socket.SHUT_RDWR)
@@ -51,7 +51,8 @@ def connections_to(port: int) -> int:
 
 def _sockets_at(port: int, *, listening: bool) -> Iterator[socket.socket]:
     """This process's sockets at the port, the one that listens or those that it has accepted, by a further handle each."""
-    for descriptor in Path("/proc/self/fd").iterdir():
+    descriptors = Path("/proc/self/fd")
+    for descriptor in descriptors.iterdir() if descriptors.is_dir() else ():
         with suppress(OSError):  # closed meanwhile
             if str(descriptor.readlink()).startswith("socket:"):
                 with socket.socket(fileno=os.dup(int(descriptor.name))) as found:
