@@ -9,7 +9,6 @@ import datetime as dt
 import random
 import statistics
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,15 +35,14 @@ class ChangeData:
     def __init__(self, folder: Path, seed: int) -> None:
         window = {"GOLD_PARTITIONS_START": str(DATES[0]), "GOLD_PARTITIONS_END": str(DATES[-1])}
         self.dev = DagsterDev(folder, **window)
-        self.committed: dict[int, float] = {}
-        self.published: dict[int, float] = {}
+        self.committed: dict[int, tuple[dt.date, dt.datetime]] = {}
+        """By version of Silver the date that a commit changed, and when."""
         self._chance, self._numbers = random.Random(seed), np.random.default_rng(seed)
         self._ids = iter(range(10**9))
         self._held = {
             date: [next(self._ids) for _ in range(_ROWS_OF_LARGE_DATES if date in _LARGE else _ROWS_A_DATE)]
             for date in DATES
         }
-        self._ended = threading.Event()
 
     def run(self, commits: int, seconds: float) -> list[str]:
         """What differs at the end, after so many commits of which each waits so many seconds for the next."""
@@ -52,20 +50,12 @@ class ChangeData:
         self._begin()
         with self.dev:
             self.dev.wait_for("all dates are published", 900, lambda: self._published_version() >= 0)
-            watching = threading.Thread(target=self._watch)
-            watching.start()
-            try:
-                for _ in range(commits):
-                    self._merge()
-                    version = DeltaTable(lake.silver).version()
-                    self.committed[version] = time.monotonic()
-                    time.sleep(seconds)
-                last = max(self.committed)
-                self.dev.wait_for("the last commit is published", 900, lambda: self._published_version() >= last)
-                self.published.setdefault(self._published_version(), time.monotonic())
-            finally:
-                self._ended.set()
-                watching.join()
+            for _ in range(commits):
+                date = self._merge()
+                self.committed[DeltaTable(lake.silver).version()] = date, dt.datetime.now(dt.timezone.utc)
+                time.sleep(seconds)
+            last = max(self.committed)
+            self.dev.wait_for("the last commit is published", 900, lambda: self._published_version() >= last)
         self._tell()
         return differences(lake)
 
@@ -90,7 +80,7 @@ class ChangeData:
             }
         )
 
-    def _merge(self) -> None:
+    def _merge(self) -> dt.date:
         chance = self._chance
         newest = chance.random() < 0.8
         date = chance.choice(DATES[-7:] if newest else DATES)
@@ -112,25 +102,27 @@ class ChangeData:
             self._rows(date, inserted),
             partitions={str(date)},
         )
+        return date
 
     def _published_version(self) -> int:
         newest = self.dev.lake.publications().newest()
         return -1 if newest is None or newest.silver_version is None else newest.silver_version
 
-    def _watch(self) -> None:
-        while not self._ended.wait(0.3):
-            version = self._published_version()
-            if version >= 0:
-                self.published.setdefault(version, time.monotonic())
-
     def _tell(self) -> None:
-        waited = [
-            min(at for published, at in self.published.items() if published >= version) - committed
-            for version, committed in self.committed.items()
-            if any(published >= version for published in self.published)
-        ]
+        """Commit by commit, how long it took until a publication held its date as it was then or later, in every table."""
+        told = self.dev.lake.publications().last(10_000)[::-1]
+        waited, left = [], dict(self.committed)
+        for publication in told:
+            dates = {date for date, _ in left.values()}
+            made = [GoldLog(table.open()).made_from(dates) for table in publication.tables.values()]
+            for version, (date, at) in list(left.items()):
+                if all(date in of_table and of_table[date].silver_version >= version for of_table in made):
+                    waited.append((publication.at - at).total_seconds())
+                    del left[version]
+        of_one = sum(publication.silver_version is not None for publication in told)
         print(
-            f"{len(waited)} commits published after {statistics.median(waited):.1f} s, at most {max(waited):.1f} s, in {len(self.published)} publications"
+            f"{len(waited)} commits published after {statistics.median(waited):.1f} s, at most {max(waited):.1f} s, in {len(told)} "
+            f"publications, {of_one} of which could name one version of Silver"
         )
         for name, place in self.dev.lake.places.items():
             table = DeltaTable(place)
