@@ -155,7 +155,7 @@ class Case:
     @property
     def is_cheaper(self) -> bool:
         """Whether the way chosen took no longer than the other."""
-        return self.chosen <= self.recompute if self.by_keys is None else self.recompute <= self.by_keys
+        return self.chosen <= (self.recompute if self.by_keys is None else self.by_keys)
 
     def __str__(self) -> str:
         by_keys = "" if self.by_keys is None else f"{self.by_keys:.2f}"

@@ -27,6 +27,24 @@ How = Literal["current", "patched", "keys", "recomputed", "sealed", "held"]
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """About what it takes to make the changed keys of a date anew.
+
+    Attributes:
+        rows: Silver's of the date.
+        share: of computing all of them; 1 where it is not worth trying.
+    """
+
+    rows: int
+    share: float
+
+    @property
+    def spared(self) -> float:
+        """Of how many rows the computing is spared."""
+        return self.rows * (1 - self.share)
+
+
+@dataclass(frozen=True)
 class Step:
     """What there is to do for a date of a table, or what was done.
 
@@ -45,7 +63,7 @@ class Step:
     reason: str
     made: MadeFrom | None = None
     files: tuple[FileChange, ...] = ()
-    estimate: "Estimate | None" = None
+    estimate: Estimate | None = None
     hold: Hold | None = None
     approval: Decision | None = None
 
@@ -56,24 +74,6 @@ class Step:
 
     def __str__(self) -> str:
         return f"{self.how}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """About what it takes to make the changed keys of a date anew.
-
-    Attributes:
-        rows: Silver's of the date.
-        share: of computing all of them; 1 where it is not worth trying.
-    """
-
-    rows: int
-    share: float
-
-    @property
-    def spared(self) -> float:
-        """Of how many rows the computing is spared."""
-        return self.rows * (1 - self.share)
 
 
 OF_OTHER_ROWS, OF_HIDDEN_ROWS, OF_REWRITTEN_ROWS = 0.35, 0.05, 0.3
