@@ -94,6 +94,8 @@ def _start_alone() -> tuple[Any, SparkSession]:
 
 def _stop(server: Any) -> None:
     """Stop a server, which by itself waits for ever for whoever is connected, also for whom it accepts while it stops."""
+    if not server.running:
+        return
     _, port = server.listening_address
     stopping = threading.Thread(target=server.stop, daemon=True)
     stopping.start()
