@@ -62,6 +62,15 @@ class View:
         return f"SELECT r.* FROM ({rows}) AS r {join} {name}_keys AS k ON {same}"
 
 
+def rows_of_keys(
+    table: DeltaTable, where: str, keys: pa.Table, columns: Collection[str], *, is_without: bool = False
+) -> View:
+    """These columns of the rows that meet ``where``, in SQL, and have one of the ``keys``, or none; those are of columns of the same names."""
+    same = {name: name for name in keys.column_names}
+    selected = ", ".join(map(DATAFUSION.name, columns))
+    return View(table, selected, where, Among(of_rows(keys), same, is_without))
+
+
 def query(sql: str, **tables: DeltaTable | View) -> list[dict[str, Any]]:
     """The rows that ``sql``, a SELECT, makes of ``tables``, which it names as the arguments do. Raises ``Unreadable``.
 

@@ -3,7 +3,9 @@
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import reduce
+from operator import and_
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -11,8 +13,10 @@ from deltalake.exceptions import DeltaError
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from gold_assets.delta.dates import RowsOn
+from gold_assets.delta.sql import SPARK
 
 FAILURES = (DeltaError, OSError, PySparkException, Py4JError)
 """What reading, computing and writing fail with."""
@@ -58,11 +62,14 @@ class Engine(Protocol):
         """Rows that are in memory."""
         ...
 
-    def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+    def replace(
+        self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str, keys: pa.Table | None = None
+    ) -> None:
         """Replace the rows of ``table`` that meet ``predicate`` by ``rows``, in one commit stamped ``user_metadata``.
 
-        ``rows`` has the table's columns and only rows that meet the predicate; anything else is refused. Raises
-        ``CommitConflict`` where another writer was faster, ``OSError`` or ``DeltaError`` where writing fails.
+        With ``keys``, whose columns are some of the table's, its rows with other values there stay. ``rows`` has the table's columns and
+        only rows that meet the predicate; anything else is refused. Raises ``CommitConflict`` where another writer was
+        faster, ``OSError``, ``DeltaError`` or ``Unreadable`` where reading or writing fails.
         """
         ...
 
@@ -83,3 +90,10 @@ class Engine(Protocol):
     def close(self) -> None:
         """Stop what was started."""
         ...
+
+
+def having_keys(rows: DataFrame, keys: DataFrame, how: Literal["left_semi", "left_anti"] = "left_semi") -> DataFrame:
+    """The rows that have one of the ``keys``, whose columns are some of theirs, or none of them. NULL is a value like any other."""
+    names = {name: f"__gold_assets_key_{number}" for number, name in enumerate(keys.columns)}
+    same = (F.col(SPARK.name(name)).eqNullSafe(F.col(key)) for name, key in names.items())
+    return rows.join(keys.toDF(*names.values()), reduce(and_, same), how)

@@ -27,7 +27,7 @@ from gold_assets.delta.dates import EVENT_DATE, RowsOn
 from gold_assets.delta.errors import UserError, missing_extra, reason
 from gold_assets.delta.file_dates import FileDates, has_files_elsewhere
 from gold_assets.delta.log import DeltaLog
-from gold_assets.delta.query import among_sql, arrow_schema, datafusion
+from gold_assets.delta.query import Stream, among_sql, arrow_schema, datafusion, rows_of_keys
 from gold_assets.delta.scratch import of_files
 from gold_assets.delta.sql import DATAFUSION, SPARK
 from gold_assets.delta.storage import located
@@ -210,44 +210,47 @@ class SailEngine:
 
     def _in_files(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> DataFrame:
         """The rows in files that are deleted once neither they nor anything made from them is left."""
-        import pyarrow.dataset as ds  # and pandas with it, which not every process that loads a project needs
-
-        arrow = ds.IpcFileFormat()
         scratch = tempfile.mkdtemp(dir=self._scratch_folder())
         try:
-            ds.write_dataset(
-                (batch.cast(schema) for batch in batches),
-                scratch,
-                schema=schema,
-                format=arrow,
-                file_options=arrow.make_write_options(compression="lz4"),
-                max_rows_per_file=_ROWS_A_FILE,
-                max_rows_per_group=_ROWS_A_FILE,
-            )
+            _save(schema, batches, scratch, compression="lz4")
             if not any(Path(scratch).iterdir()):
                 pa.ipc.new_file(Path(scratch) / "no_rows.arrow", schema).close()
-        except BaseException as error:
+        except BaseException:
             shutil.rmtree(scratch)
-            if isinstance(error, Exception):  # DataFusion's errors arrive as bare Exceptions
-                raise OSError(f"copying the rows into {scratch}: {reason(error)}") from error
             raise
         copied = self.session.read.format("arrow").load(scratch)
         call_when_gone(copied, partial(shutil.rmtree, scratch, ignore_errors=True))
         return copied
 
-    def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+    def replace(
+        self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str, keys: pa.Table | None = None
+    ) -> None:
         """As ``Engine.replace``."""
-        self._write(table, rows, user_metadata, mode="overwrite", predicate=predicate)
+        schema = arrow_schema(table)
+        kept: Iterable[pa.RecordBatch] = ()
+        if keys is not None:
+            kept = Stream(
+                "SELECT * FROM kept", kept=rows_of_keys(table, predicate, keys, schema.names, is_without=True)
+            ).reader
+        self._write(table, rows, user_metadata, kept, mode="overwrite", predicate=predicate)
 
     def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         """As ``Engine.append``."""
         self._write(table, rows, user_metadata, mode="append")
 
-    def _write(self, table: DeltaTable, rows: DataFrame, user_metadata: str, **how: Any) -> None:
+    def _write(
+        self,
+        table: DeltaTable,
+        rows: DataFrame,
+        user_metadata: str,
+        kept: Iterable[pa.RecordBatch] = (),
+        **how: Any,
+    ) -> None:
         import pyarrow.dataset as ds
 
         # Appends do not conflict with each other. Transactions of one application do.
         transaction = Transaction(_APPLICATION, table.version() + 1)
+        schema = arrow_schema(table)
         # The rows leave Sail as Arrow in files of a scratch folder: twice as fast as over gRPC.
         with tempfile.TemporaryDirectory(dir=self._scratch_folder(), ignore_cleanup_errors=True) as scratch:
             computed = Path(scratch) / "rows"
@@ -256,11 +259,12 @@ class SailEngine:
                 rows.write.mode("append").format("arrow").save(str(computed))
             except PySparkException as error:
                 raise OSError(f"computing the rows into {scratch}: {reason(error)}") from error
-            dataset = ds.dataset(computed, schema=arrow_schema(table), format="arrow")
+            # Not handed on as they are read: several writes would keep all of delta-rs's threads waiting for what these must read.
+            _save(schema, kept, computed / "kept")
             with races_told():
                 write_deltalake(
                     table,
-                    dataset.scanner().to_reader(),
+                    ds.dataset(computed, schema=schema, format="arrow").scanner().to_reader(),
                     commit_properties=CommitProperties(
                         custom_metadata={"userMetadata": user_metadata}, app_transactions=[transaction]
                     ),
@@ -320,3 +324,24 @@ class SailEngine:
         with suppress(FileExistsError):
             link.symlink_to(path)
         return str(link) if _NEEDS_NO_ESCAPE.fullmatch(str(link)) else None
+
+
+def _save(
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], folder: str | Path, compression: str | None = None
+) -> None:
+    """Write the rows as Arrow files, of which there are none where there are no rows. Raises ``OSError``."""
+    import pyarrow.dataset as ds  # and pandas with it, which not every process that loads a project needs
+
+    arrow = ds.IpcFileFormat()
+    try:
+        ds.write_dataset(
+            (batch.cast(schema) for batch in batches),
+            folder,
+            schema=schema,
+            format=arrow,
+            file_options=arrow.make_write_options(compression=compression),
+            max_rows_per_file=_ROWS_A_FILE,
+            max_rows_per_group=_ROWS_A_FILE,
+        )
+    except Exception as error:  # DataFusion's errors arrive as bare Exceptions
+        raise OSError(f"copying the rows into {folder}: {reason(error)}") from error

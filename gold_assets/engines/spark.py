@@ -23,7 +23,7 @@ from gold_assets.delta.errors import UserError, reason
 from gold_assets.delta.places import spark_path
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.storage import located, without_credentials
-from gold_assets.engines import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES, SliceBounds, spark_jars
+from gold_assets.engines import ROWS_A_ROW_GROUP, TARGET_FILE_BYTES, SliceBounds, having_keys, spark_jars
 from gold_assets.engines import spark_runtime as runtime
 
 _START_SECONDS = 50
@@ -206,8 +206,13 @@ class SparkEngine:
         """As ``Engine.rows``."""
         return self.session.createDataFrame(rows)
 
-    def replace(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
+    def replace(
+        self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str, keys: pa.Table | None = None
+    ) -> None:
         """As ``Engine.replace``."""
+        if keys is not None:
+            kept = having_keys(self.read(table).filter(predicate), self.rows(keys), "left_anti")
+            rows = kept.unionByName(rows)
         replacing = rows.repartition(EVENT_DATE).write.format("delta").mode("overwrite")  # one file for each date
         options = {"replaceWhere": predicate, "userMetadata": user_metadata}
         with _failures_told():

@@ -5,11 +5,11 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
-from operator import and_
+from functools import partial
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -21,9 +21,10 @@ from gold_assets.delta.dates import RowsOn, predicate
 from gold_assets.delta.errors import UserError, failed
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import FileChange
+from gold_assets.delta.query import query, rows_of_keys
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.types import type_name
-from gold_assets.engines import FAILURES, Engine
+from gold_assets.engines import FAILURES, Engine, having_keys
 from gold_assets.gold.changed_keys import ChangedKeys, NotByKey
 from gold_assets.gold.combine import MOST_APPENDED, combined
 from gold_assets.gold.gold_log import GoldCommit, GoldLog
@@ -167,23 +168,20 @@ class Target:
         where, dates = predicate(steps), [*steps]
         (since,) = {step.made.silver_version for step in steps.values() if step.made is not None}
         changed = changed_keys.of(self.table, dates, since)
-        names = [f"__gold_assets_key_{number}" for number in range(changed.num_columns)]
-        keys = self.engine.rows(changed.rename_columns(names))
-
-        def have_key(columns: Iterable[str]) -> Column:
-            pairs = zip(columns, names, strict=True)
-            return reduce(and_, (F.col(SPARK.name(column)).eqNullSafe(F.col(SPARK.name(key))) for column, key in pairs))
-
-        of_gold, of_silver = have_key(self.table.merge_key), have_key(self.table.merge_key.values())
-        rows, before = changed_keys.rows(dates, since), self.engine.read(self.delta, RowsOn(steps))
-        new = self._in_order(self.table.of(rows.join(keys, of_silver, "left_semi")))
+        of_keys = having_keys(changed_keys.rows(dates, since), self.engine.rows(changed))
+        new = self._in_order(self.table.of(of_keys))
         appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)
-        if not self.table.key and appended <= MOST_APPENDED and before.join(keys, of_gold, "left_semi").isEmpty():
-            return self._append(steps, new, self._stamp(steps, holds_null, appended, keys=changed.num_rows))
-        stamp = self._stamp(steps, holds_null, keys=changed.num_rows)
-        kept = before.join(keys, of_gold, "left_anti")
-        self.engine.replace(self.delta, kept.unionByName(new), where, self._user_metadata(stamp))
+        keys = changed.rename_columns([*self.table.merge_key])
+        if not self.table.key and appended <= MOST_APPENDED and not self._has(keys, where):
+            return self._append(steps, new, self._stamp(steps, holds_null, appended, keys=keys.num_rows))
+        stamp = self._stamp(steps, holds_null, keys=keys.num_rows)
+        self.engine.replace(self.delta, new, where, self._user_metadata(stamp), keys)
         return _Attempt(steps, stamp)
+
+    def _has(self, keys: pa.Table, where: str) -> bool:
+        """Whether the table has rows of these keys that meet ``where``. Raises ``Unreadable``."""
+        rows = rows_of_keys(self.delta, where, keys, keys.column_names)
+        return bool(query("SELECT 1 AS one FROM rows LIMIT 1", rows=rows))
 
     def _append(self, steps: Steps, new: DataFrame, stamp: Stamp) -> "_Attempt":
         """Leave the files that are there."""

@@ -121,6 +121,25 @@ def test_a_refresh_that_finds_and_leaves_nothing_is_in_the_log(lake: Lake, engin
     assert GoldLog(spend_on(lake)).commit(written.table_version).said["dates"] == [[str(TUESDAY), str(TUESDAY)]]
 
 
+def test_rows_of_other_keys_stay(tmp_path: Path, engine: Engine) -> None:
+    """NULL is a key like any other; and as many tables are written at once as keep every thread of delta-rs busy."""
+    name, users = "the `user`, once", ["ann", "bob", None]
+    before = pa.table({name: users * 2, "event_date": [*[MONDAY] * 3, *[TUESDAY] * 3], "spend": range(6)})
+    new = pa.table({name: ["ann", None], "event_date": [MONDAY] * 2, "spend": [10, 12]})
+    keys = pa.table({name: pa.array(["ann", "new", None]), "event_date": [MONDAY] * 3})
+    tables = [written(tmp_path / f"{number}", before) for number in range(3)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda table: engine.replace(table, engine.rows(new), predicate([MONDAY]), "{}", keys), tables))
+    for table in tables:
+        table.update_incremental()
+        assert sorted(table.to_pyarrow_table()["spend"].to_pylist()) == [1, 3, 4, 5, 10, 12]
+
+
+def written(folder: Path, rows: pa.Table) -> DeltaTable:
+    write_deltalake(str(folder), rows, partition_by=["event_date"])
+    return DeltaTable(str(folder))
+
+
 def test_rows_outside_the_predicate_are_refused_and_nothing_is_written(lake: Lake, engine: Engine) -> None:
     write_silver(lake, [row(), row(event_date=TUESDAY)])
     refresh(lake, engine, [MONDAY, TUESDAY])

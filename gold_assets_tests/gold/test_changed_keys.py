@@ -20,7 +20,7 @@ from gold_assets.declaring.column import Column
 from gold_assets.declaring.project import Project
 from gold_assets.declaring.source import Source
 from gold_assets.declaring.table import Table
-from gold_assets.engines import Engine
+from gold_assets.engines import Engine, having_keys
 from gold_assets.gold import changed_keys, plan
 from gold_assets.gold.changed_keys import ChangedKeys
 from gold_assets.gold.gold_log import GoldLog
@@ -361,7 +361,10 @@ class Careless:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def replace(self, table: DeltaTable, rows: Any, predicate: str, user_metadata: str) -> None:
+    def replace(self, table: DeltaTable, rows: Any, predicate: str, user_metadata: str, keys: Any = None) -> None:
+        if keys is not None:
+            before = self._engine.read(table).filter(predicate)
+            rows = having_keys(before, self._engine.rows(keys), "left_anti").unionByName(rows)
         self._engine.replace(table, self._change(rows), predicate, user_metadata)
 
     def append(self, table: DeltaTable, rows: Any, predicate: str, user_metadata: str) -> None:
