@@ -21,8 +21,9 @@ from gold_assets.silver.pin import Silver
 
 logger = logging.getLogger(__name__)
 
-MOST_KEYS = 0.1
-"""Where a larger share of a date's keys has changed, to compute all of them costs less: Silver's rows of these keys have to be copied."""
+MOST_KEYS = 0.25
+"""Where a larger share of a date's keys has changed, to compute all of them costs less: Silver's rows of these keys have to be copied. Measured
+by ``benchmarks.changed_keys``."""
 
 
 class NotByKey(Exception):
@@ -86,36 +87,41 @@ class ChangedKeys:
             logger.warning("Which rows Silver has changed cannot be told: %s", error)
             doubt = "but the files that tell which keys changed cannot be read"
             return _Since({}, {table.name: doubt for table in tables})
-        there = {table.name: keys_there(table, delta, self._silver, dates) for table, delta in self._opened}
-        of_column: dict[str, float] = {}
-        for table in tables:
-            column, *others = (column for column in table.merge_key.values() if column != EVENT_DATE)
-            if table.key and not others and (count := there[table.name]):
-                of_column[column] = keys[table.name].num_rows / count
-        many = {
-            table.name: why
-            for table in tables
-            if (why := _are_many(table, keys[table.name].num_rows, there[table.name], of_column))
-        }
-        return _Since(keys, many)
+        there = {table.name: keys_there(table, FileDates(delta), self._silver, dates) for table, delta in self._opened}
+        return _Since(keys, too_many(tables, {name: of.num_rows for name, of in keys.items()}, there))
 
 
-def _are_many(table: Table, changed: int, there: int | None, of_column: Mapping[str, float]) -> str:
-    """Why computing all keys, of which so many are ``there``, costs less; empty where it does not.
+def too_many(
+    tables: Collection[Table], changed: Mapping[str, float], there: Mapping[str, int | None]
+) -> dict[str, str]:
+    """The tables of whose keys, which are ``there``, so many have ``changed`` that computing all costs less; and why, in a few words.
 
-    ``of_column``: which share of a column's values has changed, where that is known: Silver's rows are filtered by one column.
+    Args:
+        tables: which have a ``merge_key``.
+        changed: by table, how many keys.
+        there: by table, as ``keys_there`` tells.
     """
+    of_column: dict[str, float] = {}  # which share of its values has changed: Silver's rows are filtered by one column
+    for table in tables:
+        column, *others = (column for column in table.merge_key.values() if column != EVENT_DATE)
+        if table.key and not others and (count := there[table.name]):
+            of_column[column] = changed[table.name] / count
+    found = {table.name: _too_many(table, changed[table.name], there[table.name], of_column) for table in tables}
+    return {name: why for name, why in found.items() if why}
+
+
+def _too_many(table: Table, changed: float, there: int | None, of_column: Mapping[str, float]) -> str:
+    if there is not None and changed > there * MOST_KEYS:
+        what = f"{there:,} keys" if table.key else f"{there:,} rows of Silver"
+        return f"but {changed:,.0f} keys may have changed, where there were {what}"
     shares = [of_column[column] for column in table.merge_key.values() if column in of_column]
     if shares and min(shares) > MOST_KEYS:
-        return f"but {changed:,} keys may have changed, whose rows are too large a part of Silver's"
-    if there is None or changed <= there * MOST_KEYS:
-        return ""
-    what = f"{there:,} keys" if table.key else f"{there:,} rows of Silver"
-    return f"but {changed:,} keys may have changed, where there were {what}"
+        return f"but {changed:,.0f} keys may have changed, whose rows are too large a part of Silver's"
+    return ""
 
 
-def keys_there(table: Table, delta: DeltaTable, silver: Silver, dates: Collection[dt.date | None]) -> int | None:
+def keys_there(table: Table, gold: FileDates, silver: Silver, dates: Collection[dt.date | None]) -> int | None:
     """About how many keys the dates have: as many as the table has rows, or Silver where the table has no key; None where the logs do not tell."""
-    told = (FileDates(delta) if table.key else silver.file_dates).rows_told(dates)
+    told = (gold if table.key else silver.file_dates).rows_told(dates)
     counts = [told.get(date, 0) for date in dates]
     return None if None in counts else sum(filter(None, counts))

@@ -31,6 +31,7 @@ from gold_assets.gold.provenance import Stamp
 from gold_assets.gold.refresh import refresh
 from gold_assets.silver.changed_rows import ChangedRows
 from gold_assets_tests import silver_changes, vectors
+from gold_assets_tests.by_keys import however_many
 from gold_assets_tests.small_silver import (
     MONDAY,
     SCHEMA,
@@ -55,11 +56,9 @@ def of_users(make: Callable[..., dict[str, Any]] = row, **changes: Any) -> list[
 
 
 @pytest.fixture
-def however_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changed keys are looked for however much of a date has been rewritten."""
-    monkeypatch.setattr(plan, "MOST_REWRITTEN", math.inf)
-    monkeypatch.setattr(plan, "MOST_CHANGED", math.inf)
-    monkeypatch.setattr(plan, "AS_MANY_ROWS", 0)
+def however_much() -> Iterator[None]:
+    with however_many():
+        yield
 
 
 @pytest.fixture
@@ -421,8 +420,26 @@ def test_a_commit_goes_by_keys_where_it_spares_more_than_it_takes(
 
 
 @pytest.mark.sail
+@pytest.mark.parametrize(("fixed", "spend"), [(60, "recomputed"), (40, "keys")])
+def test_where_most_keys_of_a_table_must_have_changed_it_is_computed_anew_and_others_where_that_spares_enough(
+    lake: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch, fixed: int, spend: str
+) -> None:
+    """Of 300 users ten change, and with them all three products; of 300 rows some 0.6 would be spared, of some tables a quarter of that."""
+    write_silver(lake, [row(user_id=f"user {n}", product_id=f"{n % 3}") for n in range(300)])
+    refresh(lake, engine, [MONDAY])
+    vectors.merge(lake.silver, lambda rows: pc.less(pc.utf8_length(rows["user_id"]), 7))
+    monkeypatch.setattr(plan, "AS_MANY_ROWS", fixed)
+    planned = {table.name: plan.Planner(Moment(lake)).steps(table, [MONDAY])[MONDAY] for table in lake.tables}
+    assert planned["product_usage_metrics"].how == "recomputed"
+    assert planned["product_usage_metrics"].reason.endswith("but 3 keys may have changed, where there were 3 keys")
+    assert planned[SPEND].how == planned["high_risk_txns"].how == spend
+    assert steps(lake, engine)[SPEND] == spend
+
+
+@pytest.mark.sail
+@pytest.mark.parametrize(("bound", "value"), [("_FEW_KEYS", 0.0), ("_FEW_ROWS", 1_000)])
 def test_many_keys_are_computed_and_compared_as_a_whole(
-    gold: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    gold: Lake, engine: Engine, monkeypatch: pytest.MonkeyPatch, bound: str, value: float
 ) -> None:
     ANN(gold)
     with monkeypatch.context() as none:
@@ -433,8 +450,7 @@ def test_many_keys_are_computed_and_compared_as_a_whole(
     assert_gold_is_true(gold, [MONDAY])
     silver_changes.merge(MONDAY, delete=False, feed=False, user="bob")(gold)
     assert steps(gold, engine)[SPEND] == "keys"
-    monkeypatch.setattr(patches, "_FEW_KEYS", 0.0)
-    monkeypatch.setattr(patches, "_FEW_AT_LEAST", 0)
+    monkeypatch.setattr(patches, bound, value)
     assert compared(gold) == {"in full"}
     assert failed(gold) == set()
 
@@ -463,10 +479,7 @@ def visits(tmp_path: Path) -> Iterator[Lake]:
     yield Project("visits", VISITS, tables).lake(str(tmp_path / "visits"))
 
 
-def test_what_does_not_add_up_goes_by_keys_after_an_append(
-    visits: Lake, engine: Engine, however_much: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changed_keys, "MOST_KEYS", math.inf)
+def test_what_does_not_add_up_goes_by_keys_after_an_append(visits: Lake, engine: Engine, however_much: None) -> None:
     schema = pa.schema(
         [
             ("visitor", pa.string()),

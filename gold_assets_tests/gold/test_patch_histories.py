@@ -2,8 +2,8 @@
 
 import datetime as dt
 import itertools
-import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from hypothesis import event, given, settings
 
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
-from gold_assets.gold import changed_keys, commits, plan
+from gold_assets.gold import commits, plan
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.refresh import refresh
 from gold_assets.transactions.tables import TABLES
 from gold_assets_tests import silver_changes
+from gold_assets_tests.by_keys import however_many
 from gold_assets_tests.conftest import lake_in
 from gold_assets_tests.small_silver import (
     MONDAY,
@@ -154,14 +155,9 @@ def test_gold_is_true_after_each_refresh_that_patches(
     """After each change no date is refreshed, or some are, or all; at last all are."""
     lake = lake_in(tmp_path / f"lake {next(_numbers)}")
     write_silver(lake, first, partition_by=["event_date"] if partitioned else [])
-    with pytest.MonkeyPatch.context() as bounds:
+    with pytest.MonkeyPatch.context() as bounds, however_many() if by_key else nullcontext():
         bounds.setattr(plan, "MOST_PATCHES", most)
         bounds.setattr(commits, "MOST_APPENDED", most // 2)
-        if by_key:  # however many keys have changed
-            bounds.setattr(plan, "MOST_CHANGED", math.inf)
-            bounds.setattr(plan, "AS_MANY_ROWS", 0)
-            bounds.setattr(plan, "MOST_REWRITTEN", math.inf)
-            bounds.setattr(changed_keys, "MOST_KEYS", math.inf)
         refresh(lake, engine, DATES, how="patch")
         for change, dates in [*history, (of_silver(silver_changes.compact), DATES)]:
             change(lake, engine)

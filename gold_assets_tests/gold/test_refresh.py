@@ -85,9 +85,9 @@ class Wrapped:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def replace(self, table: DeltaTable, rows: Any, predicate: str, user_metadata: str) -> None:
+    def replace(self, table: DeltaTable, rows: Any, predicate: str, user_metadata: str, keys: Any = None) -> None:
         self._before(table)
-        self._engine.replace(table, rows, predicate, user_metadata)
+        self._engine.replace(table, rows, predicate, user_metadata, keys)
         self._after(table)
 
 
