@@ -99,8 +99,7 @@ class Patches:
         log, since = self._moment.log(table), stamp.since
         if since is None or not table.merge_key or self._moment.changes_of(silver).every_date_after(since):
             return None
-        rows = silver.file_dates.rows_told(dates)
-        if sum(rows[date] or _FEW_ROWS for date in dates) < _FEW_ROWS:
+        if (rows := silver.file_dates.count_told(dates)) is not None and rows < _FEW_ROWS:
             return None
         try:
             keys_of, of_keys = self._changed_keys(silver, since, frozenset(dates))

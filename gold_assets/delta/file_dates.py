@@ -108,6 +108,12 @@ class FileDates:
         )
         return {date: None if date in unknown else told.get(date, 0) for date in (*wanted, None)}
 
+    def count_told(self, dates: Collection[dt.date | None]) -> int | None:
+        """The same of all of the dates together; None where neither tells of one of them."""
+        told = self.rows_told(dates)
+        counts = [told[date] for date in dates]
+        return None if None in counts else sum(filter(None, counts))
+
     @functools.cached_property
     def rows_a_byte(self) -> float | None:
         """The rows of the files, by their size, as far as the log tells; None where it does not."""

@@ -179,9 +179,8 @@ class SailEngine:
         """Whether the log tells that these rows are few."""
         if on is None:
             return False
-        told = FileDates(table, on.column.name).rows_told(on.dates)
-        counts = [told.get(date, 0) for date in on.dates]
-        return None not in counts and sum(filter(None, counts)) <= self.few_rows
+        rows = FileDates(table, on.column.name).count_told(on.dates)
+        return rows is not None and rows <= self.few_rows
 
     def _copy(self, table: DeltaTable, on: RowsOn | None, among: Collection[pa.Table] | None = None) -> DataFrame:
         """The rows as delta-rs reads them, in files; of ``among`` as ``Engine.read`` has it."""

@@ -122,6 +122,4 @@ def _too_many(table: Table, changed: float, there: int | None, of_column: Mappin
 
 def keys_there(table: Table, gold: FileDates, silver: Silver, dates: Collection[dt.date | None]) -> int | None:
     """About how many keys the dates have: as many as the table has rows, or Silver where the table has no key; None where the logs do not tell."""
-    told = (gold if table.key else silver.file_dates).rows_told(dates)
-    counts = [told.get(date, 0) for date in dates]
-    return None if None in counts else sum(filter(None, counts))
+    return (gold if table.key else silver.file_dates).count_told(dates)

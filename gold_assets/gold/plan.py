@@ -215,7 +215,7 @@ class Planner:
     def _estimate(self, date: dt.date | None, since: int) -> Estimate | None:
         """What it takes to make the keys anew that have changed since a version; None where the logs do not tell."""
         told = self._silver.file_dates
-        rows = told.rows_told([date])[date]
+        rows = told.count_told([date])
         if rows is None and date is not None:
             rows = told.rows_in_files(date)
         to_read = ChangedRows(self._silver, self._changes, [date], since).rows_to_read

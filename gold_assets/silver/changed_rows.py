@@ -184,9 +184,9 @@ class ChangedRows:
                     came[file is after] += rows - file.hidden
             lost = of_vectors[True] + max(came[False] - came[True], 0)
             gained = of_vectors[False] + max(came[True] - came[False], 0)
-            at_most = of_vectors.total() + came.total() + fed
             # An updated row is in a feed twice, as it was and as it is; and in small files it takes up to four times the room.
-            return RowsToRead(hidden, rewritten, max(lost, gained) + fed // 8, at_most)
+            at_least, at_most = max(lost, gained) + fed // 8, of_vectors.total() + came.total() + fed // 2
+            return RowsToRead(hidden, rewritten, at_least, at_most)
         return None
 
     def _rows_by_size(self, file: Action) -> int:
