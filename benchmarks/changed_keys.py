@@ -200,9 +200,7 @@ def measured(lake: Lake, engine: SailEngine, kind: str, times: int) -> Case:
 
 def change(silver: str, kind: str, rows: int) -> None:
     KINDS[kind](silver, rows)
-    table = DeltaTable(silver)
-    if table.version() % 10 == 0:  # as Spark does
-        table.create_checkpoint()
+    vectors.checkpoint(silver)
 
 
 def timed(taken: list[float], work: Callable[..., T], *given: Any, **how: Any) -> T:

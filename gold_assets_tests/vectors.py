@@ -81,6 +81,13 @@ def merge(
     commit(folder, *actions)
 
 
+def checkpoint(uri: str) -> None:
+    """Of the table, where its version is the tenth since the last, as Spark makes them."""
+    table = DeltaTable(uri)
+    if table.version() % 10 == 0:
+        table.create_checkpoint()
+
+
 def _vector(folder: Path, hidden: BitMap64) -> dict[str, Any]:
     """A vector as Spark names it: by a path below the table, a prefix and a UUID in Z85."""
     place = folder / _PREFIX  # where delta-rs, which does not know whose they are, leaves them at VACUUM

@@ -13,7 +13,6 @@ from deltalake.exceptions import DeltaError
 
 from gold_assets.checks.pairs import Sides
 from gold_assets.declaring.table import Table
-from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import FileChange
 from gold_assets.delta.query import Among, Unreadable
 from gold_assets.delta.scratch import of_files, of_rows
@@ -28,7 +27,7 @@ _FEW_KEYS = 0.1
 """Up to this share of a date's keys are compared by themselves; copying Silver's rows of more costs more than comparing the date."""
 
 _FEW_ROWS = 2_500_000
-"""Dates of fewer rows of Silver are compared in full, which takes no longer. Measured by ``benchmarks.changed_keys``."""
+"""Dates of fewer rows of Silver are compared in full, which takes no longer than by keys. Measured by ``benchmarks.changed_keys``."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class Patches:
         """Whether comparing these keys costs less than comparing all."""
         if (gold := self._moment.gold(table)) is None:
             return False
-        there = keys_there(table, FileDates(gold), silver, dates)
+        there = keys_there(table, gold, silver, dates)
         return there is None or keys.num_rows <= there * _FEW_KEYS
 
     def _rows_of(self, silver: Silver, files: Collection[FileChange]) -> DeltaTable:

@@ -16,6 +16,8 @@ _PARTITIONS = 4
 _ROWS_HANDED_ON = 32_768
 """At once, to another engine: four times DataFusion's own, for each time takes as long as a few thousand rows."""
 _ROWS_WHERE_LARGE = 64
+_KEYS = "_keys"
+"""How the name ends of a table that holds the keys of another."""
 _LARGE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
 
 
@@ -59,7 +61,7 @@ class View:
             for key, column in self.among.columns.items()
         )
         join = "LEFT ANTI JOIN" if self.among.is_without else "LEFT SEMI JOIN"
-        return f"SELECT r.* FROM ({rows}) AS r {join} {name}_keys AS k ON {same}"
+        return f"SELECT r.* FROM ({rows}) AS r {join} {name}{_KEYS} AS k ON {same}"
 
 
 def rows_of_keys(
@@ -91,7 +93,7 @@ def query_table(sql: str, **tables: DeltaTable | View) -> pa.Table:
     try:
         return as_table(datafusion(known, partitions=_PARTITIONS).execute(whole))
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        raise _unreadable(error, *known.values()) from error
+        raise _unreadable(error, **known) from error
 
 
 class Stream:
@@ -110,7 +112,7 @@ class Stream:
                 datafusion(self._known, partitions=_PARTITIONS, batch_rows=_ROWS_HANDED_ON).execute(whole)
             )
         except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-            raise _unreadable(error, *self._known.values()) from error
+            raise _unreadable(error, **self._known) from error
 
     @property
     def reader(self) -> pa.RecordBatchReader:
@@ -121,7 +123,7 @@ class Stream:
         try:
             yield from self._read
         except Exception as error:
-            self.failure = _unreadable(error, *self._known.values())
+            self.failure = _unreadable(error, **self._known)
             raise
 
 
@@ -133,7 +135,7 @@ def _named(sql: str, tables: Mapping[str, DeltaTable | View]) -> tuple[dict[str,
         if isinstance(table, View):
             known[f"{name}_table"] = table.table
             if table.among is not None:
-                known[f"{name}_keys"] = table.among.keys
+                known[f"{name}{_KEYS}"] = table.among.keys
             views.append(f"{name} AS ({table.sql(name)})")
         else:
             known[name] = table
@@ -151,7 +153,7 @@ def rows_of(table: DeltaTable, where: str = "true") -> pa.Table:
         try:
             return pa.Table.from_batches(rows.to_batches(max_chunksize=_ROWS_WHERE_LARGE)).cast(schema)
         except pa.ArrowInvalid as error:
-            raise _unreadable(error, table) from error
+            raise _unreadable(error, stored=table) from error
 
 
 def arrow_schema(table: DeltaTable) -> pa.Schema:
@@ -191,8 +193,8 @@ def datafusion(
     return builder
 
 
-def _unreadable(error: Exception, *tables: DeltaTable) -> Unreadable:
-    places = " and ".join(table.table_uri for table in tables)
+def _unreadable(error: Exception, **tables: DeltaTable) -> Unreadable:
+    places = " and ".join(table.table_uri for name, table in tables.items() if not name.endswith(_KEYS))
     otherwise = "see that the files are there and whole, then run again"
     return Unreadable(str(failed(f"Rows of {places} cannot be read", error, otherwise)))
 

@@ -67,9 +67,10 @@ class Engine(Protocol):
     ) -> None:
         """Replace the rows of ``table`` that meet ``predicate`` by ``rows``, in one commit stamped ``user_metadata``.
 
-        With ``keys``, whose columns are some of the table's, its rows with other values there stay. ``rows`` has the table's columns and
-        only rows that meet the predicate; anything else is refused. Raises ``CommitConflict`` where another writer was
-        faster, ``OSError``, ``DeltaError`` or ``Unreadable`` where reading or writing fails.
+        With ``keys``, whose columns are some of the table's, those rows alone are replaced that have one of them; ``rows`` then has rows of
+        these keys. ``rows`` has the table's columns and only rows that meet the predicate; anything else is refused. Raises
+        ``CommitConflict`` where another writer was faster, ``Unreadable`` where rows that stay cannot be read, ``OSError`` or
+        ``DeltaError`` where writing fails.
         """
         ...
 

@@ -225,25 +225,14 @@ class SailEngine:
         self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str, keys: pa.Table | None = None
     ) -> None:
         """As ``Engine.replace``."""
-        schema = arrow_schema(table)
-        kept: Iterable[pa.RecordBatch] = ()
-        if keys is not None:
-            kept = Stream(
-                "SELECT * FROM kept", kept=rows_of_keys(table, predicate, keys, schema.names, is_without=True)
-            ).reader
-        self._write(table, rows, user_metadata, kept, mode="overwrite", predicate=predicate)
+        self._write(table, rows, user_metadata, keys, mode="overwrite", predicate=predicate)
 
     def append(self, table: DeltaTable, rows: DataFrame, predicate: str, user_metadata: str) -> None:
         """As ``Engine.append``."""
         self._write(table, rows, user_metadata, mode="append")
 
     def _write(
-        self,
-        table: DeltaTable,
-        rows: DataFrame,
-        user_metadata: str,
-        kept: Iterable[pa.RecordBatch] = (),
-        **how: Any,
+        self, table: DeltaTable, rows: DataFrame, user_metadata: str, keys: pa.Table | None = None, **how: Any
     ) -> None:
         import pyarrow.dataset as ds
 
@@ -258,8 +247,9 @@ class SailEngine:
                 rows.write.mode("append").format("arrow").save(str(computed))
             except PySparkException as error:
                 raise OSError(f"computing the rows into {scratch}: {reason(error)}") from error
-            # Not handed on as they are read: several writes would keep all of delta-rs's threads waiting for what these must read.
-            _save(schema, kept, computed / "kept")
+            if keys is not None:
+                # Not handed on as they are read: several writes would keep all of delta-rs's threads waiting for what these must read.
+                _save_kept(table, how["predicate"], keys, computed / "kept")
             with races_told():
                 write_deltalake(
                     table,
@@ -323,6 +313,16 @@ class SailEngine:
         with suppress(FileExistsError):
             link.symlink_to(path)
         return str(link) if _NEEDS_NO_ESCAPE.fullmatch(str(link)) else None
+
+
+def _save_kept(table: DeltaTable, predicate: str, keys: pa.Table, folder: Path) -> None:
+    """The rows that meet the predicate and have none of the keys. Raises ``Unreadable``, or ``OSError`` where they cannot be written."""
+    schema = arrow_schema(table)
+    kept = Stream("SELECT * FROM kept", kept=rows_of_keys(table, predicate, keys, schema.names, is_without=True))
+    try:
+        _save(schema, kept.reader, folder)
+    except OSError as error:
+        raise kept.failure or error from error
 
 
 def _save(

@@ -15,6 +15,7 @@ from gold_assets.delta.dates import EVENT_DATE
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.query import Unreadable
 from gold_assets.engines import FAILURES, Engine
+from gold_assets.gold.plan import Step, spares_enough
 from gold_assets.silver.changed_rows import ChangedRows, most_telling
 from gold_assets.silver.changes import SilverChanges
 from gold_assets.silver.pin import Silver
@@ -51,12 +52,17 @@ class ChangedKeys:
     ) -> None:
         self._silver, self._changes, self._engine = silver, changes, engine
         self._opened = [(table, delta) for table, delta in opened if table.merge_key]
+        self._by_name = {table.name: table for table, _ in self._opened}
         self._reading = threading.Lock()
         self._known: dict[tuple[int, frozenset[dt.date | None]], _Since] = {}
         self._rows: dict[tuple[int, frozenset[dt.date | None]], DataFrame] = {}
 
-    def of(self, table: Table, dates: Collection[dt.date | None], since: int) -> pa.Table:
-        """The table's changed keys on these dates: the values that its ``merge_key`` has in Silver's columns. There may be some that have not changed. Raises ``NotByKey``."""
+    def of(self, table: Table, steps: Mapping[dt.date | None, Step], since: int) -> pa.Table:
+        """The table's changed keys on the dates of these steps: the values that its ``merge_key`` has in Silver's columns.
+
+        There may be some that have not changed. Raises ``NotByKey`` where computing all costs less.
+        """
+        dates = [*steps]
         asked = since, frozenset(dates)
         with self._reading:
             if asked not in self._known:
@@ -64,6 +70,12 @@ class ChangedKeys:
         known = self._known[asked]
         if table.name in known.not_by_key:
             raise NotByKey(known.not_by_key[table.name])
+        only_added = all(file.is_add and not file.has_vector for step in steps.values() for file in step.files)
+        others = [
+            name for name in known.not_by_key if not (only_added and self._by_name[name].combines)
+        ]  # which are patched
+        if others and not spares_enough(steps.values(), beside_others=True):
+            raise NotByKey(f"but {', '.join(others)} must be computed anew, after which computing all takes less")
         return known.keys[table.name]
 
     def rows(self, dates: Collection[dt.date | None], since: int) -> DataFrame:
@@ -87,39 +99,34 @@ class ChangedKeys:
             logger.warning("Which rows Silver has changed cannot be told: %s", error)
             doubt = "but the files that tell which keys changed cannot be read"
             return _Since({}, {table.name: doubt for table in tables})
-        there = {table.name: keys_there(table, FileDates(delta), self._silver, dates) for table, delta in self._opened}
-        return _Since(keys, too_many(tables, {name: of.num_rows for name, of in keys.items()}, there))
+        there = {table.name: keys_there(table, delta, self._silver, dates) for table, delta in self._opened}
+        of_column: dict[str, float] = {}
+        for table in tables:
+            column, *others = (column for column in table.merge_key.values() if column != EVENT_DATE)
+            if table.key and not others and (count := there[table.name]):
+                of_column[column] = keys[table.name].num_rows / count
+        many = {
+            table.name: why
+            for table in tables
+            if (why := _are_many(table, keys[table.name].num_rows, there[table.name], of_column))
+        }
+        return _Since(keys, many)
 
 
-def too_many(
-    tables: Collection[Table], changed: Mapping[str, float], there: Mapping[str, int | None]
-) -> dict[str, str]:
-    """The tables of whose keys, which are ``there``, so many have ``changed`` that computing all costs less; and why, in a few words.
+def _are_many(table: Table, changed: int, there: int | None, of_column: Mapping[str, float]) -> str:
+    """Why computing all keys, of which so many are ``there``, costs less; empty where it does not.
 
-    Args:
-        tables: which have a ``merge_key``.
-        changed: by table, how many keys.
-        there: by table, as ``keys_there`` tells.
+    ``of_column``: which share of a column's values has changed, where that is known: Silver's rows are filtered by one column.
     """
-    of_column: dict[str, float] = {}  # which share of its values has changed: Silver's rows are filtered by one column
-    for table in tables:
-        column, *others = (column for column in table.merge_key.values() if column != EVENT_DATE)
-        if table.key and not others and (count := there[table.name]):
-            of_column[column] = changed[table.name] / count
-    found = {table.name: _too_many(table, changed[table.name], there[table.name], of_column) for table in tables}
-    return {name: why for name, why in found.items() if why}
-
-
-def _too_many(table: Table, changed: float, there: int | None, of_column: Mapping[str, float]) -> str:
     if there is not None and changed > there * MOST_KEYS:
         what = f"{there:,} keys" if table.key else f"{there:,} rows of Silver"
-        return f"but {changed:,.0f} keys may have changed, where there were {what}"
+        return f"but {changed:,} keys may have changed, where there were {what}"
     shares = [of_column[column] for column in table.merge_key.values() if column in of_column]
     if shares and min(shares) > MOST_KEYS:
-        return f"but {changed:,.0f} keys may have changed, whose rows are too large a part of Silver's"
+        return f"but {changed:,} keys may have changed, whose rows are too large a part of Silver's"
     return ""
 
 
-def keys_there(table: Table, gold: FileDates, silver: Silver, dates: Collection[dt.date | None]) -> int | None:
+def keys_there(table: Table, delta: DeltaTable, silver: Silver, dates: Collection[dt.date | None]) -> int | None:
     """About how many keys the dates have: as many as the table has rows, or Silver where the table has no key; None where the logs do not tell."""
-    return (gold if table.key else silver.file_dates).count_told(dates)
+    return (FileDates(delta) if table.key else silver.file_dates).count_told(dates)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import logging
 import threading
 import time
 import uuid
@@ -21,7 +22,7 @@ from gold_assets.delta.dates import RowsOn, predicate
 from gold_assets.delta.errors import UserError, failed
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import FileChange
-from gold_assets.delta.query import query, rows_of_keys
+from gold_assets.delta.query import Unreadable, query, rows_of_keys
 from gold_assets.delta.sql import SPARK
 from gold_assets.delta.types import type_name
 from gold_assets.engines import FAILURES, Engine, having_keys
@@ -32,6 +33,8 @@ from gold_assets.gold.open_table import declared_fields, left_in_silver
 from gold_assets.gold.plan import Planner, Step
 from gold_assets.gold.provenance import COMMITS_A_SUMMARY, Stamp
 from gold_assets.silver.pin import Silver
+
+logger = logging.getLogger(__name__)
 
 _KEEPS_ROWS = ("patched", "keys")
 """The steps that leave rows of a date as they are."""
@@ -150,6 +153,9 @@ class Target:
                 return self._make_keys_once(kept, changed_keys, holds_null=holds_null)
             except NotByKey as doubt:
                 not_by_key.update(dict.fromkeys(kept, str(doubt)))
+            except Unreadable as error:
+                logger.warning("What %s holds cannot be kept: %s", self.table.name, error)
+                not_by_key.update(dict.fromkeys(kept, "but the rows that are there cannot be read"))
 
     def _patch_once(self, steps: Steps, new_rows: NewRows, *, holds_null: bool) -> "_Attempt":
         where = predicate(steps)
@@ -167,7 +173,7 @@ class Target:
         """Compute the rows of the keys of which Silver lost or gained rows, and leave all others. Raises ``NotByKey``."""
         where, dates = predicate(steps), [*steps]
         (since,) = {step.made.silver_version for step in steps.values() if step.made is not None}
-        changed = changed_keys.of(self.table, dates, since)
+        changed = changed_keys.of(self.table, steps, since)
         of_keys = having_keys(changed_keys.rows(dates, since), self.engine.rows(changed))
         new = self._in_order(self.table.of(of_keys))
         appended = 1 + max(step.made.appended for step in steps.values() if step.made is not None)

@@ -3,10 +3,9 @@
 import dataclasses
 import datetime as dt
 import functools
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from deltalake.exceptions import DeltaError
@@ -14,11 +13,9 @@ from deltalake.exceptions import DeltaError
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
 from gold_assets.delta.errors import failed
-from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.log import FileChange
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import as_table
-from gold_assets.gold.changed_keys import keys_there, too_many
 from gold_assets.gold.combine import MOST_PATCHES
 from gold_assets.gold.decisions import Decision
 from gold_assets.gold.holds import Hold
@@ -36,17 +33,15 @@ class Estimate:
     Attributes:
         rows: Silver's of the date.
         share: of computing all of them; 1 where it is not worth trying.
-        not_by_key: by table of the lake of which all keys are computed in any case, why.
     """
 
     rows: int
     share: float
-    not_by_key: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def spared(self) -> float:
         """Of how many rows the computing is spared."""
-        return self.rows * (1 - self.share) * (OF_SOME_TABLES if self.not_by_key else 1)
+        return self.rows * (1 - self.share)
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ AS_MANY_ROWS = 170_000
 """What a commit by keys takes however few there are, as the number of rows that are computed in that time."""
 
 OF_SOME_TABLES = 0.25
-"""What is left of what changed keys spare, where another table of the date is computed anew besides: one follows the other."""
+"""What is left of what changed keys spare on a date of which another table is computed anew besides: one follows the other."""
 
 MOST_REWRITTEN = 0.5
 """Where a larger share of a date's rows is in files that came or went, they are not compared: that costs too much where it turns out that most
@@ -115,7 +110,6 @@ class Planner:
         self._opened = frozenset(opened)
         self._paths_at = functools.cache(self._paths)
         self._estimate_of = functools.cache(self._estimate)
-        self._dates_of_gold: dict[str, FileDates] = {}
 
     def steps(self, table: Table, dates: Collection[dt.date | None]) -> dict[dt.date | None, Step]:
         """What there is to do for each of the ``dates`` of the table, as it is now. Raises ``UserError``."""
@@ -198,8 +192,6 @@ class Planner:
         estimate = self._estimate_of(date, made.silver_version)
         if estimate is not None and estimate.share >= 1:
             return Step("recomputed", f"{changed}, in too large a part of the date", made)
-        if estimate is not None and table.name in estimate.not_by_key:
-            return Step("recomputed", f"{changed}, {estimate.not_by_key[table.name]}", made)
         return Step("keys", changed, made, tuple(files), estimate)
 
     def _not_by_key(self, table: Table, files: Collection[FileChange]) -> str:
@@ -221,21 +213,10 @@ class Planner:
         to_read = ChangedRows(self._silver, self._changes, [date], since).rows_to_read
         if rows is None or to_read is None:
             return None
-        if to_read.rewritten > rows * MOST_REWRITTEN or to_read.changed_at_most > rows * MOST_CHANGED:
+        hidden, whole, changed = to_read
+        if whole > rows * MOST_REWRITTEN or changed > rows * MOST_CHANGED:
             return Estimate(rows, 1)
-        reading = OF_HIDDEN_ROWS * to_read.hidden + OF_REWRITTEN_ROWS * to_read.rewritten
-        return Estimate(rows, OF_OTHER_ROWS + reading / max(rows, 1), self._too_many(date, to_read.changed_at_least))
-
-    def _too_many(self, date: dt.date | None, rows: int) -> dict[str, str]:
-        """The lake's tables of whose keys so many changed rows of Silver, chosen at random, touch too many; and why."""
-        tables = [table for table in self._moment.lake.tables if table.merge_key]
-        for table in tables:
-            if table.name not in self._dates_of_gold and (gold := self._moment.gold(table)) is not None:
-                self._dates_of_gold[table.name] = FileDates(gold)
-        known = [(table, self._dates_of_gold[table.name]) for table in tables if table.name in self._dates_of_gold]
-        there = {table.name: keys_there(table, dates, self._silver, [date]) for table, dates in known}
-        changed = {name: count * -math.expm1(-rows / count) if count else rows for name, count in there.items()}
-        return too_many([table for table, _ in known], changed, there)
+        return Estimate(rows, OF_OTHER_ROWS + (OF_HIDDEN_ROWS * hidden + OF_REWRITTEN_ROWS * whole) / max(rows, 1))
 
     def _not_to_be_built_on(self, table: Table, made: MadeFrom) -> str:
         if made.overwritten_in is not None:
@@ -283,18 +264,26 @@ class Planner:
 
 
 def _unless_few(steps: dict[dt.date | None, Step]) -> dict[dt.date | None, Step]:
-    """The steps; where a commit by keys would spare less than ``AS_MANY_ROWS``, which it takes in any case, all rows are computed."""
+    """The steps; where a commit by keys would not spare enough, all rows are computed."""
     by_version: dict[int, dict[dt.date | None, Step]] = defaultdict(dict)
     for date, step in steps.items():
         if step.how == "keys" and step.made is not None:
             by_version[step.made.silver_version][date] = step
     chosen = dict(steps)
     for by_keys in by_version.values():
-        estimates = [step.estimate for step in by_keys.values()]
-        known = [estimate for estimate in estimates if estimate is not None]
-        is_few = len(known) == len(estimates) and sum(estimate.spared for estimate in known) < AS_MANY_ROWS
-        chosen |= {date: _few(step) if is_few else _with_estimate(step) for date, step in by_keys.items()}
+        is_enough = spares_enough(by_keys.values())
+        chosen |= {date: _with_estimate(step) if is_enough else _few(step) for date, step in by_keys.items()}
     return chosen
+
+
+def spares_enough(steps: Collection[Step], *, beside_others: bool = False) -> bool:
+    """Whether a commit by keys spares more than it takes in any case, ``AS_MANY_ROWS``, as far as the logs tell.
+
+    ``beside_others``: another table of these dates is computed anew.
+    """
+    spared = [step.estimate.spared for step in steps if step.estimate is not None]
+    enough = max(spared, default=0) * OF_SOME_TABLES if beside_others else sum(spared)
+    return len(spared) < len(steps) or enough >= AS_MANY_ROWS
 
 
 def _few(step: Step) -> Step:

@@ -45,23 +45,6 @@ class _Files:
     gained: list[Action] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class RowsToRead:
-    """About how many rows are read to find those that changed.
-
-    Attributes:
-        hidden: those of files with other deletion vectors.
-        rewritten: those of files that came or went.
-        changed_at_least, changed_at_most: how many changed. An updated row may count once or twice. Of files that came and went it may be
-            any; of one with another deletion vector, as many as it hides more or fewer. Those of a change data feed count by its size.
-    """
-
-    hidden: int
-    rewritten: int
-    changed_at_least: int
-    changed_at_most: int
-
-
 def most_telling(keys: Collection[pa.Table]) -> list[pa.Table]:
     """Of each key the values of its most selective column, those of the same column in one: what ``Silver.read`` and ``Silver.copied`` filter by.
 
@@ -166,35 +149,30 @@ class ChangedRows:
         return [files[key] for key in sorted(files)]
 
     @property
-    def rows_to_read(self) -> "RowsToRead | None":
-        """What the log tells of the rows that ``values`` reads; None where it does not tell, or contradicts itself."""
-        hidden = rewritten = fed = 0
-        of_vectors: Counter[bool] = Counter()  # by whether rows are hidden now
-        came: Counter[bool] = Counter()  # or went
+    def rows_to_read(self) -> tuple[int, int, int] | None:
+        """By what the log tells: the rows of files with other deletion vectors, those of files that came or went, and about how many changed.
+
+        Of a file that came or went all rows count as changed; of one with another deletion vector, as many as it hides more or fewer.
+        None where the log does not tell, or contradicts itself. What a change data feed holds is not among them.
+        """
+        hidden = whole = changed = 0
         with suppress(Unreadable):
-            for version in {file.version for file in self._files}:
-                fed += sum(map(self._rows_by_size, self._changes.feed_of(version)))
             for before, after in self._states:
                 if before is not None and after is not None:
-                    hidden += after.rows_in_file or before.rows_in_file or self._rows_by_size(after.action)
-                    of_vectors[after.hidden > before.hidden] += abs(before.hidden - after.hidden)
+                    hidden += after.rows_in_file or before.rows_in_file or self._rows_by_size(after)
+                    changed += abs(before.hidden - after.hidden)
                 elif (file := before or after) is not None:
-                    rows = file.rows_in_file or self._rows_by_size(file.action)
-                    rewritten += rows
-                    came[file is after] += rows - file.hidden
-            lost = of_vectors[True] + max(came[False] - came[True], 0)
-            gained = of_vectors[False] + max(came[True] - came[False], 0)
-            # An updated row is in a feed twice, as it was and as it is; and in small files it takes up to four times the room.
-            at_least, at_most = max(lost, gained) + fed // 8, of_vectors.total() + came.total() + fed // 2
-            return RowsToRead(hidden, rewritten, at_least, at_most)
+                    rows = file.rows_in_file or self._rows_by_size(file)
+                    whole, changed = whole + rows, changed + rows - file.hidden
+            return hidden, whole, changed
         return None
 
-    def _rows_by_size(self, file: Action) -> int:
+    def _rows_by_size(self, file: FileChange) -> int:
         """About how many rows a file has of which the log tells the size alone, by those of Silver's other files. Raises ``Unreadable``."""
         rows_a_byte = self._silver.file_dates.rows_a_byte
-        if rows_a_byte is None or "size" not in file:
-            raise Unreadable(f"The log of Silver at {self._silver.uri} does not tell the rows of {file['path']}.")
-        return int(file["size"] * rows_a_byte)
+        if rows_a_byte is None or "size" not in file.action:
+            raise Unreadable(f"The log of Silver at {self._silver.uri} does not tell the rows of {file.path}.")
+        return int(file.action["size"] * rows_a_byte)
 
     @cached_property
     def _read(self) -> _Files:

@@ -51,6 +51,13 @@ def test_statistics_tell_the_dates_of_a_file_of_one_day_or_of_two_that_follow(tm
     assert FileDates(table).dates() == {MONDAY, TUESDAY, WEDNESDAY, None}
 
 
+def test_rows_of_several_dates_are_told_together_where_the_log_tells_of_each(tmp_path: Path) -> None:
+    table = table_of(tmp_path, [MONDAY, MONDAY], [None])
+    assert FileDates(table).count_told([MONDAY, TUESDAY, None]) == 3
+    assert FileDates(table).count_told([TUESDAY]) == 0
+    assert FileDates(table_of(tmp_path, [MONDAY, TUESDAY])).count_told([WEDNESDAY, TUESDAY]) is None
+
+
 def test_a_file_of_days_apart_is_looked_into_once(tmp_path: Path) -> None:
     table = table_of(tmp_path, [MONDAY, WEDNESDAY, WEDNESDAY, None])
     assert FileDates(table).dates() == {MONDAY, WEDNESDAY, None}

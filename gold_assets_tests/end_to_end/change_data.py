@@ -102,6 +102,7 @@ class ChangeData:
             self._rows(date, inserted),
             partitions={str(date)},
         )
+        vectors.checkpoint(self.dev.lake.silver)
         return date
 
     def _published_version(self) -> int:

@@ -158,6 +158,8 @@ def test_gold_is_true_after_each_refresh_that_patches(
     with pytest.MonkeyPatch.context() as bounds, however_many() if by_key else nullcontext():
         bounds.setattr(plan, "MOST_PATCHES", most)
         bounds.setattr(commits, "MOST_APPENDED", most // 2)
+        for cost in ("OF_OTHER_ROWS", "OF_HIDDEN_ROWS", "OF_REWRITTEN_ROWS"):
+            bounds.setattr(plan, cost, 0)
         refresh(lake, engine, DATES, how="patch")
         for change, dates in [*history, (of_silver(silver_changes.compact), DATES)]:
             change(lake, engine)
