@@ -3,6 +3,7 @@
 import datetime as dt
 import functools
 import operator
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,10 @@ class Rule:
             )
 
 
+_NAME = re.compile(r"[^\W\d]\w*")
+"""Of a column, which SQL names without quotes."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A Delta table that others write, and from which the project's tables are made.
@@ -67,7 +72,7 @@ class Source:
             declared ``event_date`` and its rule.
 
     Raises:
-        UserError: a name is there twice, a key or the date is nullable, a rule is on a column that is none, or none reads a
+        UserError: a name is there twice or is none in SQL, a key or the date is nullable, a rule is on a column that is none, or none reads a
             column whose values may be none of what it is read as.
 
     Examples:
@@ -96,6 +101,11 @@ class Source:
                 f"The source {self.name} has no column {EVENT_DATE} of type date: declare it, by it dates are told."
             )
         for column in self.columns:
+            if not _NAME.fullmatch(column.name):
+                raise UserError(
+                    f"The source {self.name} declares a column named {column.name!r}, expected letters, digits and _, the first no digit: name it "
+                    f"so, and add source={column.name!r}, by which Silver knows it."
+                )
             if column.may_be_null and (column.kind == "key" or column.name == EVENT_DATE):
                 why = "by it dates are told" if column.name == EVENT_DATE else "a key tells rows apart"
                 raise UserError(

@@ -119,6 +119,7 @@ HAS_DATE, HAS_SHOP = Rule("no_date", "no date", reads="event_date"), Rule("no_sh
             (),
             "The column event_date of the source sales is nullable, and by it dates are told",
         ),
+        ((DATE, dataclasses.replace(KEY, name="the shop")), (HAS_DATE,), "a column named 'the shop', expected letters"),
         ((DATE, dataclasses.replace(KEY, nullable=True)), (HAS_DATE,), "shop .* is nullable, and a key tells rows"),
         ((DATE, Column("at", "long", nullable=False)), (HAS_DATE,), 'add Rule\\("at_is_missing"'),
         ((DATE,), (HAS_DATE, HAS_SHOP), "The rule no_shop is on shop, expected one of the columns event_date"),
