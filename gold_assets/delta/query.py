@@ -93,7 +93,7 @@ def query_table(sql: str, **tables: DeltaTable | View) -> pa.Table:
     try:
         return as_table(datafusion(known, partitions=_PARTITIONS).execute(whole))
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        raise _unreadable(error, **known) from error
+        raise _unreadable(error, known) from error
 
 
 class Stream:
@@ -112,7 +112,7 @@ class Stream:
                 datafusion(self._known, partitions=_PARTITIONS, batch_rows=_ROWS_HANDED_ON).execute(whole)
             )
         except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-            raise _unreadable(error, **self._known) from error
+            raise _unreadable(error, self._known) from error
 
     @property
     def reader(self) -> pa.RecordBatchReader:
@@ -123,7 +123,7 @@ class Stream:
         try:
             yield from self._read
         except Exception as error:
-            self.failure = _unreadable(error, **self._known)
+            self.failure = _unreadable(error, self._known)
             raise
 
 
@@ -153,7 +153,7 @@ def rows_of(table: DeltaTable, where: str = "true") -> pa.Table:
         try:
             return pa.Table.from_batches(rows.to_batches(max_chunksize=_ROWS_WHERE_LARGE)).cast(schema)
         except pa.ArrowInvalid as error:
-            raise _unreadable(error, stored=table) from error
+            raise _unreadable(error, {"stored": table}) from error
 
 
 def arrow_schema(table: DeltaTable) -> pa.Schema:
@@ -193,7 +193,7 @@ def datafusion(
     return builder
 
 
-def _unreadable(error: Exception, **tables: DeltaTable) -> Unreadable:
+def _unreadable(error: Exception, tables: Mapping[str, DeltaTable]) -> Unreadable:
     places = " and ".join(table.table_uri for name, table in tables.items() if not name.endswith(_KEYS))
     otherwise = "see that the files are there and whole, then run again"
     return Unreadable(str(failed(f"Rows of {places} cannot be read", error, otherwise)))

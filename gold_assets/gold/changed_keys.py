@@ -52,7 +52,6 @@ class ChangedKeys:
     ) -> None:
         self._silver, self._changes, self._engine = silver, changes, engine
         self._opened = [(table, delta) for table, delta in opened if table.merge_key]
-        self._by_name = {table.name: table for table, _ in self._opened}
         self._reading = threading.Lock()
         self._known: dict[tuple[int, frozenset[dt.date | None]], _Since] = {}
         self._rows: dict[tuple[int, frozenset[dt.date | None]], DataFrame] = {}
@@ -71,9 +70,9 @@ class ChangedKeys:
         if table.name in known.not_by_key:
             raise NotByKey(known.not_by_key[table.name])
         only_added = all(file.is_add and not file.has_vector for step in steps.values() for file in step.files)
-        others = [
-            name for name in known.not_by_key if not (only_added and self._by_name[name].combines)
-        ]  # which are patched
+        # What adds up is patched, where files were only added.
+        computed = [each.name for each, _ in self._opened if not (only_added and each.combines)]
+        others = [name for name in computed if name in known.not_by_key]
         if others and not spares_enough(steps.values(), beside_others=True):
             raise NotByKey(f"but {', '.join(others)} must be computed anew, after which computing all takes less")
         return known.keys[table.name]
