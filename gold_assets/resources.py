@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gold_assets.config import Settings, is_catalog_name
 from gold_assets.declaring.project import Project
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, store_failures_told
 from gold_assets.delta.storage import without_credentials, without_secrets
 from gold_assets.engines import Engine
 from gold_assets.engines.sail import SailEngine
@@ -201,7 +201,8 @@ def _open_with_dagster(conf: dict[str, Any]) -> SparkSession:
 def one_sentence_failures() -> Iterator[None]:
     """Let a step fail with the sentence of a ``UserError`` in place of its stack trace, and with no secret in what Dagster records."""
     try:
-        yield
+        with store_failures_told():
+            yield
     except UserError as error:
         raise dg.Failure(description=without_secrets(str(error)), allow_retries=False) from None
     except Exception as error:

@@ -29,7 +29,7 @@ from gold_assets.commands.options import (
 )
 from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, store_failures_told
 
 _FAILURES_SHOWN = 40
 
@@ -138,7 +138,8 @@ def examine(inspection: Inspection, checks: Sequence[Check]) -> Report:
                 continue
             if check.by_date and not report.dates:
                 report.not_run[check] = "There are no dates to check: neither Silver nor a table has one in the window."
-            report.findings += run([check], inspection)
+            with store_failures_told():
+                report.findings += run([check], inspection)
         except UserError as error:
             report.not_run[check] = str(error)
     report.seconds = time.perf_counter() - started

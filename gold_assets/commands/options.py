@@ -17,7 +17,7 @@ import click
 
 from gold_assets.config import Settings
 from gold_assets.delta.dates import days
-from gold_assets.delta.errors import UserError, reason
+from gold_assets.delta.errors import UserError, reason, store_failures_told
 from gold_assets.environment import default_project, find_project, load_reading_settings, load_settings, read_env_file
 from gold_assets.reading.answers import plain
 
@@ -84,7 +84,8 @@ def sub_command(
                 called = click.get_current_context().obj
                 project = find_project(called or "") if called is None or isinstance(called, str) else called
                 settings = load_reading_settings(project) if only_reads else _settings_of(project or default_project())
-                answer = function(settings, **given) or Answer(None)
+                with store_failures_told():
+                    answer = function(settings, **given) or Answer(None)
                 if json_file and answer.json:
                     with opened(json_file, "--json") as stream:
                         stream.write(json.dumps(plain(answer.json()), indent=1) + "\n")

@@ -20,7 +20,7 @@ from gold_assets.checks.publishing import publish
 from gold_assets.commands.options import BY, sub_command
 from gold_assets.config import Settings
 from gold_assets.delta.dates import asked_in_text
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, store_failures_told
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.plan import Step
@@ -141,7 +141,8 @@ def _after_batch(settings: Settings, lake: Lake, instance: dg.DagsterInstance | 
     if instance is not None:
         _report(instance, settings, batch)
     try:
-        outcome = publish(lake, settings.limits)
+        with store_failures_told():
+            outcome = publish(lake, settings.limits)
         logger.log(logging.WARNING if outcome.is_held else logging.INFO, outcome.summary)
         if instance is not None:
             for event in events_of(outcome, Moment(lake), settings):

@@ -1,6 +1,10 @@
 """What a user can put right: one sentence that says what was found, what was expected and what to do."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deltalake.exceptions import DeltaError
 
 from gold_assets.delta import storage
 
@@ -58,6 +62,18 @@ def remedy(error: Exception, otherwise: str) -> str:
 def failed(what: str, error: Exception, otherwise: str, then: str = "") -> UserError:
     """That ``what``, such as ``x cannot be read``, why, and what to do about it, as ``remedy`` has it, and ``then``."""
     return UserError(f"{what} ({reason(error)}): {remedy(error, otherwise)}{then}.")
+
+
+@contextmanager
+def store_failures_told() -> Iterator[None]:
+    """Let what a store's client fails with in the block be a ``UserError``, wherever it comes from: a store may go away at any read."""
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        if storage.explanation(str(error)) is None:
+            raise
+        then = ", then run again; what was committed is whole"
+        raise failed("What is kept in the store could not be read or written", error, "", then) from error
 
 
 def _known(text: str) -> tuple[str, str] | None:

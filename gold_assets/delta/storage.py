@@ -117,8 +117,9 @@ def explanation(text: str) -> tuple[str, str] | None:
         found = "the store refuses a conditional put (If-None-Match), without which commits could overwrite each other"
         return found, "keep the lake in a store that has it"
     if answer:
-        return f"the store answered {method} {url} with {answer}", "see that the store is well, then run again"
+        return f"the store answered {method} {url} with {answer}", "see that the store is well"
     if "URL scheme is not allowed" in text:
         return f"{url} has no TLS, which AWS_ALLOW_HTTP=true would allow", "set it, or give an address with TLS"
     cause = [line.strip(" \u21b3") for line in re.sub("\x1b\\[\\d+m", "", text).splitlines() if line.strip()][-1]
+    cause = cause.rpartition(" - ")[2]  # delta-rs has some on one line
     return f"the store does not answer at {url}: {cause}", "see that it can be reached from here"

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import as_date, dates_text, slices_of
+from gold_assets.delta.errors import store_failures_told
 from gold_assets.delta.types import type_name
 from gold_assets.engines import FAILURES, Engine
 from gold_assets.gold.changed_keys import ChangedKeys
@@ -102,6 +103,7 @@ def refresh(
     return refresh_at(moment, engine, dates, lake.tables if tables is None else tables, how=how, by=by, opened=opened)
 
 
+@store_failures_told()
 def refresh_at(
     moment: Moment,
     engine: Engine,

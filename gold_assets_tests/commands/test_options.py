@@ -44,6 +44,24 @@ def test_a_command_that_crashes_ends_with_exit_code_2(
     assert "RuntimeError: lost" in capsys.readouterr().err
 
 
+def test_a_store_that_goes_away_while_a_command_works_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose_the_store(*_: object) -> None:
+        raise OSError(
+            "Generic S3 error\n\u21b3 Error performing GET http://store/log in 3 s\n\u21b3 Connection refused"
+        )
+
+    monkeypatch.setattr(plan, "lake_plan", lose_the_store)
+    with pytest.raises(SystemExit) as ended:
+        gold(["plan"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "What is kept in the store could not be read or written (the store does not answer at http://store/log: Connection "
+        "refused): see that it can be reached from here, then run again; what was committed is whole.\n"
+    )
+
+
 def test_a_command_works_for_the_project_that_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     one = dataclasses.replace(transactions.project, tables=transactions.project.tables[:1])
     for project, tables in ((one, "1 table"), (None, "4 tables")):

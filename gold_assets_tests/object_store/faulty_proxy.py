@@ -4,6 +4,7 @@ It runs in a process of its own: delta-rs holds the interpreter while it waits f
 """
 
 import http.client
+import re
 import subprocess
 import sys
 import time
@@ -42,6 +43,14 @@ def dropped(request: BaseHTTPRequestHandler) -> bool:
     """The connection ends without an answer."""
     request.close_connection = True
     request.connection.close()
+    return True
+
+
+def forbidden_gold_commits(request: BaseHTTPRequestHandler) -> bool:
+    """Of Gold, checkpoints can be read, by which tables are opened; commits cannot."""
+    if re.search(r"/gold/.*_delta_log/\d{20}\.json", request.path) is None:
+        return False
+    _refuse(request, 403, "AccessDenied", "Access Denied.")
     return True
 
 

@@ -2,15 +2,22 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from deltalake import DeltaTable
 
 from gold_assets import transactions
+from gold_assets.checks.catalogue import gold_checks
+from gold_assets.checks.findings import Limits
+from gold_assets.checks.inspection import Inspection
+from gold_assets.commands.checks import examine
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
 from gold_assets.gold.lake import Lake
+from gold_assets.gold.moment import Moment
 from gold_assets.gold.refresh import refresh
 from gold_assets.gold.structured_streaming import newest_offset
+from gold_assets.resources import one_sentence_failures
 from gold_assets_tests.conftest import new_engine
 from gold_assets_tests.engines.processes import free_port
 from gold_assets_tests.object_store import faulty_proxy as faults
@@ -134,6 +141,25 @@ def test_a_connection_that_always_drops_fails_and_the_next_refresh_heals(
     with faulty_proxy(s3.env["AWS_ENDPOINT_URL"], faults.dropped) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         assert "does not answer" in sentence_of(silver, engine)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.env["AWS_ENDPOINT_URL"])
+    refresh(silver, engine, [MONDAY])
+    assert_gold_is_true(silver)
+
+
+def test_what_fails_once_the_tables_are_open_is_said_by_a_refresh_by_each_check_and_in_dagster(
+    silver: Lake, engine: Engine, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh(silver, engine, [MONDAY])
+    for place in silver.places.values():
+        DeltaTable(place).create_checkpoint()
+    with faulty_proxy(s3.env["AWS_ENDPOINT_URL"], faults.forbidden_gold_commits) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        assert "permission" in sentence_of(silver, engine)
+        check = next(check for check in gold_checks(silver.tables) if check.name == "reconciles")
+        report = examine(Inspection(silver, [MONDAY], Limits(MONDAY, MONDAY), patches=True), [check])
+        assert "permission" in report.not_run[check]
+        with pytest.raises(dg.Failure, match="permission"), one_sentence_failures():
+            Moment(silver).refuse_another_silver()
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.env["AWS_ENDPOINT_URL"])
     refresh(silver, engine, [MONDAY])
     assert_gold_is_true(silver)
