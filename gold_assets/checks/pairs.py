@@ -172,7 +172,7 @@ def fault(table: Table, gold: DeltaTable) -> str:
     own, of_gold = table.select.selected.keys() - {VIOLATIONS}, types_of(gold.schema().fields)
     if own - of_gold.keys():
         return "1"
-    values = {name: table.select.sql(name, of_gold) for name in own if table.keeps_source_columns}
+    values = {sql_name(name): table.select.sql(name, of_gold) for name in own if table.keeps_source_columns}
     holds += table.select.conditions(of_gold).values() if table.keeps_source_columns else []
     holds += [f"coalesce({name} = {sql}, {name} IS NULL AND ({sql}) IS NULL)" for name, sql in values.items()]
     return f"CASE WHEN {all_of(holds)} THEN 0 ELSE 1 END"

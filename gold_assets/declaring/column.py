@@ -20,6 +20,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, DecimalType, IntegralType
 
+from gold_assets.delta.sql import DATAFUSION
+
 _INTEGERS = ("byte", "short", "integer", "long")
 _READ = {
     "key": ("string or integer", ("string", *_INTEGERS)),
@@ -213,11 +215,11 @@ def _is_finite(column: Column, rows: DataFrame) -> Expression:
 def readable_sql(column: Column, type: str) -> str:
     """``is_readable``; NULL says no too."""
     holds = _readable_sql(column, type)
-    return f"({column.name} IS NULL OR {holds})" if column.may_be_null else holds
+    return f"({DATAFUSION.name(column.name)} IS NULL OR {holds})" if column.may_be_null else holds
 
 
 def _readable_sql(column: Column, type: str) -> str:
-    name, kind = column.name, column.kind
+    name, kind = DATAFUSION.name(column.name), column.kind
     if kind == "key" and type == "string":
         # Every blank sorts before '!': most rows are spared the trim, which is what costs.
         return f"({name} >= '!' OR btrim({name}, e' \\t\\r\\n') <> '')"
@@ -234,14 +236,15 @@ def _readable_sql(column: Column, type: str) -> str:
 
 def value_sql(column: Column, type: str) -> str:
     """A value, as what it is read as."""
+    name = DATAFUSION.name(column.name)
     if column.kind == "decimal":
         precision, scale = column.digits
         # Of a double DataFusion rounds the product with 10^scale half away from zero, as PySpark's side does.
-        return f"TRY_CAST({_double_sql(column) if type in _FLOATING else column.name} AS DECIMAL({precision}, {scale}))"
+        return f"TRY_CAST({_double_sql(column) if type in _FLOATING else name} AS DECIMAL({precision}, {scale}))"
     if column.kind == "number":
         # Of a decimal the nearest double: DataFusion rounds a decimal twice, and its text once.
-        return f"CAST(CAST({column.name} AS VARCHAR) AS DOUBLE)" if digits_of(type) else _double_sql(column)
-    return f"CAST({column.name} AS DATE)" if column.kind == "date" and type != "date" else column.name
+        return f"CAST(CAST({name} AS VARCHAR) AS DOUBLE)" if digits_of(type) else _double_sql(column)
+    return f"CAST({name} AS DATE)" if column.kind == "date" and type != "date" else name
 
 
 def bound_sql(scale: int, bound: str, *, up: bool) -> str:
@@ -254,7 +257,7 @@ def bound_sql(scale: int, bound: str, *, up: bool) -> str:
 
 
 def _double_sql(column: Column) -> str:
-    return f"CAST({column.name} AS DOUBLE)"
+    return f"CAST({DATAFUSION.name(column.name)} AS DOUBLE)"
 
 
 def _unit(scale: int) -> str:

@@ -9,6 +9,7 @@ from sqlglot.errors import SqlglotError
 
 from gold_assets.declaring.column import Column, bound_sql, digits_of, value_sql
 from gold_assets.delta.errors import UserError
+from gold_assets.delta.sql import DATAFUSION
 
 Types = Mapping[str, str]
 """The types of the source's columns in a Delta table, by name."""
@@ -139,7 +140,7 @@ class Reference:
         if column is not None and scale and _is_number(node.expression):
             up = isinstance(node, (exp.LT, exp.GTE))
             node.set("expression", exp.Var(this=bound_sql(scale[1], node.expression.sql(), up=up)))
-            node.set("this", exp.Var(this=column.name))
+            node.set("this", exp.Var(this=DATAFUSION.name(column.name)))
         return node
 
 

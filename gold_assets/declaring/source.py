@@ -11,6 +11,7 @@ from deltalake import Field
 from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from sqlglot import exp
 
 from gold_assets.declaring.column import Column, is_readable, readable_sql, value, value_sql
 from gold_assets.declaring.reference import column_names, parsed
@@ -54,9 +55,22 @@ class Rule:
                 f"The rule {self.name} has a condition and reads a column, or neither: give it one of the two."
             )
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it is on. Raises ``UserError`` for a condition that is no SQL, or none to both engines."""
+        if self.reads:
+            return [self.reads]
+        condition = parsed(self.condition, f"The rule {self.name}")
+        if quoted := [name.name for name in condition.find_all(exp.Identifier) if name.args.get("quoted")]:
+            raise UserError(
+                f'The rule {self.name} has "{quoted[0]}" in quotes, which Spark takes for text: declare the column by another name, with '
+                f"source={quoted[0]!r}."
+            )
+        return column_names(condition)
+
 
 _NAME = re.compile(r"[^\W\d]\w*")
-"""Of a column, which SQL names without quotes."""
+"""Of a column: PySpark takes dots and backticks for more than a name."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +127,7 @@ class Source:
                     "another type."
                 )
         for rule in self.rules:
-            read = [rule.reads] if rule.reads else column_names(parsed(rule.condition, f"The rule {rule.name}"))
-            if unknown := [name for name in read if name not in self.by_name]:
+            if unknown := [name for name in rule.columns if name not in self.by_name]:
                 raise UserError(
                     f"The rule {rule.name} is on {unknown[0]}, expected one of the columns {', '.join(self.by_name)} of the source "
                     f"{self.name}: correct it."

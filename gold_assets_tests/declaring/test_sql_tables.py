@@ -2,13 +2,14 @@
 
 import datetime as dt
 import importlib.util
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from gold_assets import Lake, Project, Table
+from gold_assets import Column, Lake, Project, Rule, Source, Table
 from gold_assets.checks.catalogue import RECONCILES, all_checks, run
 from gold_assets.checks.findings import Finding, Limits
 from gold_assets.checks.inspection import Inspection
@@ -94,3 +95,46 @@ def test_what_derives_from_the_select_is_declared_nowhere_else() -> None:
     assert quarantine.is_quarantine
     with pytest.raises(UserError, match="make the two say the same"):
         Project("web", page_views, [Table("views", sql=sql, key=["visitor"])])
+
+
+WORDS = Source(
+    "sales",
+    [
+        Column("order", "key"),
+        Column("group", "string"),
+        Column("Select", "decimal(9,2)"),
+        Column("from", "number"),
+        Column("where", "date", nullable=True),
+    ],
+    [
+        Rule("order_is_missing", reads="order"),
+        Rule("select_is_no_money", reads="Select"),
+        Rule("from_is_not_finite", reads="from"),
+    ],
+    date="end",
+)
+"""Of columns that are called as words of SQL are."""
+
+
+def test_columns_may_be_called_as_words_of_sql_are(tmp_path: Path, engine: Engine) -> None:
+    by_group = """SELECT `group`, event_date, sum(`Select`) AS `sum`, max(`from`) AS `limit`, count(DISTINCT `order`) AS `table`
+        FROM sales GROUP BY `group`, event_date"""
+    each = "SELECT `order`, `Select`, `where` AS `having`, event_date FROM sales WHERE `from` < 5"
+    lake = Project("sales", WORDS, [Table("by_group", sql=by_group), Table("each_order", sql=each)]).lake(str(tmp_path))
+    at = dt.datetime.combine(MONDAY, dt.time(9), dt.timezone.utc)
+    row = {"order": "a", "group": "x", "Select": 1.25, "from": 0.5, "where": at, "end": at}
+    schema = pa.Table.from_pylist([row]).schema
+    rows = [row, row | {"order": "b"}, row | {"order": " "}, row | {"from": float("nan")}]
+    write_deltalake(lake.silver, pa.Table.from_pylist(rows, schema))
+    refresh(lake, engine, DATES)
+    [found] = rows_of(lake.places["by_group"]).to_pylist()
+    assert (found["sum"], found["limit"], found["table"]) == (Decimal("2.50"), 0.5, 2)
+    assert failing(lake) == []
+    write_deltalake(lake.silver, pa.Table.from_pylist([row | {"Select": 2.0}], schema), mode="append")
+    DeltaTable(lake.silver).delete("\"order\" = 'b'")
+    refresh(lake, engine, DATES, how="patch")
+    assert rows_of(lake.places["by_group"])["sum"].to_pylist() == [Decimal("3.25")]
+    assert failing(lake) == failing(lake, patches=True) == []
+    told = explain(lake, "by_group", str(MONDAY), ["group=x"])
+    assert told.second_opinion is not None and told.second_opinion.agrees
+    assert explain(lake, "each_order", str(MONDAY), ["order=a"]).second_opinion is not None

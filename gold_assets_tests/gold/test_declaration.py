@@ -125,6 +125,7 @@ HAS_DATE, HAS_SHOP = Rule("no_date", "no date", reads="event_date"), Rule("no_sh
         ((DATE,), (HAS_DATE, HAS_SHOP), "The rule no_shop is on shop, expected one of the columns event_date"),
         ((DATE,), (HAS_DATE, Rule("odd", "odd", "price > 0")), "The rule odd is on price, expected one of the columns"),
         ((DATE,), (HAS_DATE, Rule("odd", "odd", "(event_date > ")), "The rule odd is no SQL"),
+        ((DATE,), (HAS_DATE, Rule("odd", "odd", '"order" > 1')), "has \"order\" in quotes, .* with source='order'"),
         (
             (DATE, KEY),
             (HAS_DATE,),
