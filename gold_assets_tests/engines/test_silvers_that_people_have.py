@@ -79,7 +79,6 @@ PLAIN = Case()
 MAPPED = "TBLPROPERTIES ('delta.columnMapping.mode' = '{}')"
 
 CASES = {
-    "not partitioned": PLAIN,
     "clustered, with row tracking, a change data feed, deletion vectors and vacuumProtocolCheck": replace(
         PLAIN,
         layout="CLUSTER BY (event_date) TBLPROPERTIES ('delta.enableRowTracking' = 'true', "
@@ -87,7 +86,6 @@ CASES = {
         "'delta.feature.vacuumProtocolCheck' = 'supported')",
     ),
     "partitioned by event_date and another": replace(PLAIN, layout="PARTITIONED BY (product_id, event_date)"),
-    "partitioned by another": replace(PLAIN, layout="PARTITIONED BY (product_id)"),
     "mapped by id, clustered": replace(PLAIN, layout="CLUSTER BY (event_date) " + MAPPED.format("id")),
     "mapped by name, with spaces, for Iceberg too": replace(
         PLAIN,
@@ -103,9 +101,9 @@ CASES = {
         more=", 7",
     ).with_columns(amount="DECIMAL(10,2)", event_date="DATE, store INT"),
     "without statistics": replace(PLAIN, layout="TBLPROPERTIES ('delta.dataSkippingNumIndexedCols' = '0')"),
-    "whole numbers, floats": replace(PLAIN, key="{}", amount="3").with_columns(
-        user_id="BIGINT", product_id="SMALLINT", amount="BIGINT", usage_cost_ratio="FLOAT"
-    ),
+    "whole numbers, floats, partitioned by another": replace(
+        PLAIN, layout="PARTITIONED BY (product_id)", key="{}", amount="3"
+    ).with_columns(user_id="BIGINT", product_id="SMALLINT", amount="BIGINT", usage_cost_ratio="FLOAT"),
     "floats, decimals, names that the tables need": replace(
         PLAIN,
         more=", false, 'none'",
@@ -145,7 +143,7 @@ CASES = {
     ),
 }
 
-OF_LAYOUT = ("not partitioned", "partitioned by event_date and another", "partitioned by another", "without statistics")
+OF_LAYOUT = ("partitioned by event_date and another", "without statistics")
 """Those that differ in what their log tells, which no engine reads."""
 
 

@@ -236,7 +236,7 @@ def test_the_requests_of_a_refresh_and_of_a_tick_do_not_grow_with_silvers_histor
     daemon.end_all()
     daemon.tick()
     few = requests_of_refresh_and_tick()
-    grow(60)
+    grow(40)
     daemon.tick()
     daemon.end_all()
     daemon.tick()
