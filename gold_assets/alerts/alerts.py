@@ -17,7 +17,7 @@ from gold_assets.alerts.messengers import Message, Messenger, Unsent, messengers
 from gold_assets.assets.outcomes import failing_checks, summary_of_failure
 from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, store_failures_told
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
@@ -134,7 +134,8 @@ class Watch:
     def _of_silver_and_gold(self, state: State, now: float) -> Iterator[Message]:
         before = state.silver
         try:
-            found, state.silver = self._lag(state), ""
+            with store_failures_told():
+                found, state.silver = self._lag(state), ""
         except UserError as error:
             state.silver = str(error)
             if not before:

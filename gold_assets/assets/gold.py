@@ -12,7 +12,7 @@ from gold_assets.assets.metadata import declared_metadata, metadata_by_date, ref
 from gold_assets.config import Settings
 from gold_assets.declaring.table import Table
 from gold_assets.delta.dates import dates_text
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, store_failures_told
 from gold_assets.gold.commits import Steps
 from gold_assets.gold.plan import by_step
 from gold_assets.gold.refresh import refresh
@@ -63,7 +63,8 @@ def gold_assets(settings: Settings) -> dg.AssetsDefinition:
             key, current = asset_key(project, table.name), refreshed.current[table.name]
             written: dict[dt.date, dict[str, Any]]
             try:
-                written = metadata_by_date(table, lake, refreshed, examples=settings.examples)
+                with store_failures_told():
+                    written = metadata_by_date(table, lake, refreshed, examples=settings.examples)
             except UserError as error:  # it is written, whatever can be told of it
                 context.log.warning("Of %s no more is told than what was written: %s", table.name, error)
                 written = {

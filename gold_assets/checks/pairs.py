@@ -174,7 +174,7 @@ def fault(table: Table, gold: DeltaTable) -> str:
         return "1"
     values = {sql_name(name): table.select.sql(name, of_gold) for name in own if table.keeps_source_columns}
     holds += table.select.conditions(of_gold).values() if table.keeps_source_columns else []
-    holds += [f"coalesce({name} = {sql}, {name} IS NULL AND ({sql}) IS NULL)" for name, sql in values.items()]
+    holds += [f"coalesce({name} = ({sql}), {name} IS NULL AND ({sql}) IS NULL)" for name, sql in values.items()]
     return f"CASE WHEN {all_of(holds)} THEN 0 ELSE 1 END"
 
 

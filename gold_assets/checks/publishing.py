@@ -12,6 +12,7 @@ from gold_assets.checks.promise import Changes, Holdings
 from gold_assets.declaring.table import Table
 from gold_assets.delta.commit_races import until_committed
 from gold_assets.delta.dates import dates_text
+from gold_assets.delta.errors import store_failures_told
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
@@ -53,6 +54,7 @@ class Checked:
     findings: Sequence[Finding]
 
 
+@store_failures_told()
 def publish(lake: Lake, limits: Limits, checked: Checked | None = None, *, run_id: str = "") -> Outcome:
     """Publish the tables of the lake as they are, where every date that has changed since the last attempt passes its checks at error level.
 

@@ -126,24 +126,28 @@ def examine(inspection: Inspection, checks: Sequence[Check]) -> Report:
     """Run the checks one by one: one that cannot be worked out does not stop the others."""
     started = time.perf_counter()
     report = Report(checks)
-    tables = {table.name: table for table in inspection.lake.tables}
     for check in checks:
         try:
-            report.dates = inspection.dates
-            if check.table in tables and inspection.moment.gold(tables[check.table]) is None:
-                if any(finding.check.table == check.table for finding in report.findings):
-                    report.without_table.append(check)
-                else:
-                    report.findings.append(not_there(tables[check.table], inspection, check, None))
-                continue
-            if check.by_date and not report.dates:
-                report.not_run[check] = "There are no dates to check: neither Silver nor a table has one in the window."
-            with store_failures_told():
-                report.findings += run([check], inspection)
+            _examine(check, inspection, report)
         except UserError as error:
             report.not_run[check] = str(error)
     report.seconds = time.perf_counter() - started
     return report
+
+
+@store_failures_told()
+def _examine(check: Check, inspection: Inspection, report: Report) -> None:
+    tables = {table.name: table for table in inspection.lake.tables}
+    report.dates = inspection.dates
+    if check.table in tables and inspection.moment.gold(tables[check.table]) is None:
+        if any(finding.check.table == check.table for finding in report.findings):
+            report.without_table.append(check)
+        else:
+            report.findings.append(not_there(tables[check.table], inspection, check, None))
+        return
+    if check.by_date and not report.dates:
+        report.not_run[check] = "There are no dates to check: neither Silver nor a table has one in the window."
+    report.findings += run([check], inspection)
 
 
 def selected(checks: Sequence[Check], patterns: Sequence[str]) -> list[Check]:

@@ -141,11 +141,12 @@ def _after_batch(settings: Settings, lake: Lake, instance: dg.DagsterInstance | 
     if instance is not None:
         _report(instance, settings, batch)
     try:
-        with store_failures_told():
-            outcome = publish(lake, settings.limits)
+        outcome = publish(lake, settings.limits)
         logger.log(logging.WARNING if outcome.is_held else logging.INFO, outcome.summary)
         if instance is not None:
-            for event in events_of(outcome, Moment(lake), settings):
+            with store_failures_told():
+                events = [*events_of(outcome, Moment(lake), settings)]
+            for event in events:
                 instance.report_runless_asset_event(event)
     except UserError as error:
-        logger.error("Nothing was published after batch %d: %s", batch.id, error)
+        logger.error("After batch %d publishing failed: %s", batch.id, error)

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from sqlglot import exp
 
 from gold_assets.declaring.column import Column, is_readable, readable_sql, value, value_sql
-from gold_assets.declaring.reference import column_names, parsed
+from gold_assets.declaring.reference import column_names, one_line, parsed
 from gold_assets.delta.dates import EVENT_DATE, predicate
 from gold_assets.delta.errors import UserError
 from gold_assets.delta.sql import DATAFUSION
@@ -57,14 +57,20 @@ class Rule:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that it is on. Raises ``UserError`` for a condition that is no SQL, or none to both engines."""
+        """The columns that it is on. Raises ``UserError`` for a condition that is no SQL, or SQL that Spark reads otherwise."""
         if self.reads:
             return [self.reads]
         condition = parsed(self.condition, f"The rule {self.name}")
         if quoted := [name.name for name in condition.find_all(exp.Identifier) if name.args.get("quoted")]:
             raise UserError(
-                f'The rule {self.name} has "{quoted[0]}" in quotes, which Spark takes for text: declare the column by another name, with '
-                f"source={quoted[0]!r}."
+                f'The rule {self.name} has "{quoted[0]}" in double quotes, which Spark takes for text: write a text in single quotes; a '
+                f"column with such a name is declared by another, with source={quoted[0]!r}."
+            )
+        read = [*condition.find_all(exp.Column)]
+        if not read or any(column.table for column in read):
+            found = next((column.sql() for column in read if column.table), "no column")
+            raise UserError(
+                f"The rule {self.name} is on {found}, expected columns of the source by their names alone: correct {one_line(self.condition)}."
             )
         return column_names(condition)
 
@@ -119,6 +125,11 @@ class Source:
                 raise UserError(
                     f"The source {self.name} declares a column named {column.name!r}, expected letters, digits and _, the first no digit: name it "
                     f"so, and add source={column.name!r}, by which Silver knows it."
+                )
+            if column.name.lower() == VIOLATIONS:
+                raise UserError(
+                    f"The source {self.name} declares a column named {column.name}, as the quarantine has one of its own: name it otherwise, and "
+                    f"add source={column.name!r}."
                 )
             if column.may_be_null and (column.kind == "key" or column.name == EVENT_DATE):
                 why = "by it dates are told" if column.name == EVENT_DATE else "a key tells rows apart"
@@ -232,6 +243,9 @@ def types_of(fields: Iterable[Field]) -> dict[str, str]:
 
 
 def refuse_twice(what: str, kind: str, names: Collection[str]) -> None:
-    """Raise ``UserError`` where a name is there twice."""
-    if twice := [name for name in names if list(names).count(name) > 1]:
-        raise UserError(f"{what} has the {kind} {twice[0]} twice: give each one of its own.")
+    """Raise ``UserError`` where a name is there twice; Delta does not tell capitals from small letters."""
+    for name in names:
+        same = [other for other in names if other.lower() == name.lower()]
+        if len(same) > 1:
+            spelt = f", as {' and '.join(same)}" if len({*same}) > 1 else ""
+            raise UserError(f"{what} has the {kind} {name} twice{spelt}: give each one of its own.")

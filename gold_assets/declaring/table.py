@@ -92,6 +92,7 @@ class Table:
             raise UserError(
                 f"The key of {self.name} has {unknown[0]}, expected some of its columns, {', '.join(self._names)}: correct it."
             )
+        self._refuse_names_of_comparisons()
         if not self.sql:
             self._refuse_another_reference()
 
@@ -111,6 +112,23 @@ class Table:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+
+    def _refuse_names_of_comparisons(self) -> None:
+        """Raise ``UserError`` for a name that would stand for something else where the table is compared."""
+        if isinstance(self.select, Select) and self.is_quarantine:
+            raise UserError(
+                f"{self.name} selects {VIOLATIONS}, a column of the quarantine, which is made by itself: give it another name."
+            )
+        compared = {"rows", *self.select.aggregates}
+        of_sides = {f"{side}_{name}" for side in ("silver", "gold") for name in (*compared, *self.invariants)}
+        if taken := [name for name in self.key if name in of_sides]:
+            raise UserError(
+                f"The key of {self.name} has {taken[0]}, as a comparison calls a value of one of its sides: give it another name."
+            )
+        if taken := [name for name in self.invariants if self.key and name in compared]:
+            raise UserError(
+                f"The invariant {taken[0]} of {self.name} is called as a value that is compared: give it another name."
+            )
 
     def _refuse_another_reference(self) -> None:
         select, keeps = self.select, self.keeps_source_columns

@@ -72,8 +72,8 @@ def store_failures_told() -> Iterator[None]:
     except (DeltaError, OSError) as error:
         if storage.explanation(str(error)) is None:
             raise
-        then = ", then run again; what was committed is whole"
-        raise failed("What is kept in the store could not be read or written", error, "", then) from error
+        what = "What is kept in the store could not be read or written"
+        raise failed(what, error, otherwise="", then=", then run again; what was committed is whole") from error
 
 
 def _known(text: str) -> tuple[str, str] | None:

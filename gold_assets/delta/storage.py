@@ -121,5 +121,5 @@ def explanation(text: str) -> tuple[str, str] | None:
     if "URL scheme is not allowed" in text:
         return f"{url} has no TLS, which AWS_ALLOW_HTTP=true would allow", "set it, or give an address with TLS"
     cause = [line.strip(" \u21b3") for line in re.sub("\x1b\\[\\d+m", "", text).splitlines() if line.strip()][-1]
-    cause = cause.rpartition(" - ")[2]  # delta-rs has some on one line
+    cause = re.sub(r".*retry_timeout: \S+\s+- ", "", cause)  # delta-rs has some on one line
     return f"the store does not answer at {url}: {cause}", "see that it can be reached from here"

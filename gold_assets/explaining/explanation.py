@@ -14,7 +14,7 @@ from gold_assets.declaring.reference import all_of
 from gold_assets.declaring.source import VIOLATIONS
 from gold_assets.delta.commit_info import CommitInfo
 from gold_assets.delta.dates import predicate
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, store_failures_told
 from gold_assets.delta.file_dates import FileDates
 from gold_assets.delta.plural import plural
 from gold_assets.delta.query import Unreadable, View, query
@@ -130,6 +130,7 @@ class Explanation:
     history: History
 
 
+@store_failures_told()
 def explain(lake: Lake, table_name: str, date: str, conditions: Sequence[str]) -> Explanation:
     """Explain the rows of a table on a date that meet conditions such as ``user_id=1609``.
 

@@ -18,7 +18,8 @@ small that a product is subnormal it is within 2^-1075 of that besides, and 500 
 MOST_APPENDED = 48
 """After this many appended files in a row the next patch writes the date's rows as one."""
 
-_IS_NEW = "is_new"
+_IS_NEW = "is new"
+"""With a blank, as all names below: no column of a Delta table has one."""
 
 
 def combined(table: Table, before: DataFrame, new: DataFrame) -> DataFrame:
@@ -37,8 +38,8 @@ def combined(table: Table, before: DataFrame, new: DataFrame) -> DataFrame:
             for is_new, side in ((False, "before"), (True, "new")):
                 on_side = F.col(_IS_NEW) == F.lit(is_new)
                 aggregates += [
-                    F.max(F.when(on_side, F.col(name))).alias(f"{side}_{name}"),
-                    F.coalesce(F.max(F.when(on_side, F.col(counted))), F.lit(0)).alias(f"{side}_{counted}_of_{name}"),
+                    F.max(F.when(on_side, F.col(name))).alias(f"{side} {name}"),
+                    F.coalesce(F.max(F.when(on_side, F.col(counted))), F.lit(0)).alias(f"{side} {counted} of {name}"),
                 ]
         else:
             # A column that somebody added to the table by hand is kept as it is.
@@ -52,8 +53,8 @@ def combined(table: Table, before: DataFrame, new: DataFrame) -> DataFrame:
 
 def _average(name: str, counted: str) -> Column:
     """The average of two averages, by how many values each has; the other side's where one has none."""
-    before, new = F.col(f"before_{name}"), F.col(f"new_{name}")
-    n, m = (F.col(f"{side}_{counted}_of_{name}").cast("double") for side in ("before", "new"))
+    before, new = F.col(f"before {name}"), F.col(f"new {name}")
+    n, m = (F.col(f"{side} {counted} of {name}").cast("double") for side in ("before", "new"))
     both = before * (n / (n + m)) + new * (m / (n + m))
     # It lies between the two, however it is rounded: of equal numbers it is the same, and of finite ones finite.
     between = F.greatest(F.least(before, new), F.least(F.greatest(before, new), both))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gold_assets.delta.dates import dates_text
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, store_failures_told
 from gold_assets.delta.log import DeltaLog, ends_at
 from gold_assets.engines import Engine
 from gold_assets.engines.spark import SparkEngine
@@ -51,6 +51,7 @@ class Batch:
         return sorted(set().union(*self.refreshed.dates.values()))
 
 
+@store_failures_told()
 def follow(
     lake: Lake,
     engine: Engine,

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from gold_assets.assets.events import newest_version_told
 from gold_assets.assets.silver import new_data_versions
 from gold_assets.config import Settings
-from gold_assets.delta.errors import UserError
+from gold_assets.delta.errors import UserError, store_failures_told
 from gold_assets.delta.log import CommitFile, DeltaLog
 from gold_assets.gold.decisions import end_of_decisions
 from gold_assets.gold.held import held_dates
@@ -79,6 +79,7 @@ def sensor_of(gold: dg.AssetsDefinition, settings: Settings) -> dg.SensorDefinit
     return micro_batch_sensor
 
 
+@store_failures_told()
 def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: float) -> dg.SensorResult:
     """One look at the runs in flight and at what is new in the logs. ``now`` is in seconds since 1970.
 

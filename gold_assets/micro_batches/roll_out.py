@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from gold_assets.assets.published import published_key
 from gold_assets.config import Settings
 from gold_assets.delta.dates import dates_text, slices_of
+from gold_assets.delta.errors import store_failures_told
 from gold_assets.delta.plural import plural
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
@@ -84,6 +85,7 @@ def roll_out_sensor(gold: dg.AssetsDefinition, settings: Settings) -> dg.SensorD
     return roll_out
 
 
+@store_failures_told()
 def tick(context: dg.SensorEvaluationContext, lake: Lake, window: Range, now: float) -> dg.SensorResult:
     """One look. Where every table's version is rolled out, no log is read. ``now`` is in seconds since 1970."""
     progress = Progress.loads(context.cursor)

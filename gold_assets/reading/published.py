@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from gold_assets.delta.dates import EVENT_DATE, as_date
 from gold_assets.delta.delta_rs_internals import files_of
-from gold_assets.delta.errors import UserError, missing_extra
+from gold_assets.delta.errors import UserError, missing_extra, store_failures_told
 from gold_assets.delta.query import rows_of
 from gold_assets.gold.publication import Publication, Publications
 
@@ -48,6 +48,7 @@ class Published:
         """The published tables."""
         return list(self.publication.tables)
 
+    @store_failures_told()
     def delta(self, name: str) -> DeltaTable:
         """The table, opened at the published version.
 
@@ -91,6 +92,7 @@ class Published:
         ends = [f"{EVENT_DATE} {sign} DATE '{as_date(date)}'" for sign, date in ((">=", first), ("<=", last)) if date]
         return rows_of(self.delta(name), " AND ".join(ends) or "true")
 
+    @store_failures_told()
     def duckdb(self) -> "DuckDBPyConnection":
         """A new connection to DuckDB, in memory, with a view of each table under its name. Its time zone is UTC.
 
@@ -161,6 +163,7 @@ class Published:
             )
 
 
+@store_failures_told()
 def published(
     at: dt.datetime | str | None = None, *, lake: "Lake | str | None" = None, project: "Project | None" = None
 ) -> Published:

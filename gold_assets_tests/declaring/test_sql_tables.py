@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import functions as F
 
 from gold_assets import Column, Lake, Project, Rule, Source, Table
 from gold_assets.checks.catalogue import RECONCILES, all_checks, run
@@ -103,13 +104,13 @@ WORDS = Source(
         Column("order", "key"),
         Column("group", "string"),
         Column("Select", "decimal(9,2)"),
-        Column("from", "number"),
+        Column("interval", "number"),
         Column("where", "date", nullable=True),
     ],
     [
         Rule("order_is_missing", reads="order"),
         Rule("select_is_no_money", reads="Select"),
-        Rule("from_is_not_finite", reads="from"),
+        Rule("interval_is_not_finite", reads="interval"),
     ],
     date="end",
 )
@@ -117,14 +118,24 @@ WORDS = Source(
 
 
 def test_columns_may_be_called_as_words_of_sql_are(tmp_path: Path, engine: Engine) -> None:
-    by_group = """SELECT `group`, event_date, sum(`Select`) AS `sum`, max(`from`) AS `limit`, count(DISTINCT `order`) AS `table`
+    by_group = """SELECT `group`, event_date, sum(`Select`) AS `sum`, max(`interval`) AS `limit`, count(DISTINCT `order`) AS `table`
         FROM sales GROUP BY `group`, event_date"""
-    each = "SELECT `order`, `Select`, `where` AS `having`, event_date FROM sales WHERE `from` < 5"
-    lake = Project("sales", WORDS, [Table("by_group", sql=by_group), Table("each_order", sql=each)]).lake(str(tmp_path))
+    each = "SELECT `order`, `Select`, `where` AS `having`, event_date FROM sales WHERE `interval` < 5"
+    low = Table(
+        "low",
+        WORDS,
+        reference='SELECT *, "interval" < 1 AS "distinct" FROM sales WHERE "interval" < 0.8 AND "Select" >= 0',
+        transformation=lambda rows: rows.filter("`interval` < 0.8 AND `Select` >= 0").withColumn(
+            "distinct", F.lit(True)
+        ),
+        columns=[Column("event_date", "date"), Column("distinct", "boolean")],
+    )
+    tables = [Table("by_group", sql=by_group), Table("each_order", sql=each), low]
+    lake = Project("sales", WORDS, tables).lake(str(tmp_path))
     at = dt.datetime.combine(MONDAY, dt.time(9), dt.timezone.utc)
-    row = {"order": "a", "group": "x", "Select": 1.25, "from": 0.5, "where": at, "end": at}
+    row = {"order": "a", "group": "x", "Select": 1.25, "interval": Decimal("0.500"), "where": at, "end": at}
     schema = pa.Table.from_pylist([row]).schema
-    rows = [row, row | {"order": "b"}, row | {"order": " "}, row | {"from": float("nan")}]
+    rows = [row, row | {"order": "b"}, row | {"order": " "}, row | {"Select": None}]
     write_deltalake(lake.silver, pa.Table.from_pylist(rows, schema))
     refresh(lake, engine, DATES)
     [found] = rows_of(lake.places["by_group"]).to_pylist()
@@ -138,3 +149,32 @@ def test_columns_may_be_called_as_words_of_sql_are(tmp_path: Path, engine: Engin
     told = explain(lake, "by_group", str(MONDAY), ["group=x"])
     assert told.second_opinion is not None and told.second_opinion.agrees
     assert explain(lake, "each_order", str(MONDAY), ["order=a"]).second_opinion is not None
+
+
+def test_columns_may_be_called_as_a_patch_or_a_comparison_calls_its_own(tmp_path: Path, engine: Engine) -> None:
+    rules = [Rule("x_is_not_finite", reads="x")]
+    flags = Source("flags", [Column("is_new", "boolean"), Column("x", "number")], rules, date="at")
+    by_new = """SELECT is_new, event_date, avg(x) AS m, count(x) AS n, max(x) AS before_m, min(x) AS new_m, count(x) AS before_n_of_m
+        FROM flags GROUP BY is_new, event_date"""
+    lake = Project("flags", flags, [Table("by_new", sql=by_new)]).lake(str(tmp_path))
+    at = dt.datetime.combine(MONDAY, dt.time(9), dt.timezone.utc)
+    rows = [{"is_new": True, "x": 1.0, "at": at}, {"is_new": False, "x": 5.0, "at": at}]
+    write_deltalake(lake.silver, pa.Table.from_pylist(rows))
+    refresh(lake, engine, DATES)
+    write_deltalake(lake.silver, pa.Table.from_pylist([{"is_new": True, "x": 2.0, "at": at}]), mode="append")
+    done = refresh(lake, engine, DATES, how="patch")
+    assert str(done.dates["by_new"][MONDAY].step) == "patched: 1 file added in version 1"
+    found = {
+        row["is_new"]: (row["m"], row["n"], row["before_m"], row["new_m"])
+        for row in rows_of(lake.places["by_new"]).to_pylist()
+    }
+    assert found == {True: (1.5, 2, 2.0, 1.0), False: (5.0, 1, 5.0, 5.0)}
+    assert failing(lake, patches=True) == []
+
+
+def test_names_that_stand_for_something_else_in_a_comparison_are_refused() -> None:
+    sql = "SELECT page AS {}, event_date, count(*) AS views FROM page_views GROUP BY page, event_date"
+    with pytest.raises(UserError, match="The key of views has gold_views, as a comparison calls"):
+        Table("views", page_views, sql=sql.format("gold_views"))
+    with pytest.raises(UserError, match="views selects violations, a column of the quarantine"):
+        Table("views", page_views, sql=sql.format("violations"))

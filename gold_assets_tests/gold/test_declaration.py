@@ -92,6 +92,11 @@ def test_an_average_is_combined_by_the_column_that_counts_its_values() -> None:
         ),
         (HIGH_RISK_TXNS, {"reference": "SELECT *, (true FROM transactions"}, r"is no SQL \(Expecting \)"),
         (
+            USER_SPEND_SUMMARY,
+            {"invariants": {"transaction_count": "true"}},
+            "The invariant transaction_count of user_spend_summary is called as a value that is compared",
+        ),
+        (
             HIGH_RISK_TXNS,
             {"reference": "SELECT * FROM transactions LIMIT 1"},
             "is not of the form expected, SELECT \\*, … FROM",
@@ -125,7 +130,15 @@ HAS_DATE, HAS_SHOP = Rule("no_date", "no date", reads="event_date"), Rule("no_sh
         ((DATE,), (HAS_DATE, HAS_SHOP), "The rule no_shop is on shop, expected one of the columns event_date"),
         ((DATE,), (HAS_DATE, Rule("odd", "odd", "price > 0")), "The rule odd is on price, expected one of the columns"),
         ((DATE,), (HAS_DATE, Rule("odd", "odd", "(event_date > ")), "The rule odd is no SQL"),
-        ((DATE,), (HAS_DATE, Rule("odd", "odd", '"order" > 1')), "has \"order\" in quotes, .* with source='order'"),
+        ((DATE, Column("k", "long"), Column("K", "long")), (HAS_DATE,), "has the column k twice, as k and K"),
+        ((DATE, Column("Violations", "string")), (HAS_DATE,), "Violations, as the quarantine has one of its own"),
+        ((DATE,), (HAS_DATE, Rule("odd", "odd", "null > 0")), "The rule odd is on no column, expected columns"),
+        ((DATE,), (HAS_DATE, Rule("odd", "odd", "sales.event_date > 0")), "The rule odd is on sales.event_date, exp"),
+        (
+            (DATE,),
+            (HAS_DATE, Rule("odd", "odd", '"order" > 1')),
+            "has \"order\" in double quotes, .* with source='order'",
+        ),
         (
             (DATE, KEY),
             (HAS_DATE,),

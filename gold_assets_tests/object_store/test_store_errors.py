@@ -10,9 +10,11 @@ from gold_assets import transactions
 from gold_assets.checks.catalogue import gold_checks
 from gold_assets.checks.findings import Limits
 from gold_assets.checks.inspection import Inspection
+from gold_assets.checks.publishing import publish
 from gold_assets.commands.checks import examine
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
+from gold_assets.explaining.explanation import explain
 from gold_assets.gold.lake import Lake
 from gold_assets.gold.moment import Moment
 from gold_assets.gold.refresh import refresh
@@ -158,6 +160,12 @@ def test_what_fails_once_the_tables_are_open_is_said_by_a_refresh_by_each_check_
         check = next(check for check in gold_checks(silver.tables) if check.name == "reconciles")
         report = examine(Inspection(silver, [MONDAY], Limits(MONDAY, MONDAY), patches=True), [check])
         assert "permission" in report.not_run[check]
+        for asks in (
+            lambda: publish(silver, Limits(MONDAY, MONDAY)),
+            lambda: explain(silver, "user_spend_summary", str(MONDAY), ["user_id=ann"]),
+        ):
+            with pytest.raises(UserError, match="permission"):
+                asks()
         with pytest.raises(dg.Failure, match="permission"), one_sentence_failures():
             Moment(silver).refuse_another_silver()
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.env["AWS_ENDPOINT_URL"])
