@@ -259,17 +259,17 @@ def _by_silver(found: TableDifferences, moment: Moment) -> pa.Table:
 
 
 def _side(name: str) -> str:
-    return f"(SELECT *, 1 AS is_there FROM {name}) AS {name}"
+    return f'(SELECT *, 1 AS "is there" FROM {name}) AS {name}'
 
 
 def _differing_keys(table: Table, select: Select, columns: Collection[str], both: str, silver: str) -> str:
     """``silver`` is the alias in ``both`` of what Silver says, where it is there."""
-    exact, rounded = ["old.is_there IS DISTINCT FROM new.is_there"], []
+    exact, rounded = ['old."is there" IS DISTINCT FROM new."is there"'], []
     selected = [f"coalesce(old.{name}, new.{name}) AS {name}" for name in map(DATAFUSION.name, keys(table))]
     if not any(
         select.aggregates.get(name) == "count" for name in columns
     ):  # all values of a key that is there may be NULL
-        selected += [f'coalesce({side}.is_there, 0) AS "{when} rows"' for side, when in _WHEN.items()]
+        selected += [f'coalesce({side}."is there", 0) AS "{when} rows"' for side, when in _WHEN.items()]
     for name in columns:
         old, new = (f"{side}.{DATAFUSION.name(name)}" for side in _WHEN)
         selected += [f'{old} AS "before {name}"', f'{new} AS "after {name}"']

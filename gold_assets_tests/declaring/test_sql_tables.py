@@ -17,6 +17,7 @@ from gold_assets.checks.inspection import Inspection
 from gold_assets.declaring.select import Select
 from gold_assets.delta.errors import UserError
 from gold_assets.engines import Engine
+from gold_assets.explaining.differences import differences
 from gold_assets.explaining.explanation import explain
 from gold_assets.gold.refresh import refresh
 from gold_assets_tests.declaring.random_tables import page_views
@@ -154,7 +155,7 @@ def test_columns_may_be_called_as_words_of_sql_are(tmp_path: Path, engine: Engin
 def test_columns_may_be_called_as_a_patch_or_a_comparison_calls_its_own(tmp_path: Path, engine: Engine) -> None:
     rules = [Rule("x_is_not_finite", reads="x")]
     flags = Source("flags", [Column("is_new", "boolean"), Column("x", "number")], rules, date="at")
-    by_new = """SELECT is_new, event_date, avg(x) AS m, count(x) AS n, max(x) AS before_m, min(x) AS new_m, count(x) AS before_n_of_m
+    by_new = """SELECT is_new, event_date, avg(x) AS m, count(x) AS n, max(x) AS before_m, min(x) AS new_m, count(x) AS is_there
         FROM flags GROUP BY is_new, event_date"""
     lake = Project("flags", flags, [Table("by_new", sql=by_new)]).lake(str(tmp_path))
     at = dt.datetime.combine(MONDAY, dt.time(9), dt.timezone.utc)
@@ -170,6 +171,8 @@ def test_columns_may_be_called_as_a_patch_or_a_comparison_calls_its_own(tmp_path
     }
     assert found == {True: (1.5, 2, 2.0, 1.0), False: (5.0, 1, 5.0, 5.0)}
     assert failing(lake, patches=True) == []
+    before, after = (DeltaTable(lake.places["by_new"], version) for version in (1, 2))
+    assert differences(lake, lake.tables[0], before, after).dates == {MONDAY: 1}
 
 
 def test_names_that_stand_for_something_else_in_a_comparison_are_refused() -> None:
