@@ -86,11 +86,11 @@ def sub_command(
                 settings = load_reading_settings(project) if only_reads else _settings_of(project or default_project())
                 with store_failures_told():
                     answer = function(settings, **given) or Answer(None)
-                if json_file and answer.json:
-                    with opened(json_file, "--json") as stream:
-                        stream.write(json.dumps(plain(answer.json()), indent=1) + "\n")
-                if answer.text and not is_stdout(json_file):
-                    click.echo(answer.text())
+                    if json_file and answer.json:
+                        with opened(json_file, "--json") as stream:
+                            stream.write(json.dumps(plain(answer.json()), indent=1) + "\n")
+                    if answer.text and not is_stdout(json_file):
+                        click.echo(answer.text())
                 code = answer.exit_code
             except UserError as error:
                 click.echo(error, err=True)
