@@ -137,13 +137,13 @@ def examine(inspection: Inspection, checks: Sequence[Check]) -> Report:
 
 @store_failures_told()
 def _examine(check: Check, inspection: Inspection, report: Report) -> None:
-    tables = {table.name: table for table in inspection.lake.tables}
+    table = next((table for table in inspection.lake.tables if table.name == check.table), None)
     report.dates = inspection.dates
-    if check.table in tables and inspection.moment.gold(tables[check.table]) is None:
+    if table is not None and inspection.moment.gold(table) is None:
         if any(finding.check.table == check.table for finding in report.findings):
             report.without_table.append(check)
         else:
-            report.findings.append(not_there(tables[check.table], inspection, check, None))
+            report.findings.append(not_there(table, inspection, check, None))
         return
     if check.by_date and not report.dates:
         report.not_run[check] = "There are no dates to check: neither Silver nor a table has one in the window."

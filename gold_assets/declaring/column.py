@@ -227,10 +227,10 @@ def _readable_sql(column: Column, type: str) -> str:
         precision, scale = column.digits
         if type in _FLOATING:
             # NaN is larger than every number
-            return f"abs({_double_sql(column)} * 1e{scale}) < {10.0**precision - 0.5!r}"
+            return f"abs({_double_sql(name)} * 1e{scale}) < {10.0**precision - 0.5!r}"
         return f"abs(TRY_CAST({name} AS DECIMAL(38, {scale}))) < {10 ** (precision - scale)}"
     if kind == "number":
-        return f"abs({_double_sql(column)}) < CAST('Infinity' AS DOUBLE)"
+        return f"abs({_double_sql(name)}) < CAST('Infinity' AS DOUBLE)"
     return f"{name} IS NOT NULL"
 
 
@@ -240,10 +240,10 @@ def value_sql(column: Column, type: str) -> str:
     if column.kind == "decimal":
         precision, scale = column.digits
         # Of a double DataFusion rounds the product with 10^scale half away from zero, as PySpark's side does.
-        return f"TRY_CAST({_double_sql(column) if type in _FLOATING else name} AS DECIMAL({precision}, {scale}))"
+        return f"TRY_CAST({_double_sql(name) if type in _FLOATING else name} AS DECIMAL({precision}, {scale}))"
     if column.kind == "number":
         # Of a decimal the nearest double: DataFusion rounds a decimal twice, and its text once.
-        return f"CAST(CAST({name} AS VARCHAR) AS DOUBLE)" if digits_of(type) else _double_sql(column)
+        return f"CAST(CAST({name} AS VARCHAR) AS DOUBLE)" if digits_of(type) else _double_sql(name)
     return f"CAST({name} AS DATE)" if column.kind == "date" and type != "date" else name
 
 
@@ -256,8 +256,8 @@ def bound_sql(scale: int, bound: str, *, up: bool) -> str:
     return f"CAST('{in_scale}' AS DECIMAL(38, {scale}))"
 
 
-def _double_sql(column: Column) -> str:
-    return f"CAST({DATAFUSION.name(column.name)} AS DOUBLE)"
+def _double_sql(name: str) -> str:
+    return f"CAST({name} AS DOUBLE)"
 
 
 def _unit(scale: int) -> str:

@@ -66,9 +66,9 @@ class Rule:
                 f'The rule {self.name} has "{quoted[0]}" in double quotes, which Spark takes for text: write a text in single quotes; a '
                 f"column with such a name is declared by another, with source={quoted[0]!r}."
             )
-        read = [*condition.find_all(exp.Column)]
-        if not read or any(column.table for column in read):
-            found = next((column.sql() for column in read if column.table), "no column")
+        qualified = [column.sql() for column in condition.find_all(exp.Column) if column.table]
+        if qualified or not column_names(condition):
+            found = ", ".join(qualified) or "no column"
             raise UserError(
                 f"The rule {self.name} is on {found}, expected columns of the source by their names alone: correct {one_line(self.condition)}."
             )

@@ -125,7 +125,7 @@ class Table:
             raise UserError(
                 f"The key of {self.name} has {taken[0]}, as a comparison calls a value of one of its sides: give it another name."
             )
-        if taken := [name for name in self.invariants if self.key and name in compared]:
+        if self.key and (taken := [name for name in self.invariants if name in compared]):
             raise UserError(
                 f"The invariant {taken[0]} of {self.name} is called as a value that is compared: give it another name."
             )

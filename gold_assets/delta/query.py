@@ -16,8 +16,6 @@ _PARTITIONS = 4
 _ROWS_HANDED_ON = 32_768
 """At once, to another engine: four times DataFusion's own, for each time takes as long as a few thousand rows."""
 _ROWS_WHERE_LARGE = 64
-_KEYS = "_keys"
-"""How the name ends of a table that holds the keys of another."""
 _LARGE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
 
 
@@ -61,7 +59,7 @@ class View:
             for key, column in self.among.columns.items()
         )
         join = "LEFT ANTI JOIN" if self.among.is_without else "LEFT SEMI JOIN"
-        return f"SELECT r.* FROM ({rows}) AS r {join} {name}{_KEYS} AS k ON {same}"
+        return f"SELECT r.* FROM ({rows}) AS r {join} {name}_keys AS k ON {same}"
 
 
 def rows_of_keys(
@@ -93,7 +91,7 @@ def query_table(sql: str, **tables: DeltaTable | View) -> pa.Table:
     try:
         return as_table(datafusion(known, partitions=_PARTITIONS).execute(whole))
     except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-        raise _unreadable(error, known) from error
+        raise _unreadable(error, *tables.values()) from error
 
 
 class Stream:
@@ -106,13 +104,14 @@ class Stream:
     def __init__(self, sql: str, **tables: DeltaTable | View) -> None:
         """Raises ``Unreadable``."""
         self.failure: Unreadable | None = None
-        self._known, whole = _named(sql, tables)
+        self._tables = [*tables.values()]
+        known, whole = _named(sql, tables)
         try:
             self._read = pa.RecordBatchReader.from_stream(
-                datafusion(self._known, partitions=_PARTITIONS, batch_rows=_ROWS_HANDED_ON).execute(whole)
+                datafusion(known, partitions=_PARTITIONS, batch_rows=_ROWS_HANDED_ON).execute(whole)
             )
         except Exception as error:  # DataFusion's errors arrive as bare Exceptions
-            raise _unreadable(error, self._known) from error
+            raise _unreadable(error, *tables.values()) from error
 
     @property
     def reader(self) -> pa.RecordBatchReader:
@@ -123,7 +122,7 @@ class Stream:
         try:
             yield from self._read
         except Exception as error:
-            self.failure = _unreadable(error, self._known)
+            self.failure = _unreadable(error, *self._tables)
             raise
 
 
@@ -135,7 +134,7 @@ def _named(sql: str, tables: Mapping[str, DeltaTable | View]) -> tuple[dict[str,
         if isinstance(table, View):
             known[f"{name}_table"] = table.table
             if table.among is not None:
-                known[f"{name}{_KEYS}"] = table.among.keys
+                known[f"{name}_keys"] = table.among.keys
             views.append(f"{name} AS ({table.sql(name)})")
         else:
             known[name] = table
@@ -153,7 +152,7 @@ def rows_of(table: DeltaTable, where: str = "true") -> pa.Table:
         try:
             return pa.Table.from_batches(rows.to_batches(max_chunksize=_ROWS_WHERE_LARGE)).cast(schema)
         except pa.ArrowInvalid as error:
-            raise _unreadable(error, {"stored": table}) from error
+            raise _unreadable(error, table) from error
 
 
 def arrow_schema(table: DeltaTable) -> pa.Schema:
@@ -193,8 +192,8 @@ def datafusion(
     return builder
 
 
-def _unreadable(error: Exception, tables: Mapping[str, DeltaTable]) -> Unreadable:
-    places = " and ".join(table.table_uri for name, table in tables.items() if not name.endswith(_KEYS))
+def _unreadable(error: Exception, *tables: DeltaTable | View) -> Unreadable:
+    places = " and ".join((each.table if isinstance(each, View) else each).table_uri for each in tables)
     otherwise = "see that the files are there and whole, then run again"
     return Unreadable(str(failed(f"Rows of {places} cannot be read", error, otherwise)))
 

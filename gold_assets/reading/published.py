@@ -92,7 +92,6 @@ class Published:
         ends = [f"{EVENT_DATE} {sign} DATE '{as_date(date)}'" for sign, date in ((">=", first), ("<=", last)) if date]
         return rows_of(self.delta(name), " AND ".join(ends) or "true")
 
-    @store_failures_told()
     def duckdb(self) -> "DuckDBPyConnection":
         """A new connection to DuckDB, in memory, with a view of each table under its name. Its time zone is UTC.
 

@@ -58,11 +58,11 @@ _requests = 0
 
 
 def now_and_then(request: BaseHTTPRequestHandler) -> bool:
-    """Every answer is slow, and every fifth connection ends without one."""
+    """Every answer is slow, and every third connection ends without one."""
     global _requests
     _requests += 1
     time.sleep(0.01)
-    return _requests % 5 == 0 and dropped(request)
+    return _requests % 3 == 0 and dropped(request)
 
 
 @contextmanager
